@@ -1,0 +1,21 @@
+package batch
+
+import "container/heap"
+
+func (b *Batcher[T]) push(e *Entry[T]) { heap.Push((*byDue[T])(&b.delayed), e) }
+func (b *Batcher[T]) pop() *Entry[T]   { return heap.Pop((*byDue[T])(&b.delayed)).(*Entry[T]) }
+
+// byDue is a heap of entries, the one that is due first on top.
+type byDue[T any] []*Entry[T]
+
+func (h byDue[T]) Len() int           { return len(h) }
+func (h byDue[T]) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h byDue[T]) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byDue[T]) Push(e any)        { *h = append(*h, e.(*Entry[T])) }
+func (h *byDue[T]) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return last
+}

@@ -1,0 +1,243 @@
+package item
+
+import (
+	"encoding/base64"
+	"strconv"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// DynamoDB's limits ("Quotas in Amazon DynamoDB", "Constraints in Amazon DynamoDB").
+const (
+	MaxSize      = 400 << 10 // an item with its attribute names, in bytes
+	unitSize     = 1 << 10   // what one write unit pays for
+	MaxHashBytes = 2048      // a string that is a table's or an index's hash key
+	MaxSortBytes = 1024      // a string that is a sort key
+)
+
+// A Key is the table's primary key. Sort is 0 where the table has no sort key.
+type Key struct {
+	ID   string
+	Sort int64
+}
+
+// An Item is a prediction as the table stores it. It is encoded only when it is sent; what has to be known before is
+// measured when it is made. It must not be changed, but may be replaced as a whole.
+type Item struct {
+	Key     Key
+	Version prediction.Version
+	Expires int64  // epoch seconds
+	Size    int    // as DynamoDB counts it
+	Raw     string // the prediction's JSON text as it came
+
+	layout     *Layout
+	payload    jsonscan.Value
+	compressed []byte // the payload by zstd, if it is stored so
+	attributes []prediction.Attribute
+}
+
+// New makes the item of a prediction, or says why the table can't hold it.
+func (l *Layout) New(p *prediction.Prediction) (*Item, *prediction.Reject) {
+	it := &Item{
+		Version: p.Version, Expires: p.Expires, Raw: p.Raw,
+		layout: l, payload: p.Payload, attributes: p.Attributes,
+	}
+	var why *prediction.Reject
+	if it.Key, why = l.key(p); why != nil {
+		return nil, why
+	}
+	if it.Size, why = l.fixedSize(it); why != nil {
+		return nil, why
+	}
+	for i := range p.Attributes {
+		a := &p.Attributes[i]
+		size, why := l.attribute(a)
+		if why != nil {
+			return nil, why
+		}
+		it.Size += size
+	}
+	if why := it.encodePayload(); why != nil {
+		return nil, why
+	}
+	if it.Size > MaxSize {
+		return nil, prediction.Rejectf(prediction.ReasonTooLarge, "", "the item would have %d bytes of DynamoDB's %d: send a smaller payload, fewer attributes, or set WORKER_PAYLOAD_ENCODING=zstd", it.Size, MaxSize)
+	}
+	return it, nil
+}
+
+// Units is how many write units the item costs.
+func (it *Item) Units() int { return Units(it.Size) }
+
+// Units is how many write units an item of so many bytes costs: one for each started KB ("Read/write capacity mode").
+func Units(size int) int { return (size + unitSize - 1) / unitSize }
+
+func (l *Layout) key(p *prediction.Prediction) (Key, *prediction.Reject) {
+	k := Key{ID: p.ID.Text}
+	switch {
+	case l.HashType == TypeN && !p.ID.N:
+		return k, prediction.Rejectf(prediction.ReasonKey, l.HashKey, "is a string, but the table's hash key is a number: send a number")
+	case l.HashType == TypeN:
+		d := jsonscan.ParseDecimal(p.ID.Text)
+		if why := checkNumber(l.HashKey, d); why != nil {
+			return k, why
+		}
+		k.ID = string(d.Append(nil))
+	case p.ID.N:
+		return k, prediction.Rejectf(prediction.ReasonKey, l.HashKey, "is a number, but the table's hash key is a string: send a string")
+	case k.ID == "":
+		return k, prediction.Rejectf(prediction.ReasonKey, l.HashKey, "is empty: a key has at least one byte")
+	case len(k.ID) > MaxHashBytes:
+		return k, prediction.Rejectf(prediction.ReasonKey, l.HashKey, "has %d bytes: a key has at most %d", len(k.ID), MaxHashBytes)
+	}
+	switch l.Kind {
+	case Versioned:
+		k.Sort = p.EventTime.In(l.PerSecond)
+	case ExpirySorted:
+		k.Sort = p.Expires
+	}
+	return k, nil
+}
+
+// fixedSize is the size of what every item has beside its payload and other attributes.
+func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
+	var buf [48]byte
+	size := len(l.HashKey)
+	if l.HashType == TypeN {
+		size += numberSize(jsonscan.ParseDecimal(it.Key.ID))
+	} else {
+		size += len(it.Key.ID)
+		if why := l.checkIndexSize(l.HashKey, len(it.Key.ID)); why != nil {
+			return 0, why
+		}
+	}
+	number := func(name string, text []byte) {
+		size += len(name) + numberSize(jsonscan.ParseDecimal(string(text)))
+	}
+	if l.SortKey != "" {
+		number(l.SortKey, strconv.AppendInt(buf[:0], it.Key.Sort, 10))
+	} else if l.TTLAttribute != AttrTimestamp {
+		number(AttrTimestamp, strconv.AppendInt(buf[:0], it.Version.Event.In(l.PerSecond), 10))
+	}
+	if l.TTLAttribute != l.SortKey {
+		number(l.TTLAttribute, strconv.AppendInt(buf[:0], it.Expires, 10))
+	}
+	number(AttrCreatedAt, it.Version.Event.AppendSeconds(buf[:0]))
+	return size, nil
+}
+
+// attribute checks one of the other attributes and returns its size.
+func (l *Layout) attribute(a *prediction.Attribute) (int, *prediction.Reject) {
+	if l.reserved(a.Name) {
+		return 0, prediction.Rejectf(prediction.ReasonReservedName, a.Name, "is an attribute that the worker sets itself: rename the field")
+	}
+	if why := checkName(a.Name); why != nil {
+		return 0, why
+	}
+	size, why := nativeSize(a.Name, a.Value, 0)
+	if why != nil {
+		return 0, why
+	}
+	if why := l.checkIndexKey(a.Name, a.Value, size); why != nil {
+		return 0, why
+	}
+	return len(a.Name) + size, nil
+}
+
+// encodePayload decides how the payload is stored, and adds its size.
+func (it *Item) encodePayload() *prediction.Reject {
+	l := it.layout
+	it.Size += len(AttrPayload)
+	compact := len(it.payload.Text) - it.payload.Spaces
+	switch l.Encoding {
+	case Map:
+		size, why := nativeSize(AttrPayload, it.payload, 0)
+		if why != nil {
+			return why
+		}
+		if why := l.checkIndexKey(AttrPayload, it.payload, size); why != nil {
+			return why
+		}
+		it.Size += size + len(AttrEncoding) + len(Map)
+		return nil
+	case Zstd:
+		with := it.Size + len(AttrEncoding) + len(Zstd)
+		if Units(with) < Units(it.Size+compact) { // else no compression can save a unit
+			if it.compressed = compress(it.payload, (Units(it.Size+compact)-1)*unitSize-with); it.compressed != nil {
+				it.Size = with + len(it.compressed)
+				return nil
+			}
+		}
+	}
+	it.Size += compact
+	return l.checkIndexSize(AttrPayload, compact)
+}
+
+// AppendJSON appends the item as DynamoDB's JSON: an object of attribute names and typed values.
+func (it *Item) AppendJSON(dst []byte) []byte {
+	l := it.layout
+	dst = append(dst, '{')
+	if l.HashType == TypeN {
+		dst = appendName(dst, l.HashKey)
+		dst = append(append(append(dst, `{"N":"`...), it.Key.ID...), `"},`...)
+	} else {
+		dst = appendName(dst, l.HashKey)
+		dst = append(jsonscan.AppendQuoted(append(dst, `{"S":`...), it.Key.ID), `},`...)
+	}
+	if l.SortKey != "" {
+		dst = appendInt(dst, l.SortKey, it.Key.Sort)
+	} else if l.TTLAttribute != AttrTimestamp {
+		dst = appendInt(dst, AttrTimestamp, it.Version.Event.In(l.PerSecond))
+	}
+	if l.TTLAttribute != l.SortKey {
+		dst = appendInt(dst, l.TTLAttribute, it.Expires)
+	}
+	dst = append(dst, `"createdAt":{"N":"`...)
+	dst = append(it.Version.Event.AppendSeconds(dst), `"},"prediction":`...)
+	switch {
+	case it.compressed != nil:
+		dst = append(dst, `{"B":"`...)
+		dst = append(base64.StdEncoding.AppendEncode(dst, it.compressed), `"},"encoding":{"S":"zstd"}`...)
+	case l.Encoding == Map:
+		dst = append(appendNative(dst, it.payload), `,"encoding":{"S":"map"}`...)
+	default:
+		dst = append(dst, `{"S":"`...)
+		dst = append(jsonscan.AppendCompactQuoted(dst, it.payload), `"}`...)
+	}
+	for i := range it.attributes {
+		dst = appendName(append(dst, ','), it.attributes[i].Name)
+		dst = appendNative(dst, it.attributes[i].Value)
+	}
+	return append(dst, '}')
+}
+
+// MaxJSONSize is an upper bound of what AppendJSON appends.
+func (it *Item) MaxJSONSize() int {
+	const fixed = 1 << 10 // names and numbers that the worker sets, with room for long key names
+	size := fixed + 6*len(it.Key.ID)
+	payload := len(it.payload.Text)
+	switch {
+	case it.compressed != nil:
+		size += base64.StdEncoding.EncodedLen(len(it.compressed))
+	case it.layout.Encoding == Map:
+		size += nativeFactor * payload
+	case payload > unitSize:
+		size += payload + jsonscan.QuotedOverhead(it.payload)
+	default:
+		size += 3 * payload // each byte a quote or a backslash
+	}
+	for i := range it.attributes {
+		size += nativeFactor * (len(it.attributes[i].Name) + len(it.attributes[i].Value.Text) + 2)
+	}
+	return size
+}
+
+func appendName(dst []byte, name string) []byte {
+	return append(jsonscan.AppendQuoted(dst, name), ':')
+}
+
+func appendInt(dst []byte, name string, n int64) []byte {
+	dst = append(appendName(dst, name), `{"N":"`...)
+	return append(strconv.AppendInt(dst, n, 10), `"},`...)
+}

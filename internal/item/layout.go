@@ -1,0 +1,177 @@
+// Package item is the item contract: how a prediction stands in the table. The writer and the reader share it, so that
+// keys, expiry and encodings have one source.
+package item
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kind is one of the three table layouts.
+type Kind string
+
+// The layouts.
+const (
+	Versioned    Kind = "versioned"     // id and event time: each version of a prediction is an item
+	ExpirySorted Kind = "expiry-sorted" // id and the end of its life, which is the TTL attribute too
+	LatestOnly   Kind = "latest-only"   // id alone: a newer version replaces an older one
+)
+
+// KeyType is the type that a table declares for a key attribute.
+type KeyType string
+
+// The types that DynamoDB allows in keys.
+const (
+	TypeS KeyType = "S"
+	TypeN KeyType = "N"
+	TypeB KeyType = "B"
+)
+
+// Encoding is how a payload is stored.
+type Encoding string
+
+// The encodings. An item names its encoding in the attribute "encoding" unless that is JSON.
+const (
+	JSON Encoding = "json" // S: its JSON text
+	Map  Encoding = "map"  // native attributes
+	Zstd Encoding = "zstd" // B: its JSON text compressed, where that saves a write unit
+)
+
+// The attributes that every item has beside its key and the TTL attribute.
+const (
+	AttrTimestamp = "timestamp"  // N: event time in sort units, or the end of life in the expiry-sorted layout
+	AttrCreatedAt = "createdAt"  // N: event time in seconds, at full precision
+	AttrPayload   = "prediction" // the payload
+	AttrEncoding  = "encoding"   // S: how the payload is stored, where that isn't JSON text
+)
+
+// A Layout says which attributes an item has, and what their types are.
+type Layout struct {
+	Kind         Kind
+	HashKey      string
+	HashType     KeyType // TypeS or TypeN
+	SortKey      string  // empty for LatestOnly
+	PerSecond    uint64  // sort units a second: 1 or 1000
+	TTLAttribute string  // SortKey for ExpirySorted
+	Encoding     Encoding
+	Indexes      map[string]IndexKey
+}
+
+// A Table is what the service, or configuration in its place, says of a table.
+type Table struct {
+	HashKey      string
+	HashType     KeyType
+	SortKey      string // empty where there is none
+	SortType     KeyType
+	TTLAttribute string // empty where TTL is off
+	Indexes      map[string]IndexKey
+}
+
+// An IndexKey is what the table's indexes ask of an attribute that is in their keys.
+type IndexKey struct {
+	Type     KeyType
+	MaxBytes int // MaxHashBytes, or MaxSortBytes where it is an index's sort key
+}
+
+// Options are what a table can't say.
+type Options struct {
+	PerSecond  uint64
+	Encoding   Encoding
+	AllowNoTTL bool
+}
+
+// defaultTTLAttribute is used where TTL is off and that is allowed: expiry is kept for the readers, who filter by it.
+const defaultTTLAttribute = "expiresAt"
+
+// NewLayout returns the layout of a table, or all the reasons why the worker can't serve it, each with its remedy.
+func NewLayout(t Table, o Options) (*Layout, error) {
+	l := &Layout{
+		Kind: LatestOnly, HashKey: t.HashKey, HashType: t.HashType, SortKey: t.SortKey,
+		PerSecond: o.PerSecond, TTLAttribute: t.TTLAttribute, Encoding: o.Encoding, Indexes: t.Indexes,
+	}
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if t.HashType != TypeS && t.HashType != TypeN {
+		refuse("the hash key %q is of type %s: a prediction's id is a string or a number, so use a table whose hash key is S or N", t.HashKey, t.HashType)
+	}
+	if t.SortKey != "" {
+		l.Kind = Versioned
+		if t.SortType != TypeN {
+			refuse("the sort key %q is of type %s: it holds a time since the epoch, so use a table whose sort key is N", t.SortKey, t.SortType)
+		}
+		if t.TTLAttribute == t.SortKey {
+			l.Kind = ExpirySorted
+			if o.PerSecond != 1 {
+				refuse("the sort key %q is the TTL attribute, which DynamoDB reads as seconds: set WORKER_SORT_UNIT=s", t.SortKey)
+			}
+		}
+	}
+	if t.TTLAttribute == "" {
+		l.TTLAttribute = defaultTTLAttribute
+		if !o.AllowNoTTL {
+			refuse("TTL is off, so the table would grow for ever: switch it on (attribute %q for a new table), or set WORKER_ALLOW_NO_TTL=true", defaultTTLAttribute)
+		}
+	}
+	seen := map[string]bool{}
+	for _, name := range l.names() {
+		if seen[name] {
+			refuse("the attribute %q would hold two things: rename the table's key or its TTL attribute", name)
+		}
+		seen[name] = true
+	}
+	for name, index := range t.Indexes {
+		if own, found := l.ownType(name); found && own != index.Type {
+			refuse("an index declares the attribute %q as %s, but the worker writes it as %s: use another attribute in that index", name, index.Type, own)
+		}
+	}
+	if len(errs) > 0 {
+		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+		return nil, errors.Join(errs...)
+	}
+	return l, nil
+}
+
+// names lists the attributes that the worker itself sets, each once for each thing that it holds.
+func (l *Layout) names() []string {
+	names := []string{l.HashKey, AttrCreatedAt, AttrPayload, AttrEncoding, l.TTLAttribute}
+	switch l.Kind {
+	case Versioned:
+		names = append(names, l.SortKey)
+	case LatestOnly:
+		if l.TTLAttribute != AttrTimestamp {
+			names = append(names, AttrTimestamp)
+		}
+	}
+	return names
+}
+
+// reserved tells whether the worker itself sets this attribute.
+func (l *Layout) reserved(name string) bool {
+	switch name {
+	case AttrCreatedAt, AttrPayload, AttrEncoding, AttrTimestamp, l.HashKey, l.SortKey, l.TTLAttribute:
+		return true
+	}
+	return false
+}
+
+// ownType is the type of an attribute that the worker itself sets. A payload under Map has whatever type it has, which is
+// checked item by item.
+func (l *Layout) ownType(name string) (KeyType, bool) {
+	switch name {
+	case l.HashKey:
+		return l.HashType, true
+	case AttrCreatedAt, l.SortKey, l.TTLAttribute, AttrTimestamp:
+		return TypeN, true
+	case AttrEncoding:
+		return TypeS, true
+	case AttrPayload:
+		if l.Encoding == Map {
+			return "", false
+		}
+		return TypeS, true
+	}
+	return "", false
+}

@@ -1,0 +1,208 @@
+package item
+
+import (
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// What DynamoDB can hold natively ("Supported data types and naming rules in Amazon DynamoDB").
+const (
+	maxDigits    = 38
+	maxMagnitude = 125
+	minMagnitude = -130
+	maxNesting   = 32
+	maxNameBytes = 64<<10 - 1
+)
+
+func checkNumber(field string, d jsonscan.Decimal) *prediction.Reject {
+	switch m := d.Magnitude(); {
+	case len(d.Digits) > maxDigits:
+		return prediction.Rejectf(prediction.ReasonNumber, field, "has a number of %d digits: DynamoDB holds %d; send it as a string, or inside the payload, which is stored as text", len(d.Digits), maxDigits)
+	case m > maxMagnitude || m < minMagnitude:
+		return prediction.Rejectf(prediction.ReasonNumber, field, "has a number outside DynamoDB's range of 1E-130 to 9.9E+125: send it as a string, or inside the payload, which is stored as text")
+	}
+	return nil
+}
+
+// numberSize is one byte for two significant digits and one more, and one for a sign ("DynamoDB item sizes and formats").
+func numberSize(d jsonscan.Decimal) int {
+	size := (len(d.Digits)+1)/2 + 1
+	if d.Negative {
+		size++
+	}
+	return size
+}
+
+func checkName(name string) *prediction.Reject {
+	switch {
+	case name == "":
+		return prediction.Rejectf(prediction.ReasonFieldValue, "", "the name of a field is empty: DynamoDB's attribute names have at least one byte")
+	case len(name) > maxNameBytes:
+		return prediction.Rejectf(prediction.ReasonFieldValue, "", "the name of a field has %d bytes: DynamoDB's attribute names have at most %d", len(name), maxNameBytes)
+	}
+	return nil
+}
+
+// nativeSize checks a value that is to be stored natively and returns its size as DynamoDB counts it. depth is how many
+// lists and maps it is inside of.
+func nativeSize(field string, v jsonscan.Value, depth int) (int, *prediction.Reject) {
+	switch v.Kind() {
+	case jsonscan.Number:
+		d := jsonscan.ParseDecimal(v.Text)
+		return numberSize(d), checkNumber(field, d)
+	case jsonscan.String:
+		text, err := jsonscan.Unquote(v.Text[1 : len(v.Text)-1])
+		if err != nil {
+			return 0, prediction.Rejectf(prediction.ReasonFieldValue, field, "holds %v: send valid Unicode", err)
+		}
+		return len(text), nil
+	case jsonscan.Object, jsonscan.Array:
+		if depth == maxNesting {
+			return 0, prediction.Rejectf(prediction.ReasonNesting, field, "is nested deeper than DynamoDB's %d levels: flatten it, or send it inside the payload, which is stored as text", maxNesting)
+		}
+		return containerSize(field, v, depth+1)
+	default:
+		return 1, nil
+	}
+}
+
+// containerSize is 3 bytes, and one more for each element.
+func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.Reject) {
+	total := 3
+	add := func(v jsonscan.Value) *prediction.Reject {
+		size, why := nativeSize(field, v, depth)
+		total += 1 + size
+		return why
+	}
+	if v.Kind() == jsonscan.Array {
+		for _, element := range jsonscan.Elements(nil, v) {
+			if why := add(element); why != nil {
+				return 0, why
+			}
+		}
+		return total, nil
+	}
+	members := jsonscan.Members(nil, v)
+	seen := make(map[string]struct{}, len(members))
+	for _, m := range members {
+		name, err := jsonscan.Unquote(m.Name)
+		if err != nil {
+			return 0, prediction.Rejectf(prediction.ReasonFieldValue, field, "has a name that holds %v: send valid Unicode", err)
+		}
+		if why := checkName(name); why != nil {
+			return 0, prediction.Rejectf(why.Reason, field, "has a nested name that DynamoDB can't hold: %s", why.Detail)
+		}
+		if _, found := seen[name]; found {
+			return 0, prediction.Rejectf(prediction.ReasonDuplicateName, field, "has a nested name twice: send it once")
+		}
+		seen[name] = struct{}{}
+		total += len(name)
+		if why := add(m.Value); why != nil {
+			return 0, why
+		}
+	}
+	return total, nil
+}
+
+// checkIndexKey checks an attribute that is in the key of one of the table's indexes. An item without it is only missing
+// from that index; an item with a wrong one is refused by DynamoDB, with its whole batch.
+func (l *Layout) checkIndexKey(field string, v jsonscan.Value, size int) *prediction.Reject {
+	index, indexed := l.Indexes[field]
+	if !indexed {
+		return nil
+	}
+	switch kind := v.Kind(); {
+	case index.Type == TypeS && kind == jsonscan.String, index.Type == TypeN && kind == jsonscan.Number:
+	default:
+		return prediction.Rejectf(prediction.ReasonIndexKey, field, "is %v, but an index of the table declares it as %s: send that type, or leave it out", kind, index.Type)
+	}
+	return l.checkIndexSize(field, size)
+}
+
+// checkIndexSize checks the length of a string that may be in the key of an index.
+func (l *Layout) checkIndexSize(field string, size int) *prediction.Reject {
+	index, indexed := l.Indexes[field]
+	switch {
+	case !indexed:
+		return nil
+	case size == 0:
+		return prediction.Rejectf(prediction.ReasonIndexKey, field, "is empty, but an index of the table has it in its key: leave it out")
+	case size > index.MaxBytes:
+		return prediction.Rejectf(prediction.ReasonIndexKey, field, "has %d bytes: as an index has it in its key, it has at most %d", size, index.MaxBytes)
+	}
+	return nil
+}
+
+// nativeFactor is how many bytes a byte of JSON text can become in DynamoDB's JSON: "1," becomes `{"N":"1"},`, and a
+// control character that was written as an escape is one again.
+const nativeFactor = 6
+
+// appendNative appends v as a typed value of DynamoDB's JSON. Numbers keep their text.
+func appendNative(dst []byte, v jsonscan.Value) []byte {
+	switch v.Kind() {
+	case jsonscan.Number:
+		dst = append(dst, `{"N":"`...)
+		return append(append(dst, v.Text...), `"}`...)
+	case jsonscan.String:
+		dst = append(dst, `{"S":`...)
+		return append(append(dst, v.Text...), '}')
+	case jsonscan.Bool:
+		dst = append(dst, `{"BOOL":`...)
+		return append(append(dst, v.Text...), '}')
+	case jsonscan.Array:
+		dst = append(dst, `{"L":[`...)
+		for i, element := range jsonscan.Elements(nil, v) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendNative(dst, element)
+		}
+		return append(dst, `]}`...)
+	case jsonscan.Object:
+		dst = append(dst, `{"M":{`...)
+		for i, m := range jsonscan.Members(nil, v) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, '"')
+			dst = append(dst, m.Name...)
+			dst = append(dst, `":`...)
+			dst = appendNative(dst, m.Value)
+		}
+		return append(dst, `}}`...)
+	default:
+		return append(dst, `{"NULL":true}`...)
+	}
+}
+
+// An encoder holds some hundred KB, so they are pooled; compressing is done by the caller's goroutine.
+var encoders = sync.Pool{New: func() any {
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false), zstd.WithWindowSize(512<<10))
+	if err != nil {
+		panic(err) // only for options that don't exist
+	}
+	return w
+}}
+
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// compress returns the payload's compacted text by zstd, or nil where that takes more than room bytes.
+func compress(payload jsonscan.Value, room int) []byte {
+	w := encoders.Get().(*zstd.Encoder)
+	text, out := scratch.Get().(*[]byte), scratch.Get().(*[]byte)
+	defer func() {
+		encoders.Put(w)
+		scratch.Put(text)
+		scratch.Put(out)
+	}()
+	*text = jsonscan.AppendCompact((*text)[:0], payload)
+	*out = w.EncodeAll(*text, (*out)[:0])
+	if len(*out) > room {
+		return nil
+	}
+	return append([]byte(nil), *out...)
+}

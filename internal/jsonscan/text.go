@@ -1,0 +1,154 @@
+package jsonscan
+
+import (
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Unquote returns what a valid JSON string stands for, given the text between its quotes. Without escapes that is the
+// text itself. A lone surrogate is refused with ErrSurrogate: replacing it would make different names and ids equal.
+func Unquote(body string) (string, error) {
+	i := strings.IndexByte(body, '\\')
+	if i < 0 {
+		return body, nil
+	}
+	out := make([]byte, 0, len(body))
+	for i >= 0 {
+		out = append(out, body[:i]...)
+		r, n := unescape(body[i:])
+		if r < 0 {
+			return "", ErrSurrogate
+		}
+		out = utf8.AppendRune(out, r)
+		body = body[i+n:]
+		i = strings.IndexByte(body, '\\')
+	}
+	return string(append(out, body...)), nil
+}
+
+// unescape reads the escape that s starts with and how long it is; r is -1 for a lone surrogate.
+func unescape(s string) (r rune, n int) {
+	switch c := s[1]; c {
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+		r := hex4(s[2:6])
+		if !utf16.IsSurrogate(r) {
+			return r, 6
+		}
+		if len(s) >= 12 && s[6] == '\\' && s[7] == 'u' {
+			if r = utf16.DecodeRune(r, hex4(s[8:12])); r != utf8.RuneError {
+				return r, 12
+			}
+		}
+		return -1, 6
+	default:
+		return rune(c), 2
+	}
+}
+
+// AppendCompact appends the text of v without the white space between its tokens.
+func AppendCompact(dst []byte, v Value) []byte {
+	if v.Spaces == 0 {
+		return append(dst, v.Text...)
+	}
+	s := v.Text
+	for i := 0; i < len(s); {
+		end := i
+		for end < len(s) && s[end] > ' ' && s[end] != '"' {
+			end++
+		}
+		if end < len(s) && s[end] == '"' {
+			end = stringEnd(s, end)
+		}
+		dst = append(dst, s[i:end]...)
+		i = skipSpace(s, end)
+	}
+	return dst
+}
+
+// AppendCompactQuoted appends, as the inside of a JSON string, the text of v without white space between its tokens.
+func AppendCompactQuoted(dst []byte, v Value) []byte {
+	s := v.Text
+	for i := 0; i < len(s); {
+		end := i
+		for end < len(s) && s[end] > ' ' && s[end] != '"' {
+			end++
+		}
+		dst = append(dst, s[i:end]...) // tokens that are not strings need no escapes
+		if end < len(s) && s[end] == '"' {
+			i, end = end, stringEnd(s, end)
+			dst = appendQuotedToken(dst, s[i:end])
+		}
+		i = skipSpace(s, end)
+	}
+	return dst
+}
+
+// appendQuotedToken appends one JSON string, quotes and all, as the inside of another.
+func appendQuotedToken(dst []byte, token string) []byte {
+	dst = append(dst, '\\', '"')
+	token = token[1 : len(token)-1]
+	for {
+		i := strings.IndexByte(token, '\\')
+		if i < 0 {
+			break
+		}
+		dst = append(dst, token[:i]...)
+		dst = append(dst, '\\', '\\')
+		if c := token[i+1]; c == '"' || c == '\\' { // the escaped byte would need an escape of its own
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, token[i+1])
+		token = token[i+2:]
+	}
+	dst = append(dst, token...)
+	return append(dst, '\\', '"')
+}
+
+// QuotedOverhead is by how many bytes AppendCompactQuoted exceeds the compacted text at the most.
+func QuotedOverhead(v Value) int { return strings.Count(v.Text, `"`) + 2*strings.Count(v.Text, `\`) }
+
+// stringEnd returns the index past the closing quote of the valid string that opens at i.
+func stringEnd(s string, i int) int {
+	end, _ := (&scanner{s: s}).str(i)
+	return end
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendQuoted appends s, which is valid UTF-8, as a JSON string.
+func AppendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); i++ {
+		if plain[s[i]] {
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c := s[i]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		start = i + 1
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}

@@ -1,0 +1,195 @@
+package prediction
+
+import (
+	"cmp"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+)
+
+// A Time is an instant, exact to 18 decimals of a second: event times order predictions, so they keep every digit
+// that came. The zero Time is the epoch.
+type Time struct {
+	Sec  int64  // since the epoch, never negative
+	Atto uint64 // 1e-18 s, below attosPerSecond
+}
+
+const (
+	attoDigits     = 18
+	attosPerSecond = 1_000_000_000_000_000_000
+	attosPerNano   = 1_000_000_000
+
+	// maxSeconds is the end of the year 9999, the last one that RFC 3339 can write.
+	maxSeconds = 253402300799
+)
+
+var (
+	errNegativeTime = errors.New("is before 1970")
+	errLateTime     = errors.New("is after the year 9999")
+	errFineTime     = errors.New("has more than 18 decimals of a second")
+	errTimeForm     = errors.New("is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z")
+)
+
+// FromMillis returns the instant of ms milliseconds since the epoch.
+func FromMillis(ms int64) Time {
+	return Time{ms / 1000, uint64(ms%1000) * (attosPerSecond / 1000)}
+}
+
+// Compare orders times: -1 if t is before u, 1 if it is after, 0 if they are the same instant.
+func (t Time) Compare(u Time) int {
+	return cmp.Or(cmp.Compare(t.Sec, u.Sec), cmp.Compare(t.Atto, u.Atto))
+}
+
+// After tells whether t is later than the clock's time u.
+func (t Time) After(u time.Time) bool {
+	return t.Compare(Time{u.Unix(), uint64(u.Nanosecond()) * attosPerNano}) > 0
+}
+
+// In returns the whole units of 1/perSecond of a second since the epoch, rounded down.
+func (t Time) In(perSecond uint64) int64 {
+	return t.Sec*int64(perSecond) + int64(t.Atto/(attosPerSecond/perSecond))
+}
+
+// plus adds a length of time, which a Time can hold as well.
+func (t Time) plus(d Time) Time {
+	sum := Time{t.Sec + d.Sec, t.Atto + d.Atto}
+	if sum.Atto >= attosPerSecond {
+		sum.Sec++
+		sum.Atto -= attosPerSecond
+	}
+	return sum
+}
+
+// AppendSeconds appends t as decimal seconds with as many decimals as it has.
+func (t Time) AppendSeconds(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, t.Sec, 10)
+	if t.Atto == 0 {
+		return dst
+	}
+	// A leading 1 keeps the zeros after the point; it is then overwritten by the point.
+	point := len(dst)
+	dst = strconv.AppendUint(dst, attosPerSecond+t.Atto, 10)
+	dst[point] = '.'
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
+}
+
+// parseTime reads a time as a message may give it: an RFC 3339 string, or a number of seconds, milliseconds,
+// microseconds or nanoseconds since the epoch, told apart by size.
+func parseTime(v jsonscan.Value) (Time, error) {
+	switch v.Kind() {
+	case jsonscan.Number:
+		return parseEpoch(v.Text)
+	case jsonscan.String:
+		text, err := jsonscan.Unquote(v.Text[1 : len(v.Text)-1])
+		if err != nil {
+			return Time{}, errTimeForm
+		}
+		return parseRFC3339(text)
+	default:
+		return Time{}, errTimeForm
+	}
+}
+
+// epochDecimals is how many decimals below a second an integer part of so many digits stands for: up to 11 digits
+// (below 1e11) are seconds, up to 14 milliseconds, up to 17 microseconds, more are nanoseconds.
+func epochDecimals(integerDigits int) int {
+	switch {
+	case integerDigits <= 11:
+		return 0
+	case integerDigits <= 14:
+		return 3
+	case integerDigits <= 17:
+		return 6
+	default:
+		return 9
+	}
+}
+
+func parseEpoch(s string) (Time, error) {
+	// Nearly every time is a plain integer.
+	if len(s) <= 19 && s[0] != '-' && strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' }) < 0 {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return Time{}, errTimeForm
+		}
+		perSecond := uint64(1)
+		for range epochDecimals(len(s)) {
+			perSecond *= 10
+		}
+		return checkTime(Time{int64(n / perSecond), n % perSecond * (attosPerSecond / perSecond)})
+	}
+	d := jsonscan.ParseDecimal(s)
+	d.Exp -= epochDecimals(d.Magnitude() + 1)
+	return decimalTime(d)
+}
+
+// decimalTime returns d seconds.
+func decimalTime(d jsonscan.Decimal) (Time, error) {
+	switch {
+	case d.Digits == "":
+		return Time{}, nil
+	case d.Negative:
+		return Time{}, errNegativeTime
+	case d.Magnitude() > 11:
+		return Time{}, errLateTime
+	case d.Exp < -attoDigits:
+		return Time{}, errFineTime
+	}
+	var buf [attoDigits + 16]byte
+	whole, fraction, _ := strings.Cut(string(d.Append(buf[:0])), ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil {
+		return Time{}, errTimeForm
+	}
+	return checkTime(Time{sec, attos(fraction)})
+}
+
+// attos reads the decimals of a second, of which there are at most 18.
+func attos(decimals string) uint64 {
+	var n uint64
+	for i := range attoDigits {
+		n *= 10
+		if i < len(decimals) {
+			n += uint64(decimals[i] - '0')
+		}
+	}
+	return n
+}
+
+func parseRFC3339(s string) (Time, error) {
+	whole, fraction := s, ""
+	if i := strings.IndexByte(s, '.'); i >= 0 {
+		end := i + 1
+		for end < len(s) && s[end]-'0' <= 9 {
+			end++
+		}
+		if end == i+1 {
+			return Time{}, errTimeForm
+		}
+		whole, fraction = s[:i]+s[end:], strings.TrimRight(s[i+1:end], "0")
+	}
+	if len(fraction) > attoDigits {
+		return Time{}, errFineTime
+	}
+	t, err := time.Parse(time.RFC3339, whole)
+	if err != nil {
+		return Time{}, errTimeForm
+	}
+	return checkTime(Time{t.Unix(), attos(fraction)})
+}
+
+func checkTime(t Time) (Time, error) {
+	switch {
+	case t.Sec < 0:
+		return Time{}, errNegativeTime
+	case t.Sec > maxSeconds:
+		return Time{}, errLateTime
+	}
+	return t, nil
+}
