@@ -51,6 +51,7 @@ type Reject struct{ Body, Reason string }
 type Outcome struct {
 	Predictions int            // all of them; an unreadable message counts as one
 	Live        int            // those that are written, or a duplicate of one, or superseded by a newer one
+	Versions    int            // the live ones without repeats: more than Items where some have the same key
 	Expired     int            // those that were too old to be written
 	Items       map[Key]Item   // what the table holds
 	Rejects     map[Reject]int // what the reject queue holds, and how many times
@@ -60,6 +61,7 @@ type Outcome struct {
 func Of(messages []recording.Message, layout Layout, now time.Time) (*Outcome, error) {
 	o := &Outcome{Items: map[Key]Item{}, Rejects: map[Reject]int{}}
 	newest := map[Key]*big.Rat{}
+	seen := map[string]bool{}
 	for _, m := range messages {
 		for _, text := range Split(m.Body) {
 			o.Predictions++
@@ -73,6 +75,10 @@ func Of(messages []recording.Message, layout Layout, now time.Time) (*Outcome, e
 				continue
 			}
 			o.Live++
+			if version := fmt.Sprint(p.id, p.time, string(p.payload)); !seen[version] {
+				seen[version] = true
+				o.Versions++
+			}
 			key, item, err := p.item(layout)
 			if err != nil {
 				return nil, fmt.Errorf("the prediction %s: %w", text, err)

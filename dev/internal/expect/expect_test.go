@@ -72,13 +72,14 @@ func TestWhichVersionStays(t *testing.T) {
 		name                     string
 		bodies                   []string
 		versioned, sorted, alone string // the labels that stay
+		versions                 int
 	}{
-		{"a repeat", []string{first, first}, "1", "1", "1"},
-		{"a newer one", []string{first, second}, "1 2", "1 2", "2"},
-		{"a late older one", []string{second, first}, "1 2", "1 2", "2"},
-		{"newer within the second of the key", []string{first, sameSecond}, "3", "3", "3"},
-		{"older within the second of the key", []string{sameSecond, first}, "3", "3", "3"},
-		{"many in a message", []string{first + "\n" + second}, "1 2", "1 2", "2"},
+		{"a repeat", []string{first, first}, "1", "1", "1", 1},
+		{"a newer one", []string{first, second}, "1 2", "1 2", "2", 2},
+		{"a late older one", []string{second, first}, "1 2", "1 2", "2", 2},
+		{"newer within the second of the key", []string{first, sameSecond}, "3", "3", "3", 2},
+		{"older within the second of the key", []string{sameSecond, first}, "3", "3", "3", 2},
+		{"many in a message", []string{first + "\n" + second}, "1 2", "1 2", "2", 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestWhichVersionStays(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := all(o); got != want || o.Predictions != 2 || o.Live != 2 {
+				if got := all(o); got != want || o.Predictions != 2 || o.Live != 2 || o.Versions != test.versions {
 					t.Errorf("%s: stays %s, want %s; %+v", layout, got, want, o)
 				}
 			}

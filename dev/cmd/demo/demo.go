@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/predcache/predcache/dev/internal/expect"
+	"github.com/predcache/predcache/dev/internal/localaws"
+	"github.com/predcache/predcache/dev/internal/recording"
+	"github.com/predcache/predcache/dev/internal/worker"
+)
+
+// messagesFile is what the example pipeline published one day.
+const messagesFile = "examples/pipeline/messages.ndjson"
+
+// stopGrace is above the 25 s that the worker allows itself to drain, and is what ECS and Kubernetes allow.
+const stopGrace = 30 * time.Second
+
+// run is the demo from its start to its end.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	screen := newScreen(out)
+	recorded, err := readMessages(filepath.Join(o.root, messagesFile))
+	if err != nil {
+		return err
+	}
+	screen.title("predcache: the worker on real predictions, without AWS")
+
+	path := o.worker
+	if path == "" {
+		dir, err := os.MkdirTemp("", "predcache-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		screen.live("  worker      being built; the first time takes a minute")
+		started := time.Now()
+		if path, err = worker.Build(ctx, o.root, dir); err != nil {
+			return err
+		}
+		screen.line("  worker      built from this tree in %s", seconds(time.Since(started)))
+	}
+
+	aws, err := localaws.Start()
+	if err != nil {
+		return err
+	}
+	defer aws.Close()
+	if err := aws.Create(ctx, o.layout); err != nil {
+		return err
+	}
+	screen.line("  services    SQS and DynamoDB in this process, at %s", aws.Endpoint)
+	screen.line("  table       %s", tableText(o.layout))
+
+	messages, moved := recording.Shift(recorded, time.Now())
+	outcome, err := expect.Of(messages, o.layout, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := publish(ctx, aws, messages); err != nil {
+		return err
+	}
+	screen.line("  published   %s messages with %s predictions", count(len(messages)), count(outcome.Predictions))
+	screen.line("              recorded on %s, all times moved by %s", recordedOn(recorded), days(moved))
+
+	log := io.Discard
+	if o.verbose {
+		log = os.Stderr
+	}
+	process, err := worker.Start(path, append(aws.Environment(),
+		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s"), log)
+	if err != nil {
+		return err
+	}
+	stopped := false
+	defer func() {
+		if err != nil && ctx.Err() == nil && !o.verbose {
+			err = fmt.Errorf("%w\n\nThe end of the worker's log:\n%s", err, process.Log())
+		}
+		if !stopped {
+			err = errors.Join(err, process.Stop(stopGrace))
+		}
+	}()
+
+	took, err := watch(ctx, screen, aws, process, outcome.Predictions, o.timeout)
+	if err != nil {
+		return err
+	}
+	r, err := look(ctx, aws, process, outcome)
+	if err != nil {
+		return err
+	}
+	r.write(screen, took)
+	if err := readBack(ctx, screen, aws, messages); err != nil {
+		return err
+	}
+	checks := r.checks(o.layout)
+	if o.keep {
+		if err := writeChecks(screen, checks); err != nil {
+			return err
+		}
+		if err := keep(ctx, screen, o, aws, process); err != nil {
+			return err
+		}
+	}
+	started := time.Now()
+	stopped = true
+	end := check{"the worker drained and ended with exit status 0 on SIGTERM", nil}
+	if err := process.Stop(stopGrace); err != nil {
+		end.differences = []string{err.Error()}
+	}
+	end.text += ", in " + seconds(time.Since(started))
+	if o.keep {
+		return writeChecks(screen, []check{end})
+	}
+	return writeChecks(screen, append(checks, end))
+}
+
+func readMessages(path string) ([]recording.Message, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := recording.Read(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return messages, nil
+}
+
+// publish sends the messages, and makes sure that they are on the queue once each: the report counts on it.
+func publish(ctx context.Context, aws *localaws.Server, messages []recording.Message) error {
+	if err := aws.Publish(ctx, messages); err != nil {
+		return err
+	}
+	ready, _, err := aws.Depth(ctx, aws.Queue)
+	if err == nil && ready != len(messages) {
+		err = fmt.Errorf("sent %d messages, but the queue holds %d", len(messages), ready)
+	}
+	return err
+}
+
+// watch shows the worker's progress until the queue is empty and the worker holds nothing.
+func watch(ctx context.Context, screen *screen, aws *localaws.Server, process *worker.Process, predictions int, timeout time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it hasn't finished after %v", timeout))
+	defer cancel()
+	if err := process.Ready(ctx); err != nil {
+		return 0, err
+	}
+	started, idle := time.Now(), 0
+	for {
+		ready, inFlight, err := aws.Depth(ctx, aws.Queue)
+		if err != nil {
+			return 0, giveUp(ctx, process, err)
+		}
+		metrics, err := process.Metrics(ctx)
+		if err != nil {
+			return 0, giveUp(ctx, process, err)
+		}
+		done := metrics.Sum("predcache_predictions_total")
+		if ready == 0 && inFlight == 0 && metrics.Sum("predcache_held_messages") == 0 {
+			// The last counters may be a moment behind. What still isn't counted after that is an error, for the checks.
+			if idle++; done == predictions || idle > 20 {
+				took := time.Since(started)
+				screen.line("  consumed    all of it in %s", seconds(took))
+				return took, nil
+			}
+		}
+		screen.live("  consuming   %s %s of %s predictions", bar(done, predictions), count(done), count(predictions))
+		select {
+		case <-process.Exited():
+			return 0, process.Gone()
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: the queue has %d messages ready and %d in flight, and the worker accounts for %d of %d predictions",
+				context.Cause(ctx), ready, inFlight, done, predictions)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// giveUp says why a look at the worker failed: most likely it is gone.
+func giveUp(ctx context.Context, process *worker.Process, err error) error {
+	select {
+	case <-process.Exited():
+		return process.Gone()
+	case <-time.After(time.Second):
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
