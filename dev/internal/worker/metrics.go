@@ -18,8 +18,8 @@ type series struct {
 
 var label = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
 
-// parseMetrics reads Prometheus' text format, as far as the worker uses it: no timestamps.
-func parseMetrics(text string) (Metrics, error) {
+// ParseMetrics reads Prometheus' text format, as far as the worker uses it: no timestamps.
+func ParseMetrics(text string) (Metrics, error) {
 	var metrics Metrics
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

@@ -6,7 +6,7 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
-	m, err := parseMetrics(`# HELP predcache_calls_total Calls of AWS.
+	m, err := ParseMetrics(`# HELP predcache_calls_total Calls of AWS.
 # TYPE predcache_calls_total counter
 predcache_calls_total{operation="BatchWriteItem"} 60
 predcache_call_errors_total{code="a}b\" c",operation="BatchWriteItem"} 1
@@ -32,7 +32,7 @@ predcache_held_bytes 1.5e+06
 	if got := m.By("predcache_call_errors_total", "code"); !maps.Equal(got, map[string]int{`a}b\" c`: 1, "timeout": 2}) {
 		t.Errorf("by code: %v", got)
 	}
-	if _, err := parseMetrics("<html>\n"); err == nil {
+	if _, err := ParseMetrics("<html>\n"); err == nil {
 		t.Error("HTML is read as metrics")
 	}
 }

@@ -115,7 +115,7 @@ func (p *Process) Metrics(ctx context.Context) (Metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the worker's metrics: %w", err)
 	}
-	return parseMetrics(text)
+	return ParseMetrics(text)
 }
 
 func (p *Process) get(ctx context.Context, path string) (string, error) {
