@@ -1,0 +1,134 @@
+package awstest
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+)
+
+const (
+	maxItemSize   = 400 << 10 // "Quotas in Amazon DynamoDB", item size
+	maxNesting    = 32        // the same page, nested attribute depth
+	maxHashLength = 2048      // the same page, partition key length
+	maxSortLength = 1024      // the same page, sort key length
+)
+
+// itemReader reads items and keeps the first rule that one breaks, which the service answers with once it has read all.
+type itemReader struct {
+	*jsonReader
+	problem *Error
+}
+
+func (r *itemReader) refuse(message string) {
+	if r.problem == nil {
+		r.problem = Validation(message)
+	}
+}
+
+func (r *itemReader) item(depth int) Item {
+	it := make(Item, 0, 8)
+	r.object(func(name string) {
+		if name == "" {
+			r.refuse("One or more parameter values were invalid: An attribute name may not be empty") // the service's own text is not known
+		}
+		it = append(it, Attribute{Name: name, Value: r.value(depth)})
+	})
+	return it
+}
+
+// value reads an AttributeValue, in the checks and texts of "AttributeValue" (API reference). depth counts the lists and maps
+// around it.
+func (r *itemReader) value(depth int) (v Value) {
+	members := 0
+	r.object(func(kind string) {
+		members++
+		v.Type = kind
+		switch kind {
+		case "S":
+			v.Text = r.str()
+		case "N":
+			v.Text = r.number(r.str())
+		case "B":
+			v.Text = r.binary()
+		case "BOOL":
+			v.Bool = r.boolean()
+		case "NULL":
+			if v.Bool = r.boolean(); !v.Bool {
+				r.refuse("One or more parameter values were invalid: Null attribute value types must have the value of true")
+			}
+		case "SS", "NS", "BS":
+			r.set(&v)
+		case "L":
+			r.deeper(depth)
+			v.List = []Value{}
+			r.array(func() { v.List = append(v.List, r.value(depth+1)) })
+		case "M":
+			r.deeper(depth)
+			v.Map = r.item(depth + 1)
+		default:
+			members--
+			r.skip()
+		}
+	})
+	switch {
+	case members == 0:
+		r.refuse("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+	case members > 1:
+		r.refuse("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	}
+	return v
+}
+
+func (r *itemReader) deeper(depth int) {
+	if depth >= maxNesting {
+		r.refuse("Nesting Levels have exceeded supported limits")
+	}
+}
+
+func (r *itemReader) number(s string) string {
+	n, err := normalNumber(s)
+	switch {
+	case err == errNotNumber && s != "":
+		r.refuse(err.Error() + ": " + s)
+	case err != nil:
+		r.refuse(err.Error())
+	}
+	return n
+}
+
+func (r *itemReader) binary() string {
+	raw, err := base64.StdEncoding.DecodeString(r.str())
+	if err != nil {
+		r.fail()
+	}
+	return string(raw)
+}
+
+func (r *itemReader) set(v *Value) {
+	r.array(func() {
+		switch v.Type {
+		case "SS":
+			v.Set = append(v.Set, r.str())
+		case "NS":
+			v.Set = append(v.Set, r.number(r.str()))
+		case "BS":
+			v.Set = append(v.Set, r.binary())
+		}
+	})
+	if len(v.Set) == 0 {
+		kind := map[string]string{"SS": "string", "NS": "number", "BS": "binary"}[v.Type]
+		r.refuse("One or more parameter values were invalid: An " + kind + " set  may not be empty")
+		return
+	}
+	seen := slices.Clone(v.Set)
+	slices.Sort(seen)
+	if len(slices.Compact(seen)) == len(v.Set) {
+		return
+	}
+	switch v.Type {
+	case "NS":
+		r.refuse("Input collection contains duplicates")
+	default:
+		r.refuse("One or more parameter values were invalid: Input collection [" + strings.Join(v.Set, ", ") + "] contains duplicates.")
+	}
+}

@@ -1,0 +1,137 @@
+package awstest
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// number is a decimal 0.digits × 10^exp, with no zero at either end of digits; zero has no digits.
+type number struct {
+	negative bool
+	digits   string
+	exp      int
+}
+
+var (
+	errNotNumber   = errors.New("The parameter cannot be converted to a numeric value")
+	errManyDigits  = errors.New("Attempting to store more than 38 significant digits in a Number")
+	errNumberLarge = errors.New("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	errNumberSmall = errors.New("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+)
+
+// parseNumber enforces "Supported data types and naming rules in Amazon DynamoDB", Number: up to 38 digits, and 1E-130 to
+// 9.99…E+125 either side of zero.
+func parseNumber(s string) (number, error) {
+	var n number
+	rest := s
+	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
+		n.negative = rest[0] == '-'
+		rest = rest[1:]
+	}
+	mantissa := rest
+	exp := 0
+	if i := strings.IndexAny(rest, "eE"); i >= 0 {
+		e, err := strconv.Atoi(rest[i+1:])
+		if err != nil || e > 1_000_000 || e < -1_000_000 {
+			return n, errNotNumber
+		}
+		mantissa, exp = rest[:i], e
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	if whole == "" && fraction == "" || !allDigits(whole) || !allDigits(fraction) {
+		return n, errNotNumber
+	}
+	digits := whole
+	if fraction != "" {
+		digits += fraction
+	}
+	n.exp = len(whole) + exp
+	trimmed := strings.TrimLeft(digits, "0")
+	n.exp -= len(digits) - len(trimmed)
+	n.digits = strings.TrimRight(trimmed, "0")
+	switch {
+	case n.digits == "":
+		return number{}, nil
+	case n.exp-1 > 125:
+		return n, errNumberLarge
+	case n.exp-1 < -130:
+		return n, errNumberSmall
+	case len(n.digits) > 38:
+		return n, errManyDigits
+	}
+	return n, nil
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// String is the number as DynamoDB returns it: no exponent, no zeros but those that the value needs.
+func (n number) String() string {
+	if n.digits == "" {
+		return "0"
+	}
+	var b strings.Builder
+	if n.negative {
+		b.WriteByte('-')
+	}
+	switch {
+	case n.exp <= 0:
+		b.WriteString("0.")
+		b.WriteString(strings.Repeat("0", -n.exp))
+		b.WriteString(n.digits)
+	case n.exp >= len(n.digits):
+		b.WriteString(n.digits)
+		b.WriteString(strings.Repeat("0", n.exp-len(n.digits)))
+	default:
+		b.WriteString(n.digits[:n.exp])
+		b.WriteByte('.')
+		b.WriteString(n.digits[n.exp:])
+	}
+	return b.String()
+}
+
+// normal is the number as it is returned; the common case, an integer that is already so, costs nothing.
+func normalNumber(s string) (string, error) {
+	if len(s) > 0 && len(s) <= 38 && s[0] >= '1' && s[0] <= '9' && allDigits(s) {
+		return s, nil
+	}
+	n, err := parseNumber(s)
+	if err != nil {
+		return "", err
+	}
+	return n.String(), nil
+}
+
+// sortable encodes the number so that strings order as numbers do: a sign, an exponent that is turned round for negative
+// numbers, then the digits, turned round likewise.
+func (n number) sortable() string {
+	if n.digits == "" {
+		return "1"
+	}
+	exp := byte(n.exp + 130)
+	if !n.negative {
+		return string([]byte{'2', exp}) + n.digits
+	}
+	b := []byte{'0', 255 - exp}
+	for i := range len(n.digits) {
+		b = append(b, '0'+'9'-n.digits[i])
+	}
+	return string(append(b, '~')) // a longer number is a smaller one, so the end comes last
+}
+
+// significant counts the digits of a normalised number.
+func significant(s string) int {
+	s = strings.TrimPrefix(s, "-")
+	whole, fraction, dotted := strings.Cut(s, ".")
+	if dotted {
+		return len(strings.TrimLeft(whole+fraction, "0"))
+	}
+	return len(strings.TrimRight(whole, "0"))
+}

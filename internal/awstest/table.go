@@ -1,0 +1,294 @@
+package awstest
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// table is one DynamoDB table, guarded by DynamoDB.mu.
+type table struct {
+	name       string
+	id         string
+	created    time.Time
+	keys       keySchema
+	types      map[string]string // of the attributes in keys, from AttributeDefinitions
+	indexes    []*index
+	billing    string
+	throughput string // JSON
+	ttl        string // the attribute; "" if TTL is off
+	partitions map[string]*partition
+	order      []string // hash keys for Scan, nil if out of date
+	count      int
+	bytes      int
+}
+
+// keySchema names a hash key and, unless "", a sort key.
+type keySchema struct{ hash, sort string }
+
+func (k keySchema) attributes() []string {
+	if k.sort == "" {
+		return []string{k.hash}
+	}
+	return []string{k.hash, k.sort}
+}
+
+type index struct {
+	name       string
+	keys       keySchema
+	global     bool
+	projection string // ALL, KEYS_ONLY or INCLUDE
+	include    []string
+}
+
+// partition holds the items of one hash key, by sort key.
+type partition struct{ rows []row }
+
+type row struct {
+	sort string // encoded so that strings order as keys do
+	item Item
+	size int
+}
+
+func (t *table) arn() string {
+	return "arn:aws:dynamodb:" + region + ":" + account + ":table/" + t.name
+}
+
+// find is where the sort key is, or would be.
+func (p *partition) find(sort string) (int, bool) {
+	// A table that grows by time appends, which costs one comparison.
+	if n := len(p.rows); n > 0 && p.rows[n-1].sort < sort {
+		return n, false
+	}
+	return slices.BinarySearchFunc(p.rows, sort, func(r row, sort string) int { return strings.Compare(r.sort, sort) })
+}
+
+// rowKey is a primary key, encoded.
+type rowKey struct{ hash, sort string }
+
+func (t *table) get(k rowKey) *row {
+	p := t.partitions[k.hash]
+	if p == nil {
+		return nil
+	}
+	i, found := p.find(k.sort)
+	if !found {
+		return nil
+	}
+	return &p.rows[i]
+}
+
+// put stores an item and returns the one that it replaces, if any.
+func (t *table) put(k rowKey, item Item, size int) (old row, replaced bool) {
+	p := t.partitions[k.hash]
+	if p == nil {
+		p = &partition{}
+		t.partitions[k.hash] = p
+		t.order = nil
+	}
+	i, found := p.find(k.sort)
+	t.bytes += size
+	if found {
+		old = p.rows[i]
+		t.bytes -= old.size
+		p.rows[i] = row{k.sort, item, size}
+		return old, true
+	}
+	t.count++
+	p.rows = slices.Insert(p.rows, i, row{k.sort, item, size})
+	return row{}, false
+}
+
+// remove deletes an item and returns it, if there is one.
+func (t *table) remove(k rowKey) (old row, found bool) {
+	p := t.partitions[k.hash]
+	if p == nil {
+		return row{}, false
+	}
+	i, found := p.find(k.sort)
+	if !found {
+		return row{}, false
+	}
+	old = p.rows[i]
+	p.rows = slices.Delete(p.rows, i, i+1)
+	if len(p.rows) == 0 {
+		delete(t.partitions, k.hash)
+		t.order = nil
+	}
+	t.count--
+	t.bytes -= old.size
+	return old, true
+}
+
+// hashOrder is the order in which Scan visits hash keys: stable and, like the service's, without meaning.
+func (t *table) hashOrder() []string {
+	if t.order == nil {
+		t.order = sorted(t.partitions)
+		slices.SortStableFunc(t.order, func(a, b string) int {
+			ha, hb := hashString(a), hashString(b)
+			switch {
+			case ha < hb:
+				return -1
+			case ha > hb:
+				return 1
+			}
+			return 0
+		})
+	}
+	return t.order
+}
+
+func hashString(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return mix(h)
+}
+
+// encodeKey makes a string of a key's value that orders as the key does: UTF-8 bytes, bytes, or numbers.
+func encodeKey(v *Value) string {
+	if v.Type != "N" {
+		return v.Text
+	}
+	n, _ := parseNumber(v.Text)
+	return n.sortable()
+}
+
+// key takes the primary key of an item that has passed checkItem or checkKey.
+func (t *table) key(item Item) rowKey {
+	k := rowKey{hash: encodeKey(item.Get(t.keys.hash))}
+	if t.keys.sort != "" {
+		k.sort = encodeKey(item.Get(t.keys.sort))
+	}
+	return k
+}
+
+// keyText is a primary key for people: the hash key's text, then "/" and the sort key's if there is one.
+func (t *table) keyText(item Item) string {
+	if t.keys.sort == "" {
+		return item.Text(t.keys.hash)
+	}
+	return item.Text(t.keys.hash) + "/" + item.Text(t.keys.sort)
+}
+
+// keyOf is the item's primary key alone.
+func (t *table) keyOf(item Item) Item {
+	var key Item
+	for _, name := range t.keys.attributes() {
+		key = append(key, Attribute{name, *item.Get(name)})
+	}
+	return key
+}
+
+// checkItem enforces the rules of an item to put: its key, its size, and the keys of the table's indexes.
+func (t *table) checkItem(item Item) *Error {
+	for i, name := range t.keys.attributes() {
+		v := item.Get(name)
+		if v == nil {
+			return Validation("One or more parameter values were invalid: Missing the key " + name + " in the item")
+		}
+		if v.Type != t.types[name] {
+			return Validation("One or more parameter values were invalid: Type mismatch for key " + name + " expected: " + t.types[name] + " actual: " + v.Type)
+		}
+		if err := checkKeyValue(name, v, i == 0); err != nil {
+			return err
+		}
+	}
+	for _, x := range t.indexes {
+		if err := x.check(t, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check enforces that an item's attributes which an index has for keys are of the declared type and not empty; an item
+// without them is simply not in the index ("Using Global Secondary Indexes in DynamoDB").
+func (x *index) check(t *table, item Item) *Error {
+	for i, name := range x.keys.attributes() {
+		v := item.Get(name)
+		if v == nil {
+			continue
+		}
+		if v.Type != t.types[name] {
+			return Validation("One or more parameter values were invalid: Type mismatch for Index Key " + name + " Expected: " + t.types[name] + " Actual: " + v.Type + " IndexName: " + x.name)
+		}
+		if v.Type != "N" && v.Text == "" {
+			return Validation("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty " + typeName(v) + " value. IndexName: " + x.name + ", IndexKey: " + name)
+		}
+		if err := checkKeyLength(v, i == 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkKey enforces that a key has exactly the table's key attributes.
+func (t *table) checkKey(key Item) *Error {
+	names := t.keys.attributes()
+	mismatch := Validation("The provided key element does not match the schema")
+	if len(key) != len(names) {
+		return mismatch
+	}
+	for i, name := range names {
+		v := key.Get(name)
+		if v == nil || v.Type != t.types[name] {
+			return mismatch
+		}
+		if err := checkKeyValue(name, v, i == 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkKeyValue(name string, v *Value, hash bool) *Error {
+	if v.Type != "N" && v.Text == "" {
+		return Validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " + typeName(v) + " value. Key: " + name)
+	}
+	return checkKeyLength(v, hash)
+}
+
+func checkKeyLength(v *Value, hash bool) *Error {
+	switch {
+	case v.Type == "N":
+	case hash && len(v.Text) > maxHashLength:
+		return Validation("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of" + strconv.Itoa(maxHashLength) + " bytes")
+	case !hash && len(v.Text) > maxSortLength:
+		return Validation("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of " + strconv.Itoa(maxSortLength) + " bytes")
+	}
+	return nil
+}
+
+func typeName(v *Value) string {
+	if v.Type == "B" {
+		return "binary"
+	}
+	return "string"
+}
+
+// holds says whether the item is in the index.
+func (x *index) holds(item Item) bool {
+	for _, name := range x.keys.attributes() {
+		if item.Get(name) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// project is the item as the index has it.
+func (x *index) project(t *table, item Item) Item {
+	if x.projection == "ALL" {
+		return item
+	}
+	var out Item
+	for _, a := range item {
+		if contains(x.keys.attributes(), a.Name) || contains(t.keys.attributes(), a.Name) || contains(x.include, a.Name) {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,108 @@
+package awstest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Transport carries requests to h without a network: no sockets, so a client on it is at rest in a testing/synctest bubble
+// when the fake is. As over a network, a client whose context ends gets its error at once, while h goes on and finds its
+// request's context ended; an aborted handler (http.ErrAbortHandler) is a closed connection.
+func Transport(h http.Handler) http.RoundTripper { return transport{h} }
+
+type transport struct{ handler http.Handler }
+
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	var text strings.Builder
+	if req.Body != nil {
+		_, err := io.Copy(&text, req.Body)
+		req.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	r := req.WithContext(ctx)
+	r.Body = io.NopCloser(strings.NewReader(text.String()))
+	r.ContentLength = int64(text.Len())
+	r.RequestURI = req.URL.RequestURI()
+	if r.Host == "" {
+		r.Host = req.URL.Host
+	}
+	rec := &recorder{header: make(http.Header, 8), done: make(chan struct{})}
+	// This goroutine ends when the handler does: at the latest when the fake is closed.
+	go func() {
+		defer close(rec.done)
+		defer func() {
+			switch e := recover(); e {
+			case nil:
+			case http.ErrAbortHandler:
+				rec.aborted = true
+			default:
+				panic(e)
+			}
+		}()
+		t.handler.ServeHTTP(rec, r)
+	}()
+	select {
+	case <-rec.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if rec.aborted && rec.status == 0 {
+		return nil, io.EOF // what net/http reports when the server closes a connection under a request
+	}
+	return rec.response(req), nil
+}
+
+// recorder is the http.ResponseWriter of one request. Its fields belong to the handler's goroutine until done is closed.
+type recorder struct {
+	header  http.Header
+	status  int
+	body    []byte
+	aborted bool
+	done    chan struct{}
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	if r.body == nil {
+		r.body = b // the fakes write once, and leave the bytes alone afterwards
+	} else {
+		r.body = append(bytes.Clone(r.body), b...)
+	}
+	return len(b), nil
+}
+
+func (r *recorder) Flush() {}
+
+func (r *recorder) response(req *http.Request) *http.Response {
+	var body io.Reader = bytes.NewReader(r.body)
+	if r.aborted {
+		body = io.MultiReader(body, broken{})
+	}
+	return &http.Response{
+		Status: http.StatusText(r.status), StatusCode: r.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: r.header, Body: io.NopCloser(body), ContentLength: int64(len(r.body)), Request: req,
+	}
+}
+
+// broken is the end of a body whose connection was closed too early.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
