@@ -77,12 +77,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	stopped := false
 	defer func() {
-		if err != nil && ctx.Err() == nil && !o.verbose {
-			err = fmt.Errorf("%w\n\nThe end of the worker's log:\n%s", err, process.Log())
+		if log := process.Log(); err != nil && ctx.Err() == nil && log != "" && !o.verbose {
+			err = fmt.Errorf("%w\n\nThe end of the worker's log:\n%s", err, log)
 		}
-		if !stopped {
+		select {
+		case <-process.Exited():
+		default:
 			err = errors.Join(err, process.Stop(stopGrace))
 		}
 	}()
@@ -109,7 +110,6 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 	}
 	started := time.Now()
-	stopped = true
 	end := check{"the worker drained and ended with exit status 0 on SIGTERM", nil}
 	if err := process.Stop(stopGrace); err != nil {
 		end.differences = []string{err.Error()}

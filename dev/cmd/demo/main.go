@@ -24,6 +24,9 @@ func main() {
 	err := start(ctx, os.Args[1:])
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "\ndemo: stopped")
+		os.Exit(130) // as shells report SIGINT
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
 		os.Exit(1)
