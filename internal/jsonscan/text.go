@@ -115,8 +115,8 @@ func appendQuotedToken(dst []byte, token string) []byte {
 	return append(dst, '\\', '"')
 }
 
-// QuotedOverhead is by how many bytes AppendCompactQuoted exceeds the compacted text at the most.
-func QuotedOverhead(v Value) int { return strings.Count(v.Text, `"`) + 2*strings.Count(v.Text, `\`) }
+// QuotedOverhead is by how many bytes AppendCompactQuoted exceeds the compacted text: one escape for each quote and backslash.
+func QuotedOverhead(v Value) int { return strings.Count(v.Text, `"`) + strings.Count(v.Text, `\`) }
 
 // stringEnd returns the index past the closing quote of the valid string that opens at i.
 func stringEnd(s string, i int) int {
