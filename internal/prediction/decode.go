@@ -56,6 +56,7 @@ type Message struct {
 type Decoded struct {
 	Predictions []Prediction
 	Rejected    []RejectedPart
+	Inflated    int // bytes of the body once decompressed; 0 where it came plain
 
 	members []jsonscan.Member
 	nested  []jsonscan.Member
@@ -105,7 +106,7 @@ func NewDecoder(cfg Config) *Decoder {
 func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) {
 	clear(dst.Predictions) // let go of the last message's body
 	clear(dst.Rejected)
-	dst.Predictions, dst.Rejected = dst.Predictions[:0], dst.Rejected[:0]
+	dst.Predictions, dst.Rejected, dst.Inflated = dst.Predictions[:0], dst.Rejected[:0], 0
 	run := decoding{Decoder: d, dst: dst, sent: m.Sent, now: now}
 	if why := run.body(m.Body, m.ContentEncoding, 0); why != nil {
 		// Nothing of a body that can't be read as a whole is kept, so that it goes to the reject queue in one piece.
@@ -128,9 +129,13 @@ const maxEnvelopes = 3
 
 // body reads one object, an array of objects, or objects one a line.
 func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
+	came := text
 	text, why := decompress(text, contentEncoding, r.cfg.MaxDecodedBytes)
 	if why != nil {
 		return why
+	}
+	if len(text) != len(came) {
+		r.dst.Inflated += len(text)
 	}
 	if text = trimSpace(text); text == "" {
 		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of them, or one a line")

@@ -88,12 +88,13 @@ const (
 	ReasonNesting       Reason = "nesting"        // nested deeper than DynamoDB can hold
 	ReasonIndexKey      Reason = "index_key"      // an attribute that isn't what an index of the table declares
 	ReasonTable         Reason = "table"          // refused by DynamoDB
+	ReasonInternal      Reason = "internal"       // a fault of the worker's own, to be reported
 )
 
 // Reasons lists every reason, for those who count by it.
 var Reasons = []Reason{
 	ReasonEncoding, ReasonTooLarge, ReasonSyntax, ReasonEnvelope, ReasonMissingField, ReasonFieldType, ReasonFieldValue, ReasonReservedName,
-	ReasonDuplicateName, ReasonFuture, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonTable,
+	ReasonDuplicateName, ReasonFuture, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonTable, ReasonInternal,
 }
 
 // A Reject is why a prediction, or a whole message, can never be written. Detail says what is wrong and what to do; it

@@ -162,24 +162,33 @@ func attos(decimals string) uint64 {
 	return n
 }
 
+// parseRFC3339 reads the decimals itself, since time.Parse keeps nine of them. It also takes a comma before them, and hours
+// of one digit, which RFC 3339 doesn't: so the byte after the seconds is checked.
 func parseRFC3339(s string) (Time, error) {
-	whole, fraction := s, ""
-	if i := strings.IndexByte(s, '.'); i >= 0 {
-		end := i + 1
+	const point = len("2006-01-02T15:04:05")
+	if len(s) <= point {
+		return Time{}, errTimeForm
+	}
+	fraction := ""
+	if s[point] == '.' {
+		end := point + 1
 		for end < len(s) && s[end]-'0' <= 9 {
 			end++
 		}
-		if end == i+1 {
+		if end == point+1 || end == len(s) {
 			return Time{}, errTimeForm
 		}
-		whole, fraction = s[:i]+s[end:], strings.TrimRight(s[i+1:end], "0")
+		s, fraction = s[:point]+s[end:], strings.TrimRight(s[point+1:end], "0")
 	}
-	if len(fraction) > attoDigits {
-		return Time{}, errFineTime
-	}
-	t, err := time.Parse(time.RFC3339, whole)
-	if err != nil {
+	if strings.IndexByte("Z+-", s[point]) < 0 {
 		return Time{}, errTimeForm
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	switch {
+	case err != nil:
+		return Time{}, errTimeForm
+	case len(fraction) > attoDigits:
+		return Time{}, errFineTime
 	}
 	return checkTime(Time{t.Unix(), attos(fraction)})
 }

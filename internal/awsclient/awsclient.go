@@ -1,0 +1,96 @@
+// Package awsclient is the way to AWS: the SDK's clients with their transport, timeouts and retries, and what adapts
+// them to the stages' small interfaces.
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// Config of the Clients.
+type Config struct {
+	// QueueURL names the region where nothing else does.
+	QueueURL string
+	// Connections is how many calls to one service may be under way; as many connections are kept.
+	Connections int
+	// Transport takes the place of the network, in tests.
+	Transport http.RoundTripper
+	Observer  Observer
+	Clock     *Clock // follows the services' clock
+}
+
+// An Observer counts calls. code is empty for a call that succeeded.
+type Observer interface {
+	Call(operation, code string, d time.Duration)
+}
+
+// Clients are the SDK's clients. They make one attempt a call: the stages that call them own the retries, so that the
+// two don't multiply.
+type Clients struct {
+	SQS      *sqs.Client
+	DynamoDB *dynamodb.Client
+	Clock    *Clock
+	observer Observer
+}
+
+// New makes the clients by the SDK's own settings: environment, shared files, the role of the task or pod.
+func New(ctx context.Context, cfg Config) (*Clients, error) {
+	transport := cfg.Transport
+	if transport == nil {
+		transport = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns = 0 // no bound over both services
+			t.MaxIdleConnsPerHost = cfg.Connections
+			// SQS and DynamoDB close connections that are idle for longer.
+			t.IdleConnTimeout = 15 * time.Second
+			t.ResponseHeaderTimeout = 0 // each attempt has a timeout already; a long poll answers late
+		}).GetTransport()
+	}
+	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
+		awsconfig.WithHTTPClient(&http.Client{Transport: cfg.Clock.watch(transport)}),
+	}
+	conf, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the AWS settings: %w", err)
+	}
+	if conf.Region == "" {
+		conf.Region = regionOf(cfg.QueueURL)
+	}
+	if conf.Region == "" {
+		return nil, errors.New("no AWS region is set: set AWS_REGION to the region of the queue and the table")
+	}
+	conf.APIOptions = append(conf.APIOptions, plainBodies)
+	return &Clients{
+		SQS:      sqs.NewFromConfig(conf),
+		DynamoDB: dynamodb.NewFromConfig(conf),
+		Clock:    cfg.Clock,
+		observer: cfg.Observer,
+	}, nil
+}
+
+var queueHost = regexp.MustCompile(`^https://sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)`)
+
+// regionOf returns the region that a queue's URL names, or nothing.
+func regionOf(queueURL string) string {
+	if m := queueHost.FindStringSubmatch(queueURL); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// observe counts a call that began at start.
+func (c *Clients) observe(operation string, start time.Time, err error) {
+	if c.observer != nil {
+		c.observer.Call(operation, Code(err), time.Since(start))
+	}
+}

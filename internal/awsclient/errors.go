@@ -1,0 +1,106 @@
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	smithy "github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// Code is a short name of what went wrong, for counting: the service's error code, or "timeout", "canceled", "network".
+// It is empty where nothing did.
+func Code(err error) string {
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &api):
+		return api.ErrorCode()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	default:
+		return "network"
+	}
+}
+
+// brief is an error without the SDK's frame around it, which has a request id in it and so is new each time.
+func brief(operation string, err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return &callError{operation, fmt.Sprintf("%s: %s", api.ErrorCode(), api.ErrorMessage()), err}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return &callError{operation, op.Error(), err}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &callError{operation, "no answer in time", err}
+	}
+	return &callError{operation, err.Error(), err}
+}
+
+type callError struct {
+	operation, what string
+	err             error
+}
+
+func (e *callError) Error() string { return e.operation + ": " + e.what }
+func (e *callError) Unwrap() error { return e.err }
+
+// classify tells the writer what an error of BatchWriteItem means.
+func classify(err error) error {
+	brief := brief("BatchWriteItem", err)
+	switch code := Code(err); code {
+	case "ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException":
+		return fmt.Errorf("%w: %w", writer.ErrInvalid, brief)
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "LimitExceededException":
+		return fmt.Errorf("%w: %w", writer.ErrThrottled, brief)
+	case "AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "MissingAuthenticationTokenException",
+		"IncompleteSignatureException", "InvalidSignatureException", "ExpiredTokenException":
+		return fmt.Errorf("%w: %w", writer.ErrRefused, brief)
+	}
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) {
+		switch response.HTTPStatusCode() {
+		case http.StatusRequestEntityTooLarge:
+			return fmt.Errorf("%w: %w", writer.ErrInvalid, brief)
+		case http.StatusTooManyRequests:
+			return fmt.Errorf("%w: %w", writer.ErrThrottled, brief)
+		}
+	}
+	return brief
+}
+
+// remedy says in one line what is wrong with a call that the worker makes at its start, and what to change.
+func remedy(operation, what string, err error) error {
+	code := Code(err)
+	hint := ""
+	switch {
+	case code == "AWS.SimpleQueueService.NonExistentQueue" || code == "QueueDoesNotExist":
+		return fmt.Errorf("%s does not exist in this account and region: create it, or correct its URL (%w)", what, brief(operation, err))
+	case code == "ResourceNotFoundException":
+		return fmt.Errorf("%s does not exist in this account and region: create it, or correct its name (%w)", what, brief(operation, err))
+	case strings.HasPrefix(code, "AccessDenied"):
+		hint = "allow it in the policy of the worker's role"
+	case code == "InvalidClientTokenId" || code == "UnrecognizedClientException" || code == "SignatureDoesNotMatch" || code == "InvalidSignatureException":
+		hint = "the credentials are not valid for this account: correct them"
+	case strings.Contains(code, "ExpiredToken"):
+		hint = "the credentials have expired: renew them"
+	case strings.Contains(err.Error(), "failed to refresh cached credentials") || strings.Contains(err.Error(), "get credentials"):
+		return errors.New("no AWS credentials were found: give the task or pod a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	case code == "network" || code == "timeout":
+		hint = "check the network, AWS_REGION and AWS_ENDPOINT_URL"
+	default:
+		return fmt.Errorf("%s: %w", what, brief(operation, err))
+	}
+	return fmt.Errorf("%s can't be read: %s (%w)", what, hint, brief(operation, err))
+}

@@ -1,0 +1,180 @@
+package awsclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/jsonscan"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// A Table is one DynamoDB table by the SDK's client: the writer's table.
+type Table struct {
+	clients *Clients
+	name    string
+	layout  *item.Layout
+	spent   func(units float64)
+}
+
+// NewTable returns the table of a name. spent is told the write units of each call.
+func NewTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) *Table {
+	return &Table{clients, name, layout, spent}
+}
+
+// BatchWrite implements writer.Table.
+func (t *Table) BatchWrite(ctx context.Context, items []*item.Item) (unprocessed []int, err error) {
+	requests := make([]types.WriteRequest, len(items))
+	for i, it := range items {
+		attributes, err := attributeValues(it.AppendJSON(nil))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", writer.ErrInvalid, err)
+		}
+		requests[i].PutRequest = &types.PutRequest{Item: attributes}
+	}
+	start := time.Now()
+	out, err := t.clients.DynamoDB.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
+		RequestItems:           map[string][]types.WriteRequest{t.name: requests},
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+	})
+	t.clients.observe("BatchWriteItem", start, err)
+	if err != nil {
+		return nil, classify(err)
+	}
+	for i := range out.ConsumedCapacity {
+		t.spent(aws.ToFloat64(out.ConsumedCapacity[i].CapacityUnits))
+	}
+	return t.match(items, out.UnprocessedItems)
+}
+
+// match finds the items that came back, by their keys.
+func (t *Table) match(items []*item.Item, unprocessed map[string][]types.WriteRequest) (indexes []int, err error) {
+	if len(unprocessed) == 0 {
+		return nil, nil
+	}
+	sent := make(map[item.Key]int, len(items))
+	for i, it := range items {
+		sent[it.Key] = i
+	}
+	for _, requests := range unprocessed {
+		for _, r := range requests {
+			if r.PutRequest == nil {
+				return nil, fmt.Errorf("an unprocessed item that is no put")
+			}
+			index, found := sent[t.key(r.PutRequest.Item)]
+			if !found {
+				return nil, fmt.Errorf("an unprocessed item whose key was not sent")
+			}
+			indexes = append(indexes, index)
+		}
+	}
+	return indexes, nil
+}
+
+// key is the key of an item that the service returned, whose numbers it may have written in another way.
+func (t *Table) key(attributes map[string]types.AttributeValue) item.Key {
+	var k item.Key
+	switch v := attributes[t.layout.HashKey].(type) {
+	case *types.AttributeValueMemberS:
+		k.ID = v.Value
+	case *types.AttributeValueMemberN:
+		if number, err := jsonscan.Parse(v.Value); err == nil && number.Kind() == jsonscan.Number {
+			k.ID = string(jsonscan.ParseDecimal(v.Value).Append(nil))
+		}
+	}
+	if v, ok := attributes[t.layout.SortKey].(*types.AttributeValueMemberN); ok {
+		k.Sort, _ = strconv.ParseInt(v.Value, 10, 64) // we sent a whole number
+	}
+	return k
+}
+
+// TableInfo is what the worker wants to know of a table.
+type TableInfo struct {
+	item.Table
+	Status   string
+	OnDemand bool
+	Items    int64 // about
+	Bytes    int64 // about
+}
+
+// DescribeTable reads a table's keys, indexes and TTL.
+func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableInfo, error) {
+	what := fmt.Sprintf("the table %q", name)
+	patiently := func(o *dynamodb.Options) { o.Retryer = patient() }
+	out, err := clients.DynamoDB.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name}, patiently)
+	if err != nil {
+		return nil, remedy("DescribeTable", what, err)
+	}
+	ttl, err := clients.DynamoDB.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name}, patiently)
+	if err != nil {
+		return nil, remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
+	}
+	info := describe(out.Table)
+	if d := ttl.TimeToLiveDescription; d != nil &&
+		(d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
+		info.TTLAttribute = aws.ToString(d.AttributeName)
+	}
+	return info, nil
+}
+
+func describe(d *types.TableDescription) *TableInfo {
+	info := &TableInfo{Status: string(d.TableStatus), Items: aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes)}
+	info.OnDemand = d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == types.BillingModePayPerRequest
+	declared := map[string]item.KeyType{}
+	for _, a := range d.AttributeDefinitions {
+		declared[aws.ToString(a.AttributeName)] = item.KeyType(a.AttributeType)
+	}
+	for _, k := range d.KeySchema {
+		name := aws.ToString(k.AttributeName)
+		if k.KeyType == types.KeyTypeHash {
+			info.HashKey, info.HashType = name, declared[name]
+		} else {
+			info.SortKey, info.SortType = name, declared[name]
+		}
+	}
+	info.Indexes = map[string]item.IndexKey{}
+	index := func(schema []types.KeySchemaElement) {
+		for _, k := range schema {
+			name := aws.ToString(k.AttributeName)
+			key := item.IndexKey{Type: declared[name], MaxBytes: item.MaxHashBytes}
+			if _, found := info.Indexes[name]; k.KeyType == types.KeyTypeRange || found && info.Indexes[name].MaxBytes == item.MaxSortBytes {
+				key.MaxBytes = item.MaxSortBytes
+			}
+			info.Indexes[name] = key
+		}
+	}
+	for _, g := range d.GlobalSecondaryIndexes {
+		index(g.KeySchema)
+	}
+	for _, l := range d.LocalSecondaryIndexes {
+		index(l.KeySchema[1:]) // its hash key is the table's own, with the table's own limit
+	}
+	return info
+}
+
+// patient retries what the worker asks at its start, for which nobody else retries.
+func patient() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 4, 2*time.Second })
+}
+
+func redrivePolicy(text string) (target string, maxReceives int) {
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+		// A number, or a string with one: the API takes both and returns what it was given.
+		MaxReceives json.RawMessage `json:"maxReceiveCount"`
+	}
+	if text == "" || json.Unmarshal([]byte(text), &policy) != nil {
+		return "", 0
+	}
+	maxReceives, _ = strconv.Atoi(strings.Trim(string(policy.MaxReceives), `"`))
+	return policy.Target, maxReceives
+}

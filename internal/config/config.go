@@ -1,0 +1,231 @@
+// Package config reads the worker's settings from the environment and checks them all before anything starts.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// Prefix starts each setting's name.
+const Prefix = "WORKER"
+
+// Config holds the settings. A field's name makes its variable's: QueueURL is WORKER_QUEUE_URL. There are no name tags:
+// with one, envconfig would take the unprefixed variable where the prefixed one is unset.
+type Config struct {
+	QueueURL       string `split_words:"true" desc:"URL of the queue to consume. Required."`
+	TableName      string `split_words:"true" desc:"Name or ARN of the table to write. Required."`
+	RejectQueueURL string `split_words:"true" desc:"URL of the queue for what can never be written. Without one, such a message stays on its queue, invisible for longer and longer, until the queue's redrive policy moves it."`
+
+	TTL        time.Duration `split_words:"true" default:"24h" desc:"Life of a prediction that doesn't name one, counted from its event time."`
+	TTLJitter  float64       `split_words:"true" default:"0" desc:"Shortens lives by up to this fraction, by a hash of the id, so that what came in one burst doesn't expire in one. 0 to 0.9; refused in the expiry-sorted layout."`
+	AllowNoTTL bool          `split_words:"true" default:"false" desc:"Accepts a table whose TTL is off. Readers still see no expired predictions, but the table grows for ever."`
+	MaxFuture  time.Duration `split_words:"true" default:"5m" desc:"How far in the future an event time may be. More is a publisher's mistake (a wrong unit, a wrong clock) and would win over every later version."`
+
+	FieldID         string `split_words:"true" default:"predictionId" desc:"Field of the id. Field names may be dotted paths into nested objects."`
+	FieldTimestamp  string `split_words:"true" default:"timestamp" desc:"Field of the event time."`
+	FieldPrediction string `split_words:"true" default:"prediction" desc:"Field of the payload."`
+	FieldTTLSeconds string `split_words:"true" default:"ttlSeconds" desc:"Field of a prediction's own life, in seconds."`
+	FieldExpiresAt  string `split_words:"true" default:"expiresAt" desc:"Field of the end of a prediction's life, in place of its length."`
+	Attributes      string `split_words:"true" default:"all" desc:"Which other fields are kept as attributes of the item: all, none, or a comma-separated list."`
+
+	PayloadEncoding item.Encoding `split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed, where that saves a write unit)."`
+	Layout          string        `split_words:"true" default:"auto" desc:"auto asks the table. versioned, expiry-sorted or latest-only with the four settings below say the same where the worker may not call DescribeTable and DescribeTimeToLive."`
+	HashKey         string        `split_words:"true" default:"predictionId" desc:"Name of the hash key, unless the layout is auto."`
+	HashKeyType     item.KeyType  `split_words:"true" default:"S" desc:"Type of the hash key, S or N, unless the layout is auto."`
+	SortKey         string        `split_words:"true" default:"timestamp" desc:"Name of the sort key, unless the layout is auto or latest-only."`
+	TTLAttribute    string        `split_words:"true" default:"expiresAt" desc:"Name of the TTL attribute, unless the layout is auto or expiry-sorted."`
+	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Two predictions of one id within a unit are versions of one item."`
+
+	Pollers          int           `split_words:"true" default:"8" desc:"Receives under way at the most. One when the queue is empty, more while receives come back full. At 10 messages a receive and 10 ms a call, 8 bring 8,000 a second."`
+	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 0s to 20s. 20 s is SQS's maximum and costs the least: an idle worker makes 3 receives a minute."`
+	WriteConcurrency int           `split_words:"true" default:"8" desc:"BatchWriteItem calls under way at the most. At 25 items a call and 10 ms, 8 write 20,000 a second."`
+	MaxWriteUnits    int           `split_words:"true" default:"0" desc:"Write units a second that this process may use; 0 is no cap. Divide what the table may cost by the number of replicas."`
+	MaxHeldMessages  int           `split_words:"true" default:"10000" desc:"Messages held at the most, from receive to delete. 8,000 a second for 0.5 s are 4,000; SQS allows 120,000 in flight for all replicas."`
+	MaxHeldBytes     int64         `split_words:"true" default:"134217728" desc:"Bytes of messages held at the most (128 MiB). A receive starts only when there is room for 10 messages of the queue's maximum size: 10 MiB on a queue that takes 1 MiB. 8 pollers reserve 80 MiB."`
+	MaxDecodedBytes  int           `split_words:"true" default:"8388608" desc:"Bytes that a compressed message may become (8 MiB, 8 times the longest message)."`
+	DedupWindow      int           `split_words:"true" default:"100000" desc:"Keys of written predictions that are remembered (at least half of them), at about 100 bytes each. At 1,000 a second, 100,000 cover the 50 to 100 s in which most repeats come."`
+	DrainTimeout     time.Duration `split_words:"true" default:"25s" desc:"Time from SIGTERM in which what is held is written, deleted or released. ECS and Kubernetes kill after 30 s."`
+	CallTimeout      time.Duration `split_words:"true" default:"5s" desc:"Time for one attempt of a call, beside a receive's wait. 10 MB in 25 items take about 1 s."`
+	DeleteLinger     time.Duration `split_words:"true" default:"200ms" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
+
+	HTTPAddr  string `split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
+	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of pprof; empty for none. It shows the insides of the process: keep it off the network."`
+	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error. Ids of predictions appear at debug only, payloads never."`
+	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
+}
+
+// reserve is what of the drain timeout is kept for releasing what could not be written.
+const reserve = 3 * time.Second
+
+// WriteDeadline is for how long after SIGTERM items are still written.
+func (c *Config) WriteDeadline() time.Duration {
+	return c.DrainTimeout - min(reserve, c.DrainTimeout/4)
+}
+
+// Load reads the environment. The error names every setting that is wrong, not only the first.
+func Load() (*Config, error) {
+	var c Config
+	var errs []error
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		// One field at a time, since envconfig stops at its first error.
+		one := reflect.New(reflect.StructOf([]reflect.StructField{v.Type().Field(i)}))
+		if err := envconfig.Process(Prefix, one.Interface()); err != nil {
+			errs = append(errs, explain(err))
+			continue
+		}
+		v.Field(i).Set(one.Elem().Field(0))
+	}
+	for _, err := range c.problems() {
+		// A setting that could not be read has no value to be wrong.
+		if !slices.ContainsFunc(errs, func(unread error) bool { return subject(unread) == subject(err) }) {
+			errs = append(errs, err)
+		}
+	}
+	return &c, errors.Join(errs...)
+}
+
+// subject is the setting that an error is about: its first word.
+func subject(err error) string {
+	name, _, _ := strings.Cut(err.Error(), " ")
+	return name
+}
+
+func explain(err error) error {
+	var parse *envconfig.ParseError
+	if !errors.As(err, &parse) {
+		return err
+	}
+	example := map[string]string{"time.Duration": "a length of time like 500ms, 20s or 24h", "bool": "true or false", "float64": "a number", "int": "a whole number", "int64": "a whole number"}[parse.TypeName]
+	return fmt.Errorf("%s is %q: give %s", parse.KeyName, parse.Value, example)
+}
+
+// problems says everything that is wrong with the settings, each error with the setting's name first.
+func (c *Config) problems() (errs []error) {
+	wrong := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	wrong(c.QueueURL == "", "WORKER_QUEUE_URL is not set: give the URL of the queue to consume")
+	wrong(c.TableName == "", "WORKER_TABLE_NAME is not set: give the name of the table to write")
+	isURL := func(name, value string) {
+		u, err := url.Parse(value)
+		wrong(value != "" && (err != nil || u.Scheme == "" || u.Host == ""), "%s is %q: give the queue's URL, like https://sqs.eu-west-1.amazonaws.com/123456789012/predictions", name, value)
+	}
+	isURL("WORKER_QUEUE_URL", c.QueueURL)
+	isURL("WORKER_REJECT_QUEUE_URL", c.RejectQueueURL)
+	wrong(c.RejectQueueURL != "" && c.RejectQueueURL == c.QueueURL, "WORKER_REJECT_QUEUE_URL is the queue itself: rejects would go round for ever")
+	wrong(c.TTL < time.Second, "WORKER_TTL is %v: give at least 1s", c.TTL)
+	wrong(c.TTLJitter < 0 || c.TTLJitter > 0.9, "WORKER_TTL_JITTER is %v: give a fraction from 0 to 0.9", c.TTLJitter)
+	wrong(c.MaxFuture < 0, "WORKER_MAX_FUTURE is %v: give 0s or more", c.MaxFuture)
+	c.checkFields(wrong)
+	oneOf := func(name, value string, allowed ...string) {
+		wrong(!slices.Contains(allowed, value), "%s is %q: give %s", name, value, strings.Join(allowed, ", "))
+	}
+	oneOf("WORKER_PAYLOAD_ENCODING", string(c.PayloadEncoding), string(item.JSON), string(item.Map), string(item.Zstd))
+	oneOf("WORKER_LAYOUT", c.Layout, "auto", string(item.Versioned), string(item.ExpirySorted), string(item.LatestOnly))
+	oneOf("WORKER_HASH_KEY_TYPE", string(c.HashKeyType), "S", "N")
+	oneOf("WORKER_SORT_UNIT", c.SortUnit, "s", "ms")
+	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
+	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
+	wrong(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: give 1 to 256", c.Pollers)
+	wrong(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: give 1 to 256", c.WriteConcurrency)
+	wrong(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: give 0 for no cap, or more", c.MaxWriteUnits)
+	wrong(c.ReceiveWait < 0 || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: give whole seconds from 0s to 20s", c.ReceiveWait)
+	wrong(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: give at least 100ms", c.CallTimeout)
+	wrong(c.DeleteLinger < 0 || c.DeleteLinger > 5*time.Second, "WORKER_DELETE_LINGER is %v: give 0s to 5s", c.DeleteLinger)
+	wrong(c.DrainTimeout < time.Second, "WORKER_DRAIN_TIMEOUT is %v: give at least 1s", c.DrainTimeout)
+	wrong(c.DrainTimeout >= time.Second && c.WriteDeadline() < c.ReceiveWait, "WORKER_DRAIN_TIMEOUT is %v, but a receive that is under way at SIGTERM may take the %v of WORKER_RECEIVE_WAIT: drain for at least %v, or wait less",
+		c.DrainTimeout, c.ReceiveWait, c.ReceiveWait+reserve)
+	wrong(c.MaxHeldMessages < 10, "WORKER_MAX_HELD_MESSAGES is %d: give at least 10, which is one receive", c.MaxHeldMessages)
+	wrong(c.MaxDecodedBytes < 1<<20, "WORKER_MAX_DECODED_BYTES is %d: give at least 1048576, which is the longest message", c.MaxDecodedBytes)
+	wrong(c.DedupWindow < 2, "WORKER_DEDUP_WINDOW is %d: give at least 2", c.DedupWindow)
+	_, _, err := net.SplitHostPort(c.HTTPAddr)
+	wrong(err != nil, "WORKER_HTTP_ADDR is %q: give host:port or :port", c.HTTPAddr)
+	_, _, err = net.SplitHostPort(c.AdminAddr)
+	wrong(c.AdminAddr != "" && err != nil, "WORKER_ADMIN_ADDR is %q: give host:port, or nothing", c.AdminAddr)
+	return errs
+}
+
+func (c *Config) checkFields(wrong func(bool, string, ...any)) {
+	wrong(c.FieldID == "", "WORKER_FIELD_ID is empty: name the field of the id")
+	wrong(c.FieldPrediction == "", "WORKER_FIELD_PREDICTION is empty: name the field of the payload")
+	seen := map[string]string{}
+	for _, f := range []struct{ name, value string }{
+		{"WORKER_FIELD_ID", c.FieldID}, {"WORKER_FIELD_TIMESTAMP", c.FieldTimestamp}, {"WORKER_FIELD_PREDICTION", c.FieldPrediction},
+		{"WORKER_FIELD_TTL_SECONDS", c.FieldTTLSeconds}, {"WORKER_FIELD_EXPIRES_AT", c.FieldExpiresAt},
+	} {
+		if f.value == "" {
+			continue
+		}
+		wrong(slices.Contains(strings.Split(f.value, "."), ""), "%s is %q: a path has a name before and after each dot", f.name, f.value)
+		wrong(seen[f.value] != "", "%s is %q, as is %s: give each its own field", f.name, f.value, seen[f.value])
+		seen[f.value] = f.name
+	}
+}
+
+// CheckQueue says what is wrong with the settings for a queue whose messages have so many bytes at the most.
+func (c *Config) CheckQueue(maxMessageBytes int64) error {
+	if need := 10*maxMessageBytes + int64(c.MaxDecodedBytes); c.MaxHeldBytes < need {
+		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: give at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decompressed message (WORKER_MAX_DECODED_BYTES)",
+			c.MaxHeldBytes, need, maxMessageBytes)
+	}
+	return nil
+}
+
+// Prediction returns how messages are read.
+func (c *Config) Prediction() prediction.Config {
+	p := prediction.Config{
+		Fields:    prediction.Fields{ID: c.FieldID, Timestamp: c.FieldTimestamp, Payload: c.FieldPrediction, TTLSeconds: c.FieldTTLSeconds, ExpiresAt: c.FieldExpiresAt},
+		TTL:       c.TTL,
+		TTLJitter: c.TTLJitter,
+		MaxFuture: c.MaxFuture, MaxDecodedBytes: c.MaxDecodedBytes,
+	}
+	switch c.Attributes {
+	case "all":
+		p.Attributes.All = true
+	case "none", "":
+	default:
+		for name := range strings.SplitSeq(c.Attributes, ",") {
+			p.Attributes.Names = append(p.Attributes.Names, strings.TrimSpace(name))
+		}
+	}
+	return p
+}
+
+// Table returns what the settings say of the table, and whether they do: where the layout is auto, the table is asked.
+func (c *Config) Table() (item.Table, bool) {
+	t := item.Table{HashKey: c.HashKey, HashType: c.HashKeyType, SortKey: c.SortKey, SortType: item.TypeN, TTLAttribute: c.TTLAttribute}
+	switch item.Kind(c.Layout) {
+	case item.ExpirySorted:
+		t.TTLAttribute = t.SortKey
+	case item.LatestOnly:
+		t.SortKey = ""
+	}
+	return t, c.Layout != "auto"
+}
+
+// NewLayout returns the layout of a table under these settings.
+func (c *Config) NewLayout(t item.Table) (*item.Layout, error) {
+	o := item.Options{PerSecond: 1, Encoding: c.PayloadEncoding, AllowNoTTL: c.AllowNoTTL}
+	if c.SortUnit == "ms" {
+		o.PerSecond = 1000
+	}
+	l, err := item.NewLayout(t, o)
+	if err == nil && l.Kind == item.ExpirySorted && c.TTLJitter > 0 {
+		return nil, fmt.Errorf("WORKER_TTL_JITTER is %v, but the table is sorted by expiry, and jitter would break that order: set it to 0, or use the versioned layout", c.TTLJitter)
+	}
+	return l, err
+}

@@ -1,0 +1,307 @@
+// Package consumer receives messages and settles them: it holds each from its receive until it is deleted, rejected or
+// released, and keeps it invisible meanwhile.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/predcache/predcache/internal/batch"
+)
+
+// MaxBatch is how many messages one call of SQS carries.
+const MaxBatch = 10
+
+// A Queue is what the consumer needs of SQS. A call's error means that nothing is known of its effect.
+type Queue interface {
+	Receive(ctx context.Context, limit int, wait time.Duration) ([]Received, error)
+	Delete(ctx context.Context, receipts []string) ([]Failure, error)
+	ChangeVisibility(ctx context.Context, changes []Visibility) ([]Failure, error)
+}
+
+// A RejectQueue takes what can never be written.
+type RejectQueue interface {
+	Send(ctx context.Context, messages []Outgoing) ([]Failure, error)
+}
+
+// A Visibility sets in how long a message becomes visible again.
+type Visibility struct {
+	Receipt string
+	Timeout time.Duration
+}
+
+// A Failure is one failed entry of a call that succeeded.
+type Failure struct {
+	Index       int
+	SenderFault bool // trying again would not help
+	Code        string
+}
+
+// An Observer counts. Its methods are called by several goroutines.
+type Observer interface {
+	Received(messages int)
+	Settled(how How, messages int)
+	Held(messages int, bytes int64)
+	Pollers(n int)
+	Extended(messages int)
+	LeaseLost()
+	// Trouble reports that calls of this operation fail, with nil once they work again.
+	Trouble(operation string, err error)
+}
+
+// How a message was settled.
+type How string
+
+// The ways. Backed off: it has a reject and there is no reject queue, so it becomes visible later and later.
+const (
+	Deleted   How = "deleted"
+	Rejected  How = "rejected" // and deleted
+	Released  How = "released"
+	BackedOff How = "backed_off"
+)
+
+// Config of a Consumer.
+type Config struct {
+	Queue   Queue
+	Rejects RejectQueue // nil: none
+	// MaxRejectBytes is the reject queue's limit of a message.
+	MaxRejectBytes int
+	Observer       Observer
+	// Handle reads what one receive brought: it announces each prediction with Expect, and sees that it is resolved.
+	Handle func(ctx context.Context, messages []*Message)
+
+	Pollers     int           // at the most
+	Wait        time.Duration // of a receive, 0 to 20 s
+	Visibility  time.Duration // the queue's own timeout, which a receive gives its messages
+	MaxMessages int           // held at the most
+	MaxBytes    int64         // held at the most, as bodies with their attributes
+	// MaxMessageBytes is the queue's limit: a receive may bring ten messages of this size, so it waits for that much room.
+	MaxMessageBytes int64
+	// MaxDecodedBytes is what a compressed body may become. This much of MaxBytes is kept from receives, so that what has
+	// been received can always be decompressed.
+	MaxDecodedBytes int64
+	// CallTimeout bounds an attempt; a receive has Wait on top of it.
+	CallTimeout time.Duration
+	// DeleteLinger is for how long a delete may wait for nine others. Nobody waits for it but the message, which stays
+	// invisible.
+	DeleteLinger time.Duration
+}
+
+// A Consumer receives and settles.
+type Consumer struct {
+	cfg     Config
+	budget  *budget
+	gate    *gate
+	deletes *batch.Batcher[*Message]
+	rejects *batch.Batcher[rejection]
+	changes *batch.Batcher[change]
+	giveUp  chan struct{} // closed by GiveUp
+
+	mu      sync.Mutex
+	held    map[string]*Message // by message id
+	drained chan struct{}       // closed once nothing is held; nil unless somebody waits
+}
+
+// New makes a Consumer.
+func New(cfg Config) *Consumer {
+	c := &Consumer{
+		cfg:    cfg,
+		budget: newBudget(cfg.MaxMessages, cfg.MaxBytes),
+		gate:   newGate(cfg.Pollers),
+		giveUp: make(chan struct{}),
+		held:   map[string]*Message{},
+	}
+	backoff := batch.Backoff{Base: 100 * time.Millisecond, Max: 20 * time.Second}
+	c.deletes = batch.New(batch.Config[*Message]{
+		MaxItems: MaxBatch, Workers: cfg.Pollers, Linger: cfg.DeleteLinger, Handle: c.delete, Backoff: backoff,
+	})
+	c.rejects = batch.New(batch.Config[rejection]{
+		MaxItems: MaxBatch, MaxBytes: maxSend, Workers: 2, Handle: c.reject, Backoff: backoff,
+		Take: func(r rejection, room int) (int, bool) { size := r.out.size(); return size, size <= room },
+	})
+	c.changes = batch.New(batch.Config[change]{
+		MaxItems: MaxBatch, Workers: 4, Handle: c.changeVisibility, Backoff: backoff,
+	})
+	return c
+}
+
+// SetMode opens or closes the intake.
+func (c *Consumer) SetMode(m Mode) { c.gate.setMode(m) }
+
+// Held is how many messages are held.
+func (c *Consumer) Held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.held)
+}
+
+// Run settles messages and keeps the held ones invisible until ctx is done.
+func (c *Consumer) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.deletes.Run(ctx) })
+	g.Go(func() error { return c.runRejects(ctx) })
+	g.Go(func() error { return c.changes.Run(ctx) })
+	g.Go(func() error { return c.keepInvisible(ctx) })
+	return g.Wait()
+}
+
+// Poll receives until intake is done, and then waits for the receives under way: one that is cut short hides what it
+// brings for the visibility timeout. calls ends them all the same.
+func (c *Consumer) Poll(intake, calls context.Context) error {
+	var pollers sync.WaitGroup
+	for i := range c.cfg.Pollers {
+		pollers.Go(func() { c.poll(intake, calls, i) })
+	}
+	pollers.Wait()
+	return nil
+}
+
+func (c *Consumer) poll(intake, calls context.Context, i int) {
+	backoff := batch.Backoff{Base: time.Second, Max: 30 * time.Second}
+	failures := 0
+	for c.gate.wait(intake, i) {
+		messages, err := c.receive(intake, calls)
+		switch {
+		case errors.Is(err, errClosed):
+			c.gate.skipped()
+		case err == nil:
+			failures = 0
+			c.gate.received(len(messages))
+			c.cfg.Observer.Pollers(c.gate.pollers())
+			c.cfg.Observer.Trouble("ReceiveMessage", nil)
+		case intake.Err() != nil:
+			return
+		default:
+			failures++
+			c.gate.received(0) // one poller is enough to find out when it works again
+			c.cfg.Observer.Trouble("ReceiveMessage", err)
+			sleep(intake, backoff.After(failures)+backoff.Base/2)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// errClosed means that the intake was closed while a receive waited for room.
+var errClosed = errors.New("the intake is closed")
+
+// receive makes one receive, for which there is room whatever it brings, and hands on what it brought.
+func (c *Consumer) receive(intake, calls context.Context) ([]Received, error) {
+	reserved := MaxBatch * c.cfg.MaxMessageBytes
+	if !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
+		return nil, intake.Err()
+	}
+	if c.gate.closed() {
+		c.budget.release(MaxBatch, reserved)
+		return nil, errClosed
+	}
+	ctx, cancel := context.WithTimeout(calls, c.cfg.Wait+c.cfg.CallTimeout)
+	defer cancel()
+	received, err := c.cfg.Queue.Receive(ctx, MaxBatch, c.cfg.Wait)
+	if err != nil {
+		c.budget.release(MaxBatch, reserved)
+		return nil, err
+	}
+	c.cfg.Observer.Received(len(received))
+	messages, bytes := c.hold(received)
+	c.budget.release(MaxBatch-len(messages), reserved-bytes)
+	if len(messages) > 0 {
+		c.cfg.Handle(calls, messages)
+		for _, m := range messages {
+			m.close()
+		}
+	}
+	c.observeHeld()
+	return received, nil
+}
+
+// hold takes in what a receive brought. A message that is held already was redelivered because its lease ran out: the
+// copy is dropped, and the message keeps the new receipt handle, the only one that can delete it now.
+func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range received {
+		r := &received[i]
+		if m := c.held[r.ID]; m != nil {
+			m.receipt, m.receives = r.Receipt, r.Receives
+			m.first, m.deadline, m.extension = now, now.Add(c.cfg.Visibility), c.cfg.Visibility
+			c.cfg.Observer.LeaseLost()
+			continue
+		}
+		m := &Message{
+			Received: *r, c: c,
+			receipt: r.Receipt, receives: r.Receives, first: now, deadline: now.Add(c.cfg.Visibility), extension: c.cfg.Visibility,
+			bytes: size(r),
+		}
+		m.open.Store(1)
+		c.held[r.ID] = m
+		messages = append(messages, m)
+		bytes += m.bytes
+	}
+	c.gate.setHeld(len(c.held))
+	return messages, bytes
+}
+
+// size is what SQS counts of a message: its body and its attributes' names, types and values.
+func size(r *Received) int64 {
+	n := len(r.Body)
+	for i := range r.Attributes {
+		a := &r.Attributes[i]
+		n += len(a.Name) + len(a.Type) + len(a.Value)
+	}
+	return int64(n)
+}
+
+// Decompressing makes room for a compressed body before it is read. The caller has handed on what it read before, so that
+// room comes free in time. It returns false where ctx ended first.
+func (c *Consumer) Decompressing(ctx context.Context) bool {
+	return c.budget.reserve(ctx, 0, c.cfg.MaxDecodedBytes, c.cfg.MaxBytes)
+}
+
+// Decompressed says how much of that room the body of m really takes.
+func (c *Consumer) Decompressed(m *Message, bytes int) {
+	n := min(int64(bytes), c.cfg.MaxDecodedBytes)
+	c.mu.Lock()
+	m.bytes += n
+	c.mu.Unlock()
+	c.budget.release(0, c.cfg.MaxDecodedBytes-n)
+}
+
+func (c *Consumer) observeHeld() {
+	messages, bytes := c.budget.used()
+	c.cfg.Observer.Held(messages, bytes)
+}
+
+// GiveUp stops waiting for the reject queue: what it did not take is released.
+func (c *Consumer) GiveUp() { close(c.giveUp) }
+
+// Drained waits until nothing is held.
+func (c *Consumer) Drained(ctx context.Context) error {
+	c.deletes.Flush()
+	c.mu.Lock()
+	if len(c.held) == 0 {
+		c.mu.Unlock()
+		return nil
+	}
+	done := make(chan struct{})
+	c.drained = done
+	c.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("messages are still held")
+	}
+}
