@@ -37,7 +37,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		screen.live("  worker      being built; the first time takes a minute")
 		started := time.Now()
 		if path, err = worker.Build(ctx, o.root, dir); err != nil {
@@ -88,15 +88,14 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 	}()
 
-	took, err := watch(ctx, screen, aws, process, outcome.Predictions, o.timeout)
-	if err != nil {
+	if err := watch(ctx, screen, aws, process, outcome.Predictions, o.timeout); err != nil {
 		return err
 	}
 	r, err := look(ctx, aws, process, outcome)
 	if err != nil {
 		return err
 	}
-	r.write(screen, took)
+	r.write(screen)
 	if err := readBack(ctx, screen, aws, messages); err != nil {
 		return err
 	}
@@ -145,40 +144,50 @@ func publish(ctx context.Context, aws *localaws.Server, messages []recording.Mes
 	return err
 }
 
-// watch shows the worker's progress until the queue is empty and the worker holds nothing.
-func watch(ctx context.Context, screen *screen, aws *localaws.Server, process *worker.Process, predictions int, timeout time.Duration) (time.Duration, error) {
+// watch shows the worker's progress until the queue is empty: it deletes a message only when each prediction in it has
+// its outcome. The time that it tells is from the worker's start until all predictions had theirs; the last deletes may
+// come a little later.
+func watch(ctx context.Context, screen *screen, aws *localaws.Server, process *worker.Process, predictions int, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it hasn't finished after %v", timeout))
 	defer cancel()
+	started, empty, took := time.Now(), time.Time{}, time.Duration(0)
 	if err := process.Ready(ctx); err != nil {
-		return 0, err
+		return err
 	}
-	started, idle := time.Now(), 0
 	for {
 		ready, inFlight, err := aws.Depth(ctx, aws.Queue)
 		if err != nil {
-			return 0, giveUp(ctx, process, err)
+			return giveUp(ctx, process, err)
 		}
 		metrics, err := process.Metrics(ctx)
 		if err != nil {
-			return 0, giveUp(ctx, process, err)
+			return giveUp(ctx, process, err)
 		}
 		done := metrics.Sum("predcache_predictions_total")
-		if ready == 0 && inFlight == 0 && metrics.Sum("predcache_held_messages") == 0 {
-			// The last counters may be a moment behind. What still isn't counted after that is an error, for the checks.
-			if idle++; done == predictions || idle > 20 {
-				took := time.Since(started)
-				screen.line("  consumed    all of it in %s", seconds(took))
-				return took, nil
+		if took == 0 && done >= predictions {
+			took = time.Since(started)
+		}
+		if ready > 0 || inFlight > 0 {
+			empty = time.Time{}
+		} else if empty.IsZero() {
+			empty = time.Now()
+		}
+		// Should the worker not account for all of an empty queue, then the checks say so.
+		if !empty.IsZero() && (took > 0 || time.Since(empty) > time.Second) {
+			if took == 0 {
+				took = empty.Sub(started)
 			}
+			screen.line("  consumed    %s predictions in %s, with the worker's start", count(done), seconds(took))
+			return nil
 		}
 		screen.live("  consuming   %s %s of %s predictions", bar(done, predictions), count(done), count(predictions))
 		select {
 		case <-process.Exited():
-			return 0, process.Gone()
+			return process.Gone()
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: the queue has %d messages ready and %d in flight, and the worker accounts for %d of %d predictions",
+			return fmt.Errorf("%w: the queue has %d messages ready and %d in flight, and the worker accounts for %d of %d predictions",
 				context.Cause(ctx), ready, inFlight, done, predictions)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -34,6 +34,9 @@ func TestTexts(t *testing.T) {
 		{days(-90 * time.Minute), "-1 h 30 min"},
 		{days(25 * time.Hour), "1 day 1 h"},
 		{days(800 * 24 * time.Hour), "800 days 0 h"},
+		{strings.Join(wrap("one two  three", 7), "|"), "one two|three"},
+		{strings.Join(wrap("incomprehensible it is", 7), "|"), "incomprehensible|it is"},
+		{strings.Join(wrap("", 7), "|"), ""},
 		{bar(0, 0), strings.Repeat("░", 24)},
 		{bar(1, 2), strings.Repeat("█", 12) + strings.Repeat("░", 12)},
 		{bar(3, 2), strings.Repeat("█", 24)},
@@ -105,7 +108,7 @@ predcache_write_units_saved_total{cause="expired"} 1
 
 func TestReport(t *testing.T) {
 	var out strings.Builder
-	goodResult(t).write(&screen{out: &out}, 2*time.Second)
+	goodResult(t).write(&screen{out: &out})
 	const want = `What became of the 5 predictions
   written           2  sent to the table
   duplicate         1  repeats, which share the write of the first
@@ -123,7 +126,6 @@ What it took
   DescribeTable                  1  calls
   write units                    2  used
                                  2  saved: 1 duplicate, 1 expired
-  time                       2.0 s  2 predictions a second
 `
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -24,7 +24,7 @@ func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, proce
 		if err := os.WriteFile(o.envFile, []byte(shellVariables(aws)), 0o600); err != nil {
 			return err
 		}
-		defer os.Remove(o.envFile)
+		defer func() { _ = os.Remove(o.envFile) }()
 		s.line("  all of it as shell variables: . %s", o.envFile)
 		s.line("  publish the example's predictions, from another terminal: make pipeline")
 	}

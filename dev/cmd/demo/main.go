@@ -18,18 +18,20 @@ import (
 	"github.com/predcache/predcache/dev/internal/expect"
 )
 
-func main() {
+func main() { os.Exit(status()) }
+
+func status() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := start(ctx, os.Args[1:])
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil && ctx.Err() != nil:
+	switch err := start(ctx, os.Args[1:]); {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "\ndemo: stopped")
-		os.Exit(130) // as shells report SIGINT
-	case err != nil:
+		return 130 // as shells report SIGINT
+	default:
 		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
-		os.Exit(1)
+		return 1
 	}
 }
 
@@ -48,7 +50,7 @@ func start(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "Runs the worker on real predictions, with an SQS and a DynamoDB of its own on this machine.\n\n")
+		_, _ = fmt.Fprint(flags.Output(), "Runs the worker on real predictions, with an SQS and a DynamoDB of its own on this machine.\n\n")
 		flags.PrintDefaults()
 	}
 	layout := flags.String("layout", string(expect.Versioned), "the table's layout: versioned, expiry-sorted or latest-only")

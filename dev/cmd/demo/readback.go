@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,7 +80,7 @@ func itemText(item expect.Item, ttlAttribute string, now time.Time) string {
 		return value("prediction")
 	}
 	return fmt.Sprintf("%s  a %d (%2.0f %%)  by %-18s expires in %s", epoch(value("createdAt")).Format("15:04:05.000"),
-		d.Label, 100*d.Probabilities[fmt.Sprint(d.Label)], value("model")+" "+value("modelVersion"), days(epoch(value(ttlAttribute)).Sub(now)))
+		d.Label, 100*d.Probabilities[strconv.Itoa(d.Label)], value("model")+" "+value("modelVersion"), days(epoch(value(ttlAttribute)).Sub(now)))
 }
 
 // epoch is the time of a number of seconds in lowest terms.

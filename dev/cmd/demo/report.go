@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/predcache/predcache/dev/internal/expect"
 	"github.com/predcache/predcache/dev/internal/localaws"
@@ -59,7 +58,7 @@ var outcomes = []struct{ name, means string }{
 }
 
 // write shows the result, before it is checked.
-func (r *result) write(s *screen, took time.Duration) {
+func (r *result) write(s *screen) {
 	s.title("What became of the %s predictions", count(r.want.Predictions))
 	for _, o := range outcomes {
 		if n := r.outcomes[o.name]; n > 0 || o.name != "failed" {
@@ -72,7 +71,12 @@ func (r *result) write(s *screen, took time.Duration) {
 		return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))
 	})
 	for _, reject := range rejects {
-		s.line("  %-14s %s", reject.Reason, strings.TrimSpace(reject.Field+" "+reject.Detail))
+		for i, text := range wrap(strings.TrimSpace(reject.Field+" "+reject.Detail), 90) {
+			if i > 0 {
+				reject.Reason = ""
+			}
+			s.line("  %-14s %s", reject.Reason, text)
+		}
 	}
 
 	s.title("What it took")
@@ -90,9 +94,12 @@ func (r *result) write(s *screen, took time.Duration) {
 	for _, cause := range slices.Sorted(maps.Keys(saved)) {
 		causes = append(causes, fmt.Sprintf("%s %s", count(saved[cause]), cause))
 	}
-	s.line("  %-24s %7s  used", "write units", count(r.metrics.Sum("predcache_write_units_total")))
+	if used := r.metrics.Sum("predcache_write_units_total"); used > 0 {
+		s.line("  %-24s %7s  used", "write units", count(used))
+	} else {
+		s.line("  %-24s %7s  used: the local DynamoDB doesn't count them", "write units", "?")
+	}
 	s.line("  %-24s %7s  saved: %s", "", count(r.metrics.Sum("predcache_write_units_saved_total")), strings.Join(causes, ", "))
-	s.line("  %-24s %7s  %s predictions a second", "time", seconds(took), count(int(float64(r.want.Predictions)/took.Seconds())))
 }
 
 // A check is something that must hold, and how it doesn't.
@@ -129,10 +136,10 @@ func (r *result) checks(layout expect.Layout) []check {
 	}
 	var queues []string
 	if r.left > 0 {
-		queues = append(queues, fmt.Sprintf("the queue still holds %s", plural(r.left, "message")))
+		queues = append(queues, "the queue still holds "+plural(r.left, "message"))
 	}
 	if r.dead > 0 {
-		queues = append(queues, fmt.Sprintf("the dead-letter queue holds %s", plural(r.dead, "message")))
+		queues = append(queues, "the dead-letter queue holds "+plural(r.dead, "message"))
 	}
 	return []check{
 		{fmt.Sprintf("the table holds the %s that follow from what was published, and nothing else", plural(len(r.want.Items), "item")), r.want.CompareItems(r.items, layout)},

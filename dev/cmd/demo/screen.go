@@ -14,6 +14,8 @@ import (
 
 // A screen shows lines and, on a terminal, one live line below them that is written over. Elsewhere, live lines are
 // left out: what matters follows as a line.
+//
+// What can't be written is lost: there is nobody else to tell.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -34,18 +36,18 @@ const clearLine = "\r\033[K"
 
 func (s *screen) live(format string, args ...any) {
 	if s.terminal {
-		fmt.Fprintf(s.out, clearLine+format, args...)
+		_, _ = fmt.Fprintf(s.out, clearLine+format, args...)
 		s.shown = true
 	}
 }
 
 func (s *screen) line(format string, args ...any) {
 	if s.shown {
-		fmt.Fprint(s.out, clearLine)
+		_, _ = fmt.Fprint(s.out, clearLine)
 		s.shown = false
 	}
 	s.begun = true
-	fmt.Fprintln(s.out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	_, _ = fmt.Fprintln(s.out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 func (s *screen) title(format string, args ...any) {
@@ -57,6 +59,24 @@ func (s *screen) title(format string, args ...any) {
 		text = "\n" + text
 	}
 	s.line("%s", text)
+}
+
+// wrap breaks a text into lines of at most so many bytes, between words.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
 }
 
 // bar is a progress bar.

@@ -116,7 +116,7 @@ func read(text string, now time.Time) (p prediction, reason string) {
 		return p, "syntax"
 	}
 	if json.Unmarshal([]byte(text), &p.others) != nil {
-		return p, "syntax" // JSON, but no object
+		return p, "field_type" // JSON, but no object
 	}
 	id, found := p.take("predictionId")
 	if !found {

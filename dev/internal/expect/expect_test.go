@@ -100,7 +100,7 @@ func TestRejects(t *testing.T) {
 	tests := []struct{ name, body, reason string }{
 		{"cut off", `{"predictionId":"a","pred`, "syntax"},
 		{"NaN", body("NaN", 1, ""), "syntax"},
-		{"a JSON string", `"{}"`, "syntax"},
+		{"a JSON string", `"{}"`, "field_type"},
 		{"no id", `{"prediction":1}`, "missing_field"},
 		{"empty id", `{"predictionId":"","prediction":1}`, "key"},
 		{"number as id", `{"predictionId":1,"prediction":1}`, "key"},
