@@ -1,0 +1,62 @@
+# `make help` lists the targets. On a fresh machine, `make demo` and `make test` set up all that they need.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools are installed into .cache/bin, by version, so that everybody checks with the same ones.
+export GOBIN := $(CURDIR)/.cache/bin
+export GOFLAGS ?= -buildvcs=false
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
+VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-zA-Z_-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build the worker into bin/
+	go build -trimpath -o bin/worker ./cmd/worker
+
+.PHONY: test
+test: ## Run every test: race detector on, integration tests against stand-ins for SQS and DynamoDB
+	PREDCACHE_REQUIRE_STANDINS=1 dev/standins/run.sh go test -race -timeout 12m ./...
+	$(MAKE) --no-print-directory test-dev
+
+.PHONY: test-quick
+test-quick: ## Run what needs no stand-ins
+	go test ./...
+
+.PHONY: fuzz
+FUZZTIME ?= 30s
+fuzz: ## Fuzz each decoder for a while (FUZZTIME=30s)
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' internal cache 2>/dev/null | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -h '^func Fuzz' $$package/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
+			echo "$$package $$target"; go test ./$$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+
+.PHONY: lint
+lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check style, import directions and known vulnerabilities
+	$< run ./...
+	@$(MAKE) --no-print-directory vulncheck
+
+$(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	@echo "Building golangci-lint: two minutes, the first time."
+	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(GOBIN)/golangci-lint $@
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in the modules we use
+	tools/vulncheck.sh $(GOVULNCHECK_VERSION) $(VULNDB_VERSION)
+
+.PHONY: readme
+readme: ## Write the settings' table into the README
+	go test ./internal/config -run TestREADME -update
+
+-include dev/dev.mk bench/bench.mk deployments/deploy.mk sim.mk
+
+.PHONY: clean
+clean: ## Remove what was built and downloaded
+	rm -rf bin .cache
