@@ -48,9 +48,11 @@ type group struct {
 	queued   bool // in readyGroups
 }
 
+// dedupEntry is a message that a FIFO queue accepted.
 type dedupEntry struct {
-	at      time.Time
-	message *message
+	at     time.Time
+	id     string
+	number uint64
 }
 
 // list is a queue with cheap ends.

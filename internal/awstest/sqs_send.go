@@ -176,10 +176,10 @@ func (s *SQS) send(q *queue, e *sendEntry, bodyMD5 string) (*message, *Error) {
 		if err := q.checkFIFO(e, m); err != nil {
 			return nil, err
 		}
-		delay = q.settings.delay
 		key = q.dedupKey(m)
 		if known, ok := q.dedup[key]; ok && now.Sub(known.at) < dedupInterval {
-			return known.message, nil // accepted, but not delivered again
+			m.id, m.number = known.id, known.number
+			return m, nil // accepted, under the first one's id, and not delivered
 		}
 	} else if e.dedupID != "" {
 		return nil, invalidParameter("Value " + e.dedupID + " for parameter MessageDeduplicationId is invalid. Reason: The request includes a parameter that is not valid for this queue type.")
@@ -188,7 +188,7 @@ func (s *SQS) send(q *queue, e *sendEntry, bodyMD5 string) (*message, *Error) {
 	m.number = s.messages
 	m.id = uuid(m.number, 0)
 	if q.fifo {
-		q.dedup[key] = dedupEntry{at: now, message: m}
+		q.dedup[key] = dedupEntry{at: now, id: m.id, number: m.number}
 	}
 	q.add(m, delay, now, s.recording())
 	return m, nil

@@ -1,0 +1,471 @@
+package awstest_test
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+func (c *conformance) send(url string, bodies ...string) {
+	for _, body := range bodies {
+		_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(body)})
+		c.ok(err)
+	}
+}
+
+// receive takes up to n messages, with everything that there is to know of them, in a long poll of wait seconds.
+func (c *conformance) receive(url string, n, wait int32, options ...func(*sqs.ReceiveMessageInput)) []types.Message {
+	in := &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: n, WaitTimeSeconds: wait, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}}
+	for _, o := range options {
+		o(in)
+	}
+	out, err := c.sqs.ReceiveMessage(c.ctx, in)
+	c.ok(err)
+	return out.Messages
+}
+
+func visibleFor(seconds int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
+}
+
+// one receives exactly one message.
+func (c *conformance) one(url string, options ...func(*sqs.ReceiveMessageInput)) types.Message {
+	messages := c.receive(url, 1, 2, options...)
+	if len(messages) != 1 {
+		c.fatalf("received %d messages, want 1", len(messages))
+	}
+	return messages[0]
+}
+
+func (c *conformance) none(url string) {
+	if got := c.receive(url, 10, 0); len(got) != 0 {
+		c.fatalf("received %q, want nothing", bodies(got))
+	}
+}
+
+func bodies(messages []types.Message) []string {
+	var list []string
+	for _, m := range messages {
+		list = append(list, *m.Body)
+	}
+	return list
+}
+
+func (c *conformance) delete(url, handle string) error {
+	_, err := c.sqs.DeleteMessage(c.ctx, &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: &handle})
+	return err
+}
+
+func (c *conformance) change(url, handle string, seconds int32) error {
+	_, err := c.sqs.ChangeMessageVisibility(c.ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: &handle, VisibilityTimeout: seconds})
+	return err
+}
+
+func batch(n int, body string) []types.SendMessageBatchRequestEntry {
+	var entries []types.SendMessageBatchRequestEntry
+	for i := range n {
+		entries = append(entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(body)})
+	}
+	return entries
+}
+
+func (c *conformance) sendBatch(url string, entries []types.SendMessageBatchRequestEntry) (*sqs.SendMessageBatchOutput, error) {
+	return c.sqs.SendMessageBatch(c.ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries})
+}
+
+const mebibyte = 1 << 20
+
+func sqsRules() []rule {
+	return append(append(sqsQueueRules(), sqsMessageRules()...), sqsFIFORules()...)
+}
+
+func sqsQueueRules() []rule {
+	return []rule{
+		{name: "sqs: a queue that does not exist has the SDK's own error", check: func(c *conformance) {
+			url := c.queue()
+			_, err := c.sqs.DeleteQueue(c.ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+			c.ok(err)
+			_, err = c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a")})
+			var missing *types.QueueDoesNotExist
+			if !errors.As(err, &missing) {
+				c.fatalf("got %v, want QueueDoesNotExist", err)
+			}
+			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
+			_, err = c.sqs.GetQueueUrl(c.ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("never-made")})
+			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
+			_, err = c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url})
+			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
+		}},
+		{name: "sqs: a queue made again is the same, unless an attribute differs", check: func(c *conformance) {
+			in := &sqs.CreateQueueInput{QueueName: aws.String(uniqueName()), Attributes: map[string]string{"VisibilityTimeout": "5"}}
+			first, err := c.sqs.CreateQueue(c.ctx, in)
+			c.ok(err)
+			again, err := c.sqs.CreateQueue(c.ctx, in)
+			c.ok(err)
+			c.equal("url", *again.QueueUrl, *first.QueueUrl)
+			in.Attributes["VisibilityTimeout"] = "6"
+			_, err = c.sqs.CreateQueue(c.ctx, in)
+			c.refused(err, "QueueAlreadyExists", "")
+		}},
+		{name: "sqs: attributes have names and ranges", check: func(c *conformance) {
+			url := c.queue()
+			set := func(name, value string) error {
+				_, err := c.sqs.SetQueueAttributes(c.ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
+				return err
+			}
+			c.ok(set("VisibilityTimeout", "43200"))
+			c.refused(set("VisibilityTimeout", "43201"), "InvalidAttributeValue", "Invalid value for the parameter VisibilityTimeout.")
+			c.refused(set("Nonsense", "1"), "InvalidAttributeName", "Unknown Attribute Nonsense.")
+		}, deviates: map[string]string{"localstack": "takes any visibility timeout as a queue's attribute"}},
+		{name: "sqs: attributes count the messages", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a", "b", "c")
+			c.one(url)
+			out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+			c.ok(err)
+			c.equal("visible", out.Attributes["ApproximateNumberOfMessages"], "2")
+			c.equal("in flight", out.Attributes["ApproximateNumberOfMessagesNotVisible"], "1")
+			c.equal("visibility timeout", out.Attributes["VisibilityTimeout"], "30")
+			c.equal("arn", strings.HasPrefix(out.Attributes["QueueArn"], "arn:aws:sqs:"), true)
+		}},
+		{name: "sqs: a purge empties the queue", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a", "b")
+			_, err := c.sqs.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+			c.ok(err)
+			c.none(url)
+			_, err = c.sqs.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+			c.refused(err, "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation")
+		}, deviates: map[string]string{"localstack": "purges as often as it is asked to"}},
+		{name: "sqs: a batch has 1 to 10 entries with valid, distinct ids", check: func(c *conformance) {
+			url := c.queue()
+			_, err := c.sendBatch(url, batch(11, "a"))
+			c.refused(err, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent 11.")
+			_, err = c.sendBatch(url, []types.SendMessageBatchRequestEntry{})
+			c.refused(err, "AWS.SimpleQueueService.EmptyBatchRequest", "")
+			twice := batch(2, "a")
+			twice[1].Id = twice[0].Id
+			_, err = c.sendBatch(url, twice)
+			c.refused(err, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", "Id 0 repeated.")
+			for _, id := range []string{"a b", "é", strings.Repeat("a", 81)} {
+				bad := batch(1, "a")
+				bad[0].Id = &id
+				_, err = c.sendBatch(url, bad)
+				c.refused(err, "AWS.SimpleQueueService.InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores.")
+			}
+			c.none(url)
+			out, err := c.sendBatch(url, batch(10, "a"))
+			c.ok(err)
+			c.equal("sent", len(out.Successful), 10)
+		}},
+		{name: "sqs: the same rules of a batch hold for deletes", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a")
+			m := c.one(url)
+			entry := types.DeleteMessageBatchRequestEntry{Id: aws.String("x"), ReceiptHandle: m.ReceiptHandle}
+			_, err := c.sqs.DeleteMessageBatch(c.ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{entry, entry}})
+			c.refused(err, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", "Id x repeated.")
+			_, err = c.sqs.DeleteMessageBatch(c.ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{}})
+			c.refused(err, "AWS.SimpleQueueService.EmptyBatchRequest", "")
+		}},
+		{name: "sqs: a redrive policy needs a queue that exists", check: func(c *conformance) {
+			_, err := c.sqs.CreateQueue(c.ctx, &sqs.CreateQueueInput{QueueName: aws.String(uniqueName()), Attributes: map[string]string{
+				"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:never-made","maxReceiveCount":"3"}`}})
+			c.refused(err, "InvalidParameterValue", "Dead letter target does not exist")
+		}, deviates: map[string]string{"localstack": "answers NonExistentQueue"}},
+		{name: "sqs: at the limit in flight a short poll is refused and a long poll is empty", inProcess: "it takes 120,000 messages elsewhere", check: func(c *conformance) {
+			c.fakeSQS.SetInFlightLimit(3)
+			url := c.queue()
+			c.send(url, "a", "b", "c", "d")
+			taken := c.receive(url, 10, 0)
+			c.equal("received", len(taken), 3)
+			_, err := c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url})
+			c.refused(err, "OverLimit", "")
+			start := time.Now()
+			c.equal("long poll", len(c.receive(url, 10, 5)), 0)
+			c.equal("waited", time.Since(start), 5*time.Second)
+			c.ok(c.delete(url, *taken[0].ReceiptHandle))
+			c.equal("received", bodies(c.receive(url, 10, 0)), []string{"d"})
+		}},
+		{name: "sqs: a message goes when its retention ends", inProcess: "it takes a minute", check: func(c *conformance) {
+			url := c.queue("MessageRetentionPeriod", "60")
+			c.send(url, "a")
+			time.Sleep(59 * time.Second)
+			c.send(url, "b")
+			time.Sleep(time.Second)
+			c.equal("received", bodies(c.receive(url, 10, 0)), []string{"b"})
+		}},
+	}
+}
+
+func sqsMessageRules() []rule {
+	return []rule{
+		{name: "sqs: a message keeps its body and attributes", check: func(c *conformance) {
+			url := c.queue()
+			body := "line\n\ttab \"quoted\" \\ é 漢 😀 \u007f" + strings.Repeat("x", 1000)
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{
+				"text":     {DataType: aws.String("String"), StringValue: aws.String("é")},
+				"number.x": {DataType: aws.String("Number.int"), StringValue: aws.String("12345678901234567890")},
+				"bytes":    {DataType: aws.String("Binary"), BinaryValue: []byte{0, 1, 255}},
+			}, MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
+				"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1-5759e988-bd862e3fe1be46a994272793")},
+			}})
+			c.ok(err)
+			m := c.one(url)
+			c.equal("body", *m.Body, body)
+			c.equal("text", *m.MessageAttributes["text"].StringValue, "é")
+			c.equal("number", *m.MessageAttributes["number.x"].StringValue, "12345678901234567890")
+			c.equal("type", *m.MessageAttributes["number.x"].DataType, "Number.int")
+			c.equal("bytes", m.MessageAttributes["bytes"].BinaryValue, []byte{0, 1, 255})
+			c.equal("trace", m.Attributes["AWSTraceHeader"], "Root=1-5759e988-bd862e3fe1be46a994272793")
+			c.equal("receive count", m.Attributes["ApproximateReceiveCount"], "1")
+			sent, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
+			c.ok(err)
+			if age := time.Since(time.UnixMilli(sent)); age < -time.Second || age > time.Minute {
+				c.fatalf("sent %v ago", age)
+			}
+			// Golden: fixed by the algorithm, so that all implementations must agree.
+			c.equal("digest of attributes", *m.MD5OfMessageAttributes, "58eb69ab78e8a8e8c63105c71e369a77")
+		}},
+		{name: "sqs: attributes come only when they are asked for", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "0")
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a"), MessageAttributes: map[string]types.MessageAttributeValue{
+				"one.a": {DataType: aws.String("String"), StringValue: aws.String("1")},
+				"one.b": {DataType: aws.String("String"), StringValue: aws.String("2")},
+				"two":   {DataType: aws.String("String"), StringValue: aws.String("3")},
+			}})
+			c.ok(err)
+			for _, ask := range []struct{ names, want string }{{"", "[]"}, {"two", "[two]"}, {"one.*", "[one.a one.b]"}, {"All", "[one.a one.b two]"}, {".*", "[one.a one.b two]"}, {"none", "[]"}} {
+				m := c.one(url, func(in *sqs.ReceiveMessageInput) {
+					in.MessageAttributeNames, in.MessageSystemAttributeNames = nil, nil
+					if ask.names != "" {
+						in.MessageAttributeNames = []string{ask.names}
+					}
+				})
+				names := []string{}
+				for name := range m.MessageAttributes {
+					names = append(names, name)
+				}
+				sort.Strings(names)
+				c.equal("attributes for "+ask.names, names, ask.want)
+				c.equal("system attributes", len(m.Attributes), 0)
+			}
+		}},
+		{name: "sqs: a message has at most 1 MiB, and a batch in all", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, strings.Repeat("a", mebibyte))
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(strings.Repeat("a", mebibyte+1))})
+			c.refused(err, "InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes.")
+			_, err = c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(strings.Repeat("a", mebibyte-10)), MessageAttributes: map[string]types.MessageAttributeValue{
+				"name": {DataType: aws.String("String"), StringValue: aws.String("v")}}})
+			c.refused(err, "InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes.")
+			_, err = c.sendBatch(url, batch(2, strings.Repeat("a", mebibyte/2+1)))
+			c.refused(err, "AWS.SimpleQueueService.BatchRequestTooLong", "Batch requests cannot be longer than 1048576 bytes. You have sent 1048578 bytes.")
+			_, err = c.sendBatch(url, batch(2, strings.Repeat("a", mebibyte/2)))
+			c.ok(err)
+		}},
+		{name: "sqs: a message over the queue's own limit fails alone in a batch", check: func(c *conformance) {
+			url := c.queue("MaximumMessageSize", "1024")
+			entries := batch(2, "small")
+			entries[1].MessageBody = aws.String(strings.Repeat("a", 1025))
+			out, err := c.sendBatch(url, entries)
+			c.ok(err)
+			c.equal("sent", len(out.Successful), 1)
+			c.equal("failed", len(out.Failed), 1)
+			c.equal("failure", fmt.Sprint(*out.Failed[0].Id, *out.Failed[0].Code, out.Failed[0].SenderFault), "1InvalidParameterValuetrue")
+		}},
+		{name: "sqs: characters that XML has not are refused", check: func(c *conformance) {
+			url := c.queue()
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a\x01b")})
+			c.refused(err, "InvalidMessageContents", "")
+			_, err = c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a\ufffeb")})
+			c.refused(err, "InvalidMessageContents", "")
+		}},
+		{name: "sqs: an empty body is refused", check: func(c *conformance) {
+			url := c.queue()
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("")})
+			c.refused(err, "MissingParameter", "The request must contain the parameter MessageBody.")
+		}},
+		{name: "sqs: a message has at most 10 attributes, each with a type and a value", check: func(c *conformance) {
+			url := c.queue()
+			send := func(attributes map[string]types.MessageAttributeValue) error {
+				_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a"), MessageAttributes: attributes})
+				return err
+			}
+			many := make(map[string]types.MessageAttributeValue)
+			for i := range 10 {
+				many[fmt.Sprint("a", i)] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("v")}
+			}
+			c.ok(send(many))
+			many["b"] = many["a0"]
+			c.refused(send(many), "InvalidParameterValue", "exceeds the allowed maximum [10]")
+			c.refused(send(map[string]types.MessageAttributeValue{"a": {DataType: aws.String("String"), StringValue: aws.String("")}}), "InvalidParameterValue", "must contain")
+			c.refused(send(map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Text"), StringValue: aws.String("x")}}), "InvalidParameterValue", "")
+			c.refused(send(map[string]types.MessageAttributeValue{"AWS.a": {DataType: aws.String("String"), StringValue: aws.String("x")}}), "InvalidParameterValue", "")
+		}},
+		{name: "sqs: parameters of a receive have ranges", check: func(c *conformance) {
+			url := c.queue()
+			try := func(n, wait, visibility int32) error {
+				_, err := c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: n, WaitTimeSeconds: wait, VisibilityTimeout: visibility})
+				return err
+			}
+			c.refused(try(11, 0, 1), "InvalidParameterValue", "Value 11 for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.")
+			c.refused(try(-1, 0, 1), "InvalidParameterValue", "Value -1 for parameter MaxNumberOfMessages is invalid.")
+			c.refused(try(1, 21, 1), "InvalidParameterValue", "Value 21 for parameter WaitTimeSeconds is invalid.")
+			c.refused(try(1, 0, 43201), "InvalidParameterValue", "Value 43201 for parameter VisibilityTimeout is invalid.")
+		}},
+		{name: "sqs: a long poll answers when a message comes, and empty at its end", check: func(c *conformance) {
+			url := c.queue()
+			start := time.Now()
+			c.equal("received", len(c.receive(url, 10, 1)), 0)
+			if waited := time.Since(start); waited < 900*time.Millisecond {
+				c.fatalf("answered empty after %v, want 1s", waited)
+			}
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				time.Sleep(200 * time.Millisecond)
+				c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a")})
+			}()
+			start = time.Now()
+			got := c.receive(url, 10, 10)
+			waited := time.Since(start)
+			<-sent
+			c.equal("received", bodies(got), []string{"a"})
+			if waited > 5*time.Second {
+				c.fatalf("answered after %v, want about 200ms", waited)
+			}
+		}},
+		{name: "sqs: a received message is hidden until its visibility timeout, and counts its receives", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "1")
+			c.send(url, "a")
+			first := c.one(url)
+			c.none(url)
+			time.Sleep(1200 * time.Millisecond)
+			second := c.one(url)
+			c.equal("receive count", second.Attributes["ApproximateReceiveCount"], "2")
+			c.equal("id", *second.MessageId, *first.MessageId)
+			c.equal("first receive", second.Attributes["ApproximateFirstReceiveTimestamp"], first.Attributes["ApproximateFirstReceiveTimestamp"])
+			c.equal("same handle", *second.ReceiptHandle == *first.ReceiptHandle, false)
+		}},
+		{name: "sqs: a visibility of 0 releases a message, a longer one holds it", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "2")
+			c.send(url, "a")
+			m := c.one(url)
+			c.ok(c.change(url, *m.ReceiptHandle, 0))
+			m = c.one(url)
+			c.equal("receive count", m.Attributes["ApproximateReceiveCount"], "2")
+			c.ok(c.change(url, *m.ReceiptHandle, 60))
+			time.Sleep(2200 * time.Millisecond)
+			c.none(url)
+		}},
+		{name: "sqs: the visibility of a message that is not in flight can't be changed", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "1")
+			c.send(url, "a")
+			m := c.one(url)
+			time.Sleep(1200 * time.Millisecond)
+			c.refused(c.change(url, *m.ReceiptHandle, 10), "AWS.SimpleQueueService.MessageNotInflight", "")
+			m = c.one(url)
+			c.ok(c.delete(url, *m.ReceiptHandle))
+			c.refused(c.change(url, *m.ReceiptHandle, 10), "InvalidParameterValue", "Message does not exist or is not available for visibility timeout change.")
+		}},
+		{name: "sqs: a visibility is at most 12 hours", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a")
+			m := c.one(url)
+			c.refused(c.change(url, *m.ReceiptHandle, 43201), "InvalidParameterValue", "Value 43201 for parameter VisibilityTimeout is invalid.")
+		}},
+		{name: "sqs: a visibility is at most 12 hours since the receive", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a")
+			m := c.one(url)
+			time.Sleep(1100 * time.Millisecond)
+			c.refused(c.change(url, *m.ReceiptHandle, 43200), "InvalidParameterValue", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+			c.ok(c.change(url, *m.ReceiptHandle, 43190))
+		}},
+		{name: "sqs: a deleted message is gone, and may be deleted again", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "1")
+			c.send(url, "a")
+			m := c.one(url)
+			c.ok(c.delete(url, *m.ReceiptHandle))
+			c.ok(c.delete(url, *m.ReceiptHandle))
+			time.Sleep(1200 * time.Millisecond)
+			c.none(url)
+		}},
+		{name: "sqs: a delete with a stale handle answers OK and deletes nothing", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "1")
+			c.send(url, "a")
+			first := c.one(url)
+			time.Sleep(1200 * time.Millisecond)
+			c.one(url)
+			c.ok(c.delete(url, *first.ReceiptHandle))
+			time.Sleep(1200 * time.Millisecond)
+			c.one(url)
+		}},
+		{name: "sqs: the last handle deletes, also after its visibility timeout", check: func(c *conformance) {
+			url := c.queue("VisibilityTimeout", "1")
+			c.send(url, "a")
+			m := c.one(url)
+			time.Sleep(1200 * time.Millisecond)
+			c.ok(c.delete(url, *m.ReceiptHandle))
+			c.none(url)
+		}},
+		{name: "sqs: an entry that fails in a batch of deletes leaves the others alone", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a")
+			m := c.one(url)
+			out, err := c.sqs.DeleteMessageBatch(c.ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{
+				{Id: aws.String("bad"), ReceiptHandle: aws.String("nonsense")}, {Id: aws.String("good"), ReceiptHandle: m.ReceiptHandle}}})
+			c.ok(err)
+			c.equal("deleted", len(out.Successful), 1)
+			c.equal("failed", len(out.Failed), 1)
+			c.equal("failure", fmt.Sprint(*out.Failed[0].Id, *out.Failed[0].Code, out.Failed[0].SenderFault), "badReceiptHandleIsInvalidtrue")
+			c.refused(c.delete(url, "nonsense"), "ReceiptHandleIsInvalid", "")
+		}},
+		{name: "sqs: a batch of visibility changes, some of which fail", check: func(c *conformance) {
+			url := c.queue()
+			c.send(url, "a")
+			m := c.one(url)
+			out, err := c.sqs.ChangeMessageVisibilityBatch(c.ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{
+				{Id: aws.String("bad"), ReceiptHandle: aws.String("nonsense"), VisibilityTimeout: 0}, {Id: aws.String("good"), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0}}})
+			c.ok(err)
+			c.equal("changed", len(out.Successful), 1)
+			c.equal("failed", len(out.Failed), 1)
+			c.one(url)
+		}},
+		{name: "sqs: a delayed message comes later", check: func(c *conformance) {
+			url := c.queue()
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("late"), DelaySeconds: 1})
+			c.ok(err)
+			c.none(url)
+			c.equal("received", bodies(c.receive(url, 10, 5)), []string{"late"})
+			_, err = c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("late"), DelaySeconds: 901})
+			c.refused(err, "InvalidParameterValue", "Value 901 for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.")
+		}},
+		{name: "sqs: a message received too often goes to the dead-letter queue", check: func(c *conformance) {
+			dead := c.queue()
+			out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+			c.ok(err)
+			url := c.queue("VisibilityTimeout", "1", "RedrivePolicy", `{"deadLetterTargetArn":"`+out.Attributes["QueueArn"]+`","maxReceiveCount":"2"}`)
+			c.send(url, "poison")
+			first := c.one(url)
+			c.ok(c.change(url, *first.ReceiptHandle, 0))
+			second := c.one(url)
+			c.none(dead)
+			c.ok(c.change(url, *second.ReceiptHandle, 0))
+			c.none(url)
+			moved := c.one(dead)
+			c.equal("body", *moved.Body, "poison")
+			c.equal("id", *moved.MessageId, *first.MessageId)
+			c.equal("sent", moved.Attributes["SentTimestamp"], first.Attributes["SentTimestamp"])
+		}},
+	}
+}
