@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
@@ -75,22 +73,6 @@ type Decoder struct {
 	fields [numFields]path
 }
 
-// The fields of the contract, as indexes.
-const (
-	fieldID = iota
-	fieldTimestamp
-	fieldPayload
-	fieldTTLSeconds
-	fieldExpiresAt
-	numFields
-)
-
-type path struct {
-	name  string   // as configured
-	first string   // its first part
-	rest  []string // the others, for a path into nested objects
-}
-
 // NewDecoder makes a Decoder. The configuration has been checked.
 func NewDecoder(cfg Config) *Decoder {
 	d := &Decoder{cfg: cfg}
@@ -118,14 +100,19 @@ func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) {
 // decoding is one run of a Decoder over one message.
 type decoding struct {
 	*Decoder
-	dst   *Decoded
-	sent  int64
-	now   time.Time
-	place int32
+	dst    *Decoded
+	sent   int64
+	now    time.Time
+	place  int32
+	values [numFields]jsonscan.Value // of the prediction being read
 }
 
 // maxEnvelopes is how many envelopes may stand around a prediction: EventBridge to SNS to SQS makes two.
 const maxEnvelopes = 3
+
+// maxParts bounds what one message can make of itself: each element of [0,0,0] costs a hundred times its bytes once it is
+// rejected, and a message to the reject queue.
+const maxParts = 100_000
 
 // body reads one object, an array of objects, or objects one a line.
 func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
@@ -145,7 +132,11 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 		if err != nil {
 			return syntax(err)
 		}
-		for _, element := range jsonscan.Elements(nil, v) {
+		elements := jsonscan.Elements(nil, v)
+		if len(elements) > maxParts {
+			return tooMany(len(elements))
+		}
+		for _, element := range elements {
 			r.element(element)
 		}
 		return nil
@@ -156,13 +147,23 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	case err == nil && end == len(text):
 		return r.object(object, envelopes)
 	case looksLikeLines(text):
+		if n := strings.Count(text, "\n") + 1; n > maxParts {
+			return tooMany(n)
+		}
 		r.lines(text)
 		return nil
 	case err == nil:
 		return Rejectf(ReasonSyntax, "", "text after the JSON object at byte %d: put several predictions into an array, or one a line", end)
 	default:
+		if v, err := jsonscan.Parse(text); err == nil {
+			return Rejectf(ReasonFieldType, "", "the message is %v: send a JSON object, an array of them, or one a line", v.Kind())
+		}
 		return syntax(err)
 	}
+}
+
+func tooMany(n int) *Reject {
+	return Rejectf(ReasonTooLarge, "", "the message has %d parts, of at most %d: split it", n, maxParts)
 }
 
 func syntax(err error) *Reject {
@@ -172,10 +173,10 @@ func syntax(err error) *Reject {
 func trimSpace(s string) string { return strings.Trim(s, " \t\r\n") }
 
 // looksLikeLines tells objects one a line, of which some may be broken, from one broken object spread over lines: at
-// least one line is an object by itself.
+// least one line is an object by itself, and not indented as a part of another would be.
 func looksLikeLines(text string) bool {
 	for line := range strings.Lines(text) {
-		if line = trimSpace(line); len(line) < len(text) && strings.HasPrefix(line, "{") {
+		if len(line) < len(text) && line[0] == '{' {
 			if _, err := jsonscan.Parse(line); err == nil {
 				return true
 			}
@@ -219,7 +220,7 @@ func (r *decoding) reject(raw string, why *Reject) {
 
 // object reads a message's one object, with its members scanned: a prediction, or an envelope around some.
 func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
-	if r.has(fieldID) { // whatever else it looks like
+	if r.has(fieldID) && r.has(fieldPayload) { // whatever else it looks like: an EventBridge event too has an "id"
 		r.prediction(object)
 		return nil
 	}
@@ -259,214 +260,4 @@ func (r *decoding) notification(envelopes int) *Reject {
 		}
 	}
 	return r.body(text, contentEncoding, envelopes)
-}
-
-func inside(v jsonscan.Value) string { return v.Text[1 : len(v.Text)-1] }
-
-// member returns the member of the scanned object that has this name, or nothing.
-func (r *decoding) member(name string) jsonscan.Value { return find(r.dst.members, name) }
-
-func find(members []jsonscan.Member, name string) jsonscan.Value {
-	for _, m := range members {
-		if m.Name == name {
-			return m.Value
-		}
-	}
-	return jsonscan.Value{}
-}
-
-func (r *decoding) has(field int) bool { return r.follow(field).Text != "" }
-
-// follow returns a field's value in the scanned object, by its path.
-func (r *decoding) follow(field int) jsonscan.Value {
-	p := &r.fields[field]
-	if p.name == "" {
-		return jsonscan.Value{}
-	}
-	v := r.member(p.first)
-	for _, part := range p.rest {
-		if v.Kind() != jsonscan.Object {
-			return jsonscan.Value{}
-		}
-		r.dst.nested = jsonscan.Members(r.dst.nested[:0], v)
-		v = find(r.dst.nested, part)
-	}
-	return v
-}
-
-// prediction reads one prediction, whose members have been scanned.
-func (r *decoding) prediction(object jsonscan.Value) {
-	p := Prediction{Raw: object.Text, Version: Version{Sent: r.sent, Place: r.place, Hash: xxhash.Sum64String(object.Text)}}
-	if why := r.read(&p); why != nil {
-		r.reject(object.Text, why)
-		return
-	}
-	r.dst.Predictions = append(r.dst.Predictions, p)
-	r.place++
-}
-
-func (r *decoding) read(p *Prediction) *Reject {
-	if why := r.names(); why != nil {
-		return why
-	}
-	if why := r.id(p); why != nil {
-		return why
-	}
-	if why := r.eventTime(p); why != nil {
-		return why
-	}
-	if p.Payload = r.follow(fieldPayload); p.Payload.Text == "" {
-		return Rejectf(ReasonMissingField, r.fields[fieldPayload].name, "is missing: it holds the result, any JSON value")
-	}
-	if why := r.expiry(p); why != nil {
-		return why
-	}
-	r.attributes(p)
-	return nil
-}
-
-// names unescapes the members' names and refuses one that is there twice: either could be meant.
-func (r *decoding) names() *Reject {
-	members := r.dst.members
-	for i := range members {
-		name, err := jsonscan.Unquote(members[i].Name)
-		if err != nil {
-			return Rejectf(ReasonFieldValue, "", "the name of a field holds %v", err)
-		}
-		members[i].Name = name
-	}
-	const few = 24
-	if len(members) <= few {
-		for i := range members {
-			for j := range i {
-				if members[i].Name == members[j].Name {
-					return twice(members[i].Name)
-				}
-			}
-		}
-		return nil
-	}
-	seen := make(map[string]struct{}, len(members))
-	for i := range members {
-		if _, found := seen[members[i].Name]; found {
-			return twice(members[i].Name)
-		}
-		seen[members[i].Name] = struct{}{}
-	}
-	return nil
-}
-
-func twice(name string) *Reject {
-	return Rejectf(ReasonDuplicateName, name, "is there twice: send it once")
-}
-
-func (r *decoding) id(p *Prediction) *Reject {
-	name := r.fields[fieldID].name
-	switch v := r.follow(fieldID); v.Kind() {
-	case jsonscan.String:
-		text, err := jsonscan.Unquote(inside(v))
-		if err != nil {
-			return Rejectf(ReasonKey, name, "holds %v: an id is valid Unicode", err)
-		}
-		p.ID.Text = text
-	case jsonscan.Number:
-		p.ID = ID{v.Text, true}
-	case 0, jsonscan.Null:
-		return Rejectf(ReasonMissingField, name, "is missing: it names what was predicted, a string or a number")
-	default:
-		return Rejectf(ReasonFieldType, name, "is %v: send a string or a number", v.Kind())
-	}
-	return nil
-}
-
-func (r *decoding) eventTime(p *Prediction) *Reject {
-	name := r.fields[fieldTimestamp].name
-	v := r.follow(fieldTimestamp)
-	if isAbsent(v) {
-		p.EventTime = FromMillis(r.sent)
-	} else {
-		t, err := parseTime(v)
-		if err != nil {
-			return badTime(name, err)
-		}
-		if t.After(r.now.Add(r.cfg.MaxFuture)) {
-			return Rejectf(ReasonFuture, name, "is over %v in the future: send the time of the event, or allow more with WORKER_MAX_FUTURE", r.cfg.MaxFuture)
-		}
-		p.EventTime = t
-	}
-	p.Version.Event = p.EventTime
-	return nil
-}
-
-// isAbsent holds for a field that may be missing: many publishers send null for what they don't have.
-func isAbsent(v jsonscan.Value) bool { return v.Text == "" || v.Kind() == jsonscan.Null }
-
-func badTime(field string, err error) *Reject {
-	reason := ReasonFieldValue
-	if err == errTimeForm {
-		reason = ReasonFieldType
-	}
-	return Rejectf(reason, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
-}
-
-// expiry is decided by the event time and the message alone, never by the clock, so that a redelivery makes the same item.
-func (r *decoding) expiry(p *Prediction) *Reject {
-	ttl, end := r.follow(fieldTTLSeconds), r.follow(fieldExpiresAt)
-	ttlName, endName := r.fields[fieldTTLSeconds].name, r.fields[fieldExpiresAt].name
-	if !isAbsent(end) {
-		if !isAbsent(ttl) {
-			return Rejectf(ReasonFieldValue, endName, "is there beside %s: send one of them", ttlName)
-		}
-		t, err := parseTime(end)
-		if err != nil {
-			return badTime(endName, err)
-		}
-		p.Expires = t.Sec
-		return nil
-	}
-	life := Time{int64(r.cfg.TTL / time.Second), uint64(r.cfg.TTL%time.Second) * attosPerNano}
-	if !isAbsent(ttl) {
-		if ttl.Kind() != jsonscan.Number {
-			return Rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
-		}
-		var err error
-		if life, err = decimalTime(jsonscan.ParseDecimal(ttl.Text)); err != nil || life == (Time{}) {
-			return Rejectf(ReasonFieldValue, ttlName, "is out of range: send a number of seconds above 0")
-		}
-	}
-	if r.cfg.TTLJitter > 0 {
-		part := float64(xxhash.Sum64String(p.ID.Text)>>11) / (1 << 53) // 0 to 1
-		life.Sec -= int64(float64(life.Sec) * r.cfg.TTLJitter * part)
-	}
-	t, err := checkTime(p.EventTime.plus(life))
-	if err != nil {
-		return Rejectf(ReasonFieldValue, ttlName, "makes the end of its life fall after the year 9999: send a shorter life")
-	}
-	p.Expires = t.Sec
-	return nil
-}
-
-// attributes keeps the other fields. An object that a path leads into stays whole.
-func (r *decoding) attributes(p *Prediction) {
-	if !r.cfg.Attributes.All && len(r.cfg.Attributes.Names) == 0 {
-		return
-	}
-	for _, m := range r.dst.members {
-		if r.isField(m.Name) || !r.cfg.Attributes.keep(m.Name) {
-			continue
-		}
-		if p.Attributes == nil {
-			p.Attributes = make([]Attribute, 0, len(r.dst.members))
-		}
-		p.Attributes = append(p.Attributes, Attribute{m.Name, m.Value})
-	}
-}
-
-func (r *decoding) isField(name string) bool {
-	for i := range r.fields {
-		if p := &r.fields[i]; p.name != "" && p.first == name && len(p.rest) == 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,251 @@
+package prediction
+
+import (
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+)
+
+// The fields of the contract, as indexes.
+const (
+	fieldID = iota
+	fieldTimestamp
+	fieldPayload
+	fieldTTLSeconds
+	fieldExpiresAt
+	numFields
+)
+
+type path struct {
+	name  string   // as configured
+	first string   // its first part
+	rest  []string // the others, for a path into nested objects
+}
+
+// prediction reads one prediction, whose members have been scanned.
+func (r *decoding) prediction(object jsonscan.Value) {
+	p := Prediction{Raw: object.Text, Version: Version{Sent: r.sent, Place: r.place, Hash: xxhash.Sum64String(object.Text)}}
+	if why := r.read(&p); why != nil {
+		r.reject(object.Text, why)
+		return
+	}
+	r.dst.Predictions = append(r.dst.Predictions, p)
+	r.place++
+}
+
+func (r *decoding) read(p *Prediction) *Reject {
+	if why := unescape(r.dst.members); why != nil {
+		return why
+	}
+	for field := range r.fields {
+		var why *Reject
+		if r.values[field], why = r.follow(field); why != nil {
+			return why
+		}
+	}
+	if why := r.id(p); why != nil {
+		return why
+	}
+	if why := r.eventTime(p); why != nil {
+		return why
+	}
+	if p.Payload = r.values[fieldPayload]; p.Payload.Text == "" {
+		return Rejectf(ReasonMissingField, r.fields[fieldPayload].name, "is missing: it holds the result, any JSON value")
+	}
+	if why := r.expiry(p); why != nil {
+		return why
+	}
+	r.attributes(p)
+	return nil
+}
+
+// unescape unescapes the members' names and refuses one that is there twice: either could be meant.
+func unescape(members []jsonscan.Member) *Reject {
+	for i := range members {
+		name, err := jsonscan.Unquote(members[i].Name)
+		if err != nil {
+			return Rejectf(ReasonFieldValue, "", "the name of a field holds %v", err)
+		}
+		members[i].Name = name
+	}
+	const few = 24
+	if len(members) <= few {
+		for i := range members {
+			for j := range i {
+				if members[i].Name == members[j].Name {
+					return twice(members[i].Name)
+				}
+			}
+		}
+		return nil
+	}
+	seen := make(map[string]struct{}, len(members))
+	for i := range members {
+		if _, found := seen[members[i].Name]; found {
+			return twice(members[i].Name)
+		}
+		seen[members[i].Name] = struct{}{}
+	}
+	return nil
+}
+
+func twice(name string) *Reject {
+	return Rejectf(ReasonDuplicateName, name, "is there twice: send it once")
+}
+
+func (r *decoding) id(p *Prediction) *Reject {
+	name := r.fields[fieldID].name
+	switch v := r.values[fieldID]; v.Kind() {
+	case jsonscan.String:
+		text, err := jsonscan.Unquote(inside(v))
+		if err != nil {
+			return Rejectf(ReasonKey, name, "holds %v: an id is valid Unicode", err)
+		}
+		p.ID.Text = text
+	case jsonscan.Number:
+		p.ID = ID{v.Text, true}
+	case 0, jsonscan.Null:
+		return Rejectf(ReasonMissingField, name, "is missing: it names what was predicted, a string or a number")
+	default:
+		return Rejectf(ReasonFieldType, name, "is %v: send a string or a number", v.Kind())
+	}
+	return nil
+}
+
+func (r *decoding) eventTime(p *Prediction) *Reject {
+	name := r.fields[fieldTimestamp].name
+	v := r.values[fieldTimestamp]
+	if isAbsent(v) {
+		p.EventTime = FromMillis(r.sent)
+	} else {
+		t, err := parseTime(v)
+		if err != nil {
+			return badTime(name, err)
+		}
+		if t.After(r.now.Add(r.cfg.MaxFuture)) {
+			return Rejectf(ReasonFuture, name, "is over %v in the future: send the time of the event, or allow more with WORKER_MAX_FUTURE", r.cfg.MaxFuture)
+		}
+		p.EventTime = t
+	}
+	p.Version.Event = p.EventTime
+	return nil
+}
+
+// isAbsent holds for a field that may be missing: many publishers send null for what they don't have.
+func isAbsent(v jsonscan.Value) bool { return v.Text == "" || v.Kind() == jsonscan.Null }
+
+func badTime(field string, err error) *Reject {
+	reason := ReasonFieldValue
+	if err == errTimeForm {
+		reason = ReasonFieldType
+	}
+	return Rejectf(reason, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
+}
+
+// expiry is decided by the event time and the message alone, never by the clock, so that a redelivery makes the same item.
+func (r *decoding) expiry(p *Prediction) *Reject {
+	ttl, end := r.values[fieldTTLSeconds], r.values[fieldExpiresAt]
+	ttlName, endName := r.fields[fieldTTLSeconds].name, r.fields[fieldExpiresAt].name
+	if !isAbsent(end) {
+		if !isAbsent(ttl) {
+			return Rejectf(ReasonFieldValue, endName, "is there beside %s: send one of them", ttlName)
+		}
+		t, err := parseTime(end)
+		if err != nil {
+			return badTime(endName, err)
+		}
+		p.Expires = t.Sec
+		return nil
+	}
+	life := Time{int64(r.cfg.TTL / time.Second), uint64(r.cfg.TTL%time.Second) * attosPerNano}
+	if !isAbsent(ttl) {
+		if ttl.Kind() != jsonscan.Number {
+			return Rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
+		}
+		var err error
+		if life, err = decimalTime(jsonscan.ParseDecimal(ttl.Text)); err != nil || life == (Time{}) {
+			return Rejectf(ReasonFieldValue, ttlName, "is out of range: send a number of seconds above 0")
+		}
+	}
+	if r.cfg.TTLJitter > 0 {
+		part := float64(xxhash.Sum64String(p.ID.Text)>>11) / (1 << 53) // 0 to 1
+		life.Sec -= int64(float64(life.Sec) * r.cfg.TTLJitter * part)
+	}
+	t, err := checkTime(p.EventTime.plus(life))
+	if err != nil {
+		return Rejectf(ReasonFieldValue, ttlName, "makes the end of its life fall after the year 9999: send a shorter life")
+	}
+	p.Expires = t.Sec
+	return nil
+}
+
+// attributes keeps the other fields. An object that a path leads into stays whole.
+func (r *decoding) attributes(p *Prediction) {
+	if !r.cfg.Attributes.All && len(r.cfg.Attributes.Names) == 0 {
+		return
+	}
+	for _, m := range r.dst.members {
+		if r.isField(m.Name) || !r.cfg.Attributes.keep(m.Name) {
+			continue
+		}
+		if p.Attributes == nil {
+			p.Attributes = make([]Attribute, 0, len(r.dst.members))
+		}
+		p.Attributes = append(p.Attributes, Attribute{m.Name, m.Value})
+	}
+}
+
+func (r *decoding) isField(name string) bool {
+	for i := range r.fields {
+		if p := &r.fields[i]; p.name != "" && p.first == name && len(p.rest) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func inside(v jsonscan.Value) string { return v.Text[1 : len(v.Text)-1] }
+
+// member returns the member of the scanned object that has this name, or nothing.
+func (r *decoding) member(name string) jsonscan.Value { return find(r.dst.members, name) }
+
+func find(members []jsonscan.Member, name string) jsonscan.Value {
+	for _, m := range members {
+		if m.Name == name {
+			return m.Value
+		}
+	}
+	return jsonscan.Value{}
+}
+
+// has tells whether the scanned object has a field, in one way or another.
+func (r *decoding) has(field int) bool {
+	v, why := r.follow(field)
+	return v.Text != "" || why != nil
+}
+
+// follow returns a field's value in the scanned object, by its path.
+func (r *decoding) follow(field int) (jsonscan.Value, *Reject) {
+	p := &r.fields[field]
+	if p.name == "" {
+		return jsonscan.Value{}, nil
+	}
+	v := r.member(p.first)
+	for i, part := range p.rest {
+		if v.Kind() != jsonscan.Object {
+			return jsonscan.Value{}, nil
+		}
+		r.dst.nested = jsonscan.Members(r.dst.nested[:0], v)
+		if why := unescape(r.dst.nested); why != nil {
+			if why.Field != "" {
+				why.Field = strings.Join(strings.Split(p.name, ".")[:i+1], ".") + "." + why.Field
+			}
+			return jsonscan.Value{}, why
+		}
+		v = find(r.dst.nested, part)
+	}
+	return v, nil
+}
