@@ -1,0 +1,244 @@
+package prediction
+
+import (
+	"encoding/base64"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+)
+
+// The clock and the sent time of the messages of these tests.
+var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+const sent = 1769860799_500
+
+func config() Config {
+	return Config{
+		Fields:          Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"},
+		Attributes:      Attributes{All: true},
+		TTL:             24 * time.Hour,
+		MaxFuture:       5 * time.Minute,
+		MaxDecodedBytes: 1 << 20,
+	}
+}
+
+func decode(cfg Config, m Message) *Decoded {
+	if m.Sent == 0 {
+		m.Sent = sent
+	}
+	var d Decoded
+	NewDecoder(cfg).Decode(&d, m, now)
+	return &d
+}
+
+// one decodes a message of one good prediction.
+func one(t *testing.T, cfg Config, body string) Prediction {
+	t.Helper()
+	d := decode(cfg, Message{Body: body})
+	if len(d.Predictions) != 1 || len(d.Rejected) != 0 {
+		t.Fatalf("%s: %d predictions, rejected: %s", body, len(d.Predictions), reasons(d))
+	}
+	return d.Predictions[0]
+}
+
+func ids(d *Decoded) []string {
+	var all []string
+	for _, p := range d.Predictions {
+		all = append(all, p.ID.Text)
+	}
+	return all
+}
+
+func reasons(d *Decoded) []string {
+	var all []string
+	for _, r := range d.Rejected {
+		text := fmt.Sprintf("%s of %s", r.Why.Reason, r.Raw)
+		if r.Whole {
+			text = fmt.Sprintf("%s of the whole", r.Why.Reason)
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// good is the text of a good prediction.
+func good(id string) string { return `{"predictionId":"` + id + `","prediction":{"label":1}}` }
+
+func inSNS(message, attributes string) string {
+	quoted := string(jsonscan.AppendQuoted(nil, message))
+	return `{"Type":"Notification","MessageId":"8f0c","TopicArn":"arn:aws:sns:eu-west-1:123456789012:predictions","Message":` + quoted +
+		`,"Timestamp":"2026-01-31T11:59:59.000Z","SignatureVersion":"1"` + attributes + `}`
+}
+
+func inEventBridge(detail string) string {
+	return `{"version":"0","id":"6a7e","detail-type":"Prediction","source":"models.fraud","account":"123456789012","time":"2026-01-31T11:59:59Z","region":"eu-west-1","resources":[],"detail":` + detail + `}`
+}
+
+const gzipAttribute = `,"MessageAttributes":{"Other":{"Type":"String","Value":"x"},"Content-Encoding":{"Type":"String","Value":"gzip"}}`
+
+func gzipped(text string) string {
+	var out strings.Builder
+	encoder := base64.NewEncoder(base64.StdEncoding, &out)
+	w := gzip.NewWriter(encoder)
+	if _, err := w.Write([]byte(text)); err != nil || w.Close() != nil || encoder.Close() != nil {
+		panic(err)
+	}
+	return out.String()
+}
+
+func zstandard(text string, options ...zstd.EOption) string {
+	w, err := zstd.NewWriter(nil, options...)
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(w.EncodeAll([]byte(text), nil))
+}
+
+func TestPredictionsAreFoundInEachMessageForm(t *testing.T) {
+	a, b, c := good("a"), good("b"), good("c")
+	for _, test := range []struct {
+		name, body, encoding string
+		ids                  []string
+	}{
+		{"an object", a, "", []string{"a"}},
+		{"an object with white space around", "\r\n\t " + a + "\n", "", []string{"a"}},
+		{"an object over several lines", "{\n  \"predictionId\": \"a\",\n  \"prediction\": [\n    {\"x\": 1}\n  ]\n}\n", "", []string{"a"}},
+		{"an array", "[" + a + ",\n" + b + "]", "", []string{"a", "b"}},
+		{"an empty array", " [ ] ", "", nil},
+		{"objects one a line", a + "\n" + b + "\n" + c, "", []string{"a", "b", "c"}},
+		{"objects one a line, with blank lines and carriage returns", "\n" + a + "\r\n\r\n  " + b + "\t\r\n" + c + "\n\n", "", []string{"a", "b", "c"}},
+		{"a line by itself", a + "\n", "", []string{"a"}},
+		{"SNS around an object", inSNS(a, ""), "", []string{"a"}},
+		{"SNS around an array", inSNS("["+a+","+b+"]", ""), "", []string{"a", "b"}},
+		{"SNS around lines", inSNS(a+"\n"+b, ""), "", []string{"a", "b"}},
+		{"SNS around an id that needs escapes", inSNS(`{"predictionId":"é \"😀\"\n","prediction":1}`, ""), "", []string{"é \"😀\"\n"}},
+		{"EventBridge around an object", inEventBridge(a), "", []string{"a"}},
+		{"EventBridge around an array", inEventBridge("[" + a + "," + b + "]"), "", []string{"a", "b"}},
+		{"EventBridge inside SNS", inSNS(inEventBridge(a), ""), "", []string{"a"}},
+		{"SNS inside EventBridge inside SNS", inSNS(inEventBridge(inSNS(a, "")), ""), "", []string{"a"}},
+		{"gzip by SQS's attribute", gzipped(a + "\n" + b), "gzip", []string{"a", "b"}},
+		{"zstd by SQS's attribute", zstandard("[" + a + "]"), "zstd", []string{"a"}},
+		{"an encoding in capitals, with blanks, and base64 in lines", "\n" + gzipped(a)[:60] + "\r\n" + gzipped(a)[60:] + "\n", " GZip ", []string{"a"}},
+		{"gzip in two members", joined(gzipped("["+a+","), gzipped(b+"]")), "gzip", []string{"a", "b"}},
+		{"identity", a, "identity", []string{"a"}},
+		{"gzip inside SNS, by its attribute", inSNS(gzipped(a), gzipAttribute), "", []string{"a"}},
+		{"zstd inside SNS, by its attribute", inSNS(zstandard(a), strings.Replace(gzipAttribute, "gzip", "zstd", 1)), "", []string{"a"}},
+		{"SNS compressed as a whole", gzipped(inSNS(a, "")), "gzip", []string{"a"}},
+		{"compressed inside and outside", gzipped(inSNS(gzipped(a), gzipAttribute)), "gzip", []string{"a"}},
+		{"a prediction that looks like an SNS notification", `{"Type":"Notification","TopicArn":"x","Message":"y","predictionId":"a","prediction":1}`, "", []string{"a"}},
+		{"a prediction that looks like an EventBridge event", `{"detail-type":1,"source":1,"detail":{},"predictionId":"a","prediction":1}`, "", []string{"a"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := decode(config(), Message{Body: test.body, ContentEncoding: test.encoding})
+			if !slices.Equal(ids(d), test.ids) || len(d.Rejected) > 0 {
+				t.Errorf("found %q, rejected %s", ids(d), reasons(d))
+			}
+		})
+	}
+}
+
+// joined is the base64 of what two base64 texts stand for, one after the other.
+func joined(a, b string) string {
+	first, _ := base64.StdEncoding.DecodeString(a)
+	second, _ := base64.StdEncoding.DecodeString(b)
+	return base64.StdEncoding.EncodeToString(append(first, second...))
+}
+
+func TestOneBadPredictionLeavesItsNeighboursAlone(t *testing.T) {
+	a, b := good("a"), good("b")
+	for _, test := range []struct {
+		name, body string
+		ids        []string
+		reasons    []string
+	}{
+		{"a broken line", a + "\n{\"predictionId\":\n" + b, []string{"a", "b"}, []string{`syntax of {"predictionId":`}},
+		{"a broken first line", "{\"predictionId\":\n" + a, []string{"a"}, []string{`syntax of {"predictionId":`}},
+		{"a line with two objects", a + a + "\n" + b, []string{"b"}, []string{"syntax of " + a + a}},
+		{"lines that are no objects", a + "\n[" + b + "]\n7\nnot JSON\n", []string{"a"}, []string{"syntax of [" + b + "]", "syntax of 7", "syntax of not JSON"}},
+		{"a line without an id", a + "\n{\"prediction\": 1}\n" + b, []string{"a", "b"}, []string{`missing_field of {"prediction": 1}`}},
+		{"elements that are no objects", `[1,` + a + `,null,"x",[` + b + `]]`, []string{"a"},
+			[]string{"field_type of 1", "field_type of null", `field_type of "x"`, "field_type of [" + b + "]"}},
+		{"an element without a payload", `[` + a + `, { "predictionId": "c" } ,` + b + `]`, []string{"a", "b"}, []string{`missing_field of { "predictionId": "c" }`}},
+		{"SNS around a broken line", inSNS(a+"\n{\n"+b, ""), []string{"a", "b"}, []string{"syntax of {"}},
+		{"an envelope inside an array is no prediction", `[` + inSNS(a, "") + `,` + b + `]`, []string{"b"}, []string{"missing_field of " + inSNS(a, "")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := decode(config(), Message{Body: test.body})
+			if !slices.Equal(ids(d), test.ids) || !slices.Equal(reasons(d), test.reasons) {
+				t.Errorf("found %q, rejected %q", ids(d), reasons(d))
+			}
+		})
+	}
+}
+
+func TestVersionsFollowTheEventThenTheSentTimeThenThePlace(t *testing.T) {
+	// Each has one more than the one before it.
+	ordered := []Version{
+		{},
+		{Hash: 1},
+		{Place: 1},
+		{Sent: 1},
+		{Sent: 1, Hash: 7},
+		{Sent: 1, Place: 1, Hash: 3},
+		{Event: Time{0, 1}},
+		{Event: Time{0, 1}, Sent: 9},
+		{Event: Time{1, 0}, Sent: 3},
+	}
+	for i, v := range ordered {
+		for j, u := range ordered {
+			if want := min(max(i-j, -1), 1); v.Compare(u) != want {
+				t.Errorf("%+v to %+v: %d, want %d", v, u, v.Compare(u), want)
+			}
+		}
+	}
+	a, resent, other := Version{Time{1, 0}, 5, 0, 7}, Version{Time{1, 0}, 9, 3, 7}, Version{Time{1, 0}, 5, 0, 8}
+	if !a.SameContent(resent) || a.SameContent(other) || a.SameContent(Version{Time{1, 1}, 5, 0, 7}) {
+		t.Error("the same content is the same event time and the same text, whenever it was sent")
+	}
+}
+
+func TestPlacesCountEachPartOfTheMessage(t *testing.T) {
+	d := decode(config(), Message{Body: good("a") + "\nbroken\n" + good("a") + "\n{}\n" + good("a")})
+	var places []int32
+	for _, p := range d.Predictions {
+		places = append(places, p.Version.Place)
+	}
+	if !slices.Equal(places, []int32{0, 2, 4}) {
+		t.Errorf("places %v", places)
+	}
+}
+
+func TestARedeliveryIsTheSamePredictionWhateverTheClockSays(t *testing.T) {
+	cfg := config()
+	cfg.TTLJitter = 0.5
+	body := `{"predictionId":"a","prediction":[1, 2],"model":"m"}` + "\n" + good("b")
+	decoder := NewDecoder(cfg)
+	var first, again Decoded
+	decoder.Decode(&first, Message{Body: body, Sent: sent}, now)
+	decoder.Decode(&again, Message{Body: good("x"), Sent: 5}, now) // what was there before leaves no trace
+	decoder.Decode(&again, Message{Body: body, Sent: sent}, now.Add(9*time.Hour))
+	if len(first.Predictions) != 2 || !reflect.DeepEqual(first.Predictions, again.Predictions) {
+		t.Errorf("first %+v, then %+v", first.Predictions, again.Predictions)
+	}
+}
+
+func TestADecodedIsEmptiedForTheNextMessage(t *testing.T) {
+	decoder := NewDecoder(config())
+	var d Decoded
+	decoder.Decode(&d, Message{Body: zstandard(good("a") + "\nbroken"), ContentEncoding: "zstd"}, now)
+	if len(d.Predictions) != 1 || len(d.Rejected) != 1 || d.Inflated != len(good("a")+"\nbroken") {
+		t.Fatalf("%+v", d)
+	}
+	decoder.Decode(&d, Message{Body: good("b")}, now)
+	if !slices.Equal(ids(&d), []string{"b"}) || len(d.Rejected) != 0 || d.Inflated != 0 {
+		t.Errorf("%+v", d)
+	}
+}

@@ -1,0 +1,193 @@
+package prediction
+
+import (
+	"encoding/base64"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Each text holds "secret" wherever a message can hold a value: no reject may repeat it.
+func TestEachBadPredictionIsRejectedWithItsReasonFieldAndRemedy(t *testing.T) {
+	prediction := func(fields string) string { return `{"predictionId":"secret","prediction":"secret",` + fields + `}` }
+	for _, test := range []struct{ name, body, want string }{
+		{"no id", `{"prediction":"secret"}`, "missing_field: predictionId is missing: it names what was predicted, a string or a number"},
+		{"a null id", `{"predictionId":null,"prediction":"secret"}`, "missing_field: predictionId is missing: it names what was predicted, a string or a number"},
+		{"an id of a wrong type", `{"predictionId":["secret"],"prediction":1}`, "field_type: predictionId is an array: send a string or a number"},
+		{"an id with half a surrogate pair", `{"predictionId":"secret\ud83d","prediction":1}`, "key: predictionId holds half of a UTF-16 surrogate pair: an id is valid Unicode"},
+		{"no payload", `{"predictionId":"secret"}`, "missing_field: prediction is missing: it holds the result, any JSON value"},
+		{"a field that is there twice", prediction(`"timestamp":1,"timestamp":2`), "duplicate_name: timestamp is there twice: send it once"},
+		{"an attribute that is there twice", prediction(`"model":"secret","mod\u0065l":"secret"`), "duplicate_name: model is there twice: send it once"},
+		{"a name with half a surrogate pair", prediction(`"secret\ud83d":1`), "field_value: the name of a field holds half of a UTF-16 surrogate pair"},
+		{"a time that is no time", prediction(`"timestamp":"secret"`),
+			"field_type: timestamp is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"a time of a wrong type", prediction(`"timestamp":{"secret":1}`),
+			"field_type: timestamp is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"a time before 1970", prediction(`"timestamp":-1`), "field_value: timestamp is before 1970: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"a time too fine", prediction(`"timestamp":1e-19`), "field_value: timestamp has more than 18 decimals of a second: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"a time after 9999", prediction(`"timestamp":1e300`), "field_value: timestamp is after the year 9999: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"a time just over 5 minutes ahead", prediction(`"timestamp":"2026-01-31T12:05:00.000000000000000001Z"`),
+			"future: timestamp is over 5m0s in the future: send the time of the event, or allow more with WORKER_MAX_FUTURE"},
+		{"a life that is no number", prediction(`"ttlSeconds":"60"`), "field_type: ttlSeconds is a string: send a number of seconds"},
+		{"a life of nothing", prediction(`"ttlSeconds":0`), "field_value: ttlSeconds is out of range: send a number of seconds above 0"},
+		{"a negative life", prediction(`"ttlSeconds":-1`), "field_value: ttlSeconds is out of range: send a number of seconds above 0"},
+		{"a life too long", prediction(`"ttlSeconds":1e300`), "field_value: ttlSeconds is out of range: send a number of seconds above 0"},
+		{"a life that ends after 9999", prediction(`"timestamp":10,"ttlSeconds":253402300790`), "field_value: ttlSeconds makes the end of its life fall after the year 9999: send a shorter life"},
+		{"a life and an end", prediction(`"ttlSeconds":60,"expiresAt":1769860800`), "field_value: expiresAt is there beside ttlSeconds: send one of them"},
+		{"an end that is no time", prediction(`"expiresAt":"secret"`),
+			"field_type: expiresAt is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"an element that is no object", `["secret"]`, "field_type: an element of the array is a string: each must be an object"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := decode(config(), Message{Body: test.body})
+			if len(d.Rejected) != 1 || len(d.Predictions) != 0 || d.Rejected[0].Whole {
+				t.Fatalf("found %q, rejected %q", ids(d), reasons(d))
+			}
+			checkReject(t, d.Rejected[0].Why, test.want)
+			if raw := strings.Trim(test.body, "[]"); d.Rejected[0].Raw != raw {
+				t.Errorf("raw %s", d.Rejected[0].Raw)
+			}
+		})
+	}
+}
+
+func checkReject(t *testing.T, why *Reject, want string) {
+	t.Helper()
+	if why.Error() != want {
+		t.Errorf("rejected: %s\n    want: %s", why, want)
+	}
+	if strings.Contains(why.Error(), "secret") {
+		t.Error("the reject repeats the message")
+	}
+}
+
+func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
+	secret := good("secret")
+	zstdOf16MiBWindow := func() string {
+		var out strings.Builder
+		encoder := base64.NewEncoder(base64.StdEncoding, &out)
+		w, err := zstd.NewWriter(encoder, zstd.WithWindowSize(16<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // in pieces, so that the header can't give the length in the window's place
+			if _, err := w.Write([]byte(strings.Repeat(" ", 9<<20))); err != nil || w.Flush() != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.Close() != nil || encoder.Close() != nil {
+			t.Fatal("not closed")
+		}
+		return out.String()
+	}
+	const longest = 1 << 20
+	tooLong := "too_large: the message is longer than 1048576 bytes once decompressed: split it, or allow more with WORKER_MAX_DECODED_BYTES"
+	noZstd := "encoding: the message does not decompress as zstd, as its Content-Encoding says"
+	noGzip := "encoding: the message does not decompress as gzip, as its Content-Encoding says"
+	for _, test := range []struct{ name, body, encoding, want string }{
+		{"nothing", "", "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
+		{"white space", " \n ", "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
+		{"no JSON", "secret", "", "syntax: the message is not JSON: not an object at byte 0"},
+		{"a string", `"secret"`, "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
+		{"an object in a string", `"{\"predictionId\":\"secret\"}"`, "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
+		{"null", `null`, "", "field_type: the message is null: send a JSON object, an array of them, or one a line"},
+		{"a broken object", `{"predictionId":"secret","prediction":}`, "", "syntax: the message is not JSON: not a JSON value at byte 38"},
+		{"a broken object over several lines", "{\n  \"predictionId\": \"secret\",\n  \"prediction\": [\n    {\"predictionId\":\"x\",\"prediction\":1}\n    {}\n  ]\n}", "",
+			"syntax: the message is not JSON: no comma or closing bracket after an array's element at byte 92"},
+		{"a broken array", "[" + secret + ",\n" + secret, "", "syntax: the message is not JSON: no comma or closing bracket after an array's element at byte 103"},
+		{"objects in one line", secret + secret, "", "syntax: text after the JSON object at byte 50: put several predictions into an array, or one a line"},
+		{"objects over several lines", "{\"secret\":\n1}\n{\"secret\":\n1}", "", "syntax: text after the JSON object at byte 13: put several predictions into an array, or one a line"},
+		{"arrays one a line", "[" + secret + "]\n[" + secret + "]", "", "syntax: the message is not JSON: text after the value at byte 53"},
+		{"invalid UTF-8", "{\"predictionId\":\"secret\xff\"}", "", "syntax: the message is not valid UTF-8"},
+		{"nested too deep", strings.Repeat("[", 10001) + strings.Repeat("]", 10001), "", "syntax: the message is not JSON: nested too deep at byte 10000"},
+		{"too long", strings.Repeat(" ", longest) + "{", "", tooLong},
+		{"too many elements", "[0" + strings.Repeat(",0", 100_000) + "]", "", "too_large: the message has 100001 parts, of at most 100000: split it"},
+		{"too many lines", "{}" + strings.Repeat("\n0", 100_000), "", "too_large: the message has 100001 parts, of at most 100000: split it"},
+
+		{"an unknown encoding", secret, "br, secret", "encoding: Content-Encoding is unknown: send gzip or zstd, in base64, or leave it out"},
+		{"gzip without base64", "{secret}", "gzip", "encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
+		{"base64 of another alphabet", strings.NewReplacer("+", "-", "/", "_").Replace(gzipped(secret)), "gzip",
+			"encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
+		{"base64 cut off", gzipped(secret)[:33], "gzip", "encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
+		{"gzip cut off", gzipped(secret)[:32], "gzip", noGzip},
+		{"gzip with something after it", joined(gzipped(secret), "c2VjcmV0"), "gzip", noGzip},
+		{"zstd said to be gzip", zstandard(secret), "gzip", noGzip},
+		{"gzip said to be zstd", gzipped(secret), "zstd", noZstd},
+		{"zstd cut off", zstandard(secret)[:32], "zstd", noZstd},
+		{"no compressed bytes", "", "gzip", noGzip},
+		{"a gzip bomb", gzipped(strings.Repeat(" ", 8*longest)), "gzip", tooLong},
+		{"a zstd bomb", zstandard(strings.Repeat(" ", 8*longest)), "zstd", tooLong},
+		{"one byte too much once decompressed", gzipped(secret + strings.Repeat(" ", longest-len(secret)+1)), "gzip", tooLong},
+		{"a zstd window that would take 16 MiB", zstdOf16MiBWindow(), "zstd", noZstd},
+		{"compressed bytes that are not UTF-8", zstandard("{\"secret\":\"\xff\"}"), "zstd", "syntax: the decompressed message is not valid UTF-8"},
+
+		{"SNS whose message is no string", `{"Type":"Notification","TopicArn":"secret","Message":{"secret":1}}`, "", "envelope: Message is an object: SNS delivers a string"},
+		{"SNS with half a surrogate pair", `{"Type":"Notification","TopicArn":"secret","Message":"secret\ud83d"}`, "", "envelope: Message holds half of a UTF-16 surrogate pair"},
+		{"SNS around nothing", inSNS("", ""), "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
+		{"SNS around broken base64", inSNS(secret, gzipAttribute), "", "encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
+		{"SNS around a bomb", inSNS(gzipped(strings.Repeat(" ", 8*longest)), gzipAttribute), "", tooLong},
+		{"EventBridge around a string", inEventBridge(`"secret"`), "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
+		{"SNS four times", inSNS(inSNS(inSNS(inSNS(secret, ""), ""), ""), ""), "", "envelope: Message is inside too many envelopes: unwrap them before the queue"},
+		{"EventBridge four times", inEventBridge(inEventBridge(inEventBridge(inEventBridge(secret)))), "", "envelope: detail is inside too many envelopes: unwrap them before the queue"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := decode(config(), Message{Body: test.body, ContentEncoding: test.encoding})
+			if len(d.Rejected) != 1 || len(d.Predictions) != 0 || !d.Rejected[0].Whole || d.Rejected[0].Raw != test.body {
+				t.Fatalf("found %.200q, rejected %.200q", ids(d), fmt.Sprint(reasons(d)))
+			}
+			checkReject(t, d.Rejected[0].Why, test.want)
+		})
+	}
+}
+
+func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {
+	body := good("a") + strings.Repeat(" ", 1<<20-len(good("a")))
+	for _, m := range []Message{{Body: body}, {Body: gzipped(body), ContentEncoding: "gzip"}, {Body: zstandard(body), ContentEncoding: "zstd"}} {
+		if d := decode(config(), m); len(d.Predictions) != 1 {
+			t.Errorf("%s: rejected %.200q", m.ContentEncoding, fmt.Sprint(reasons(d)))
+		}
+	}
+}
+
+func TestABombCostsNoMoreMemoryThanTheLimitAllows(t *testing.T) {
+	bomb := gzipped(strings.Repeat(" ", 32<<20))
+	decode(config(), Message{Body: bomb, ContentEncoding: "gzip"}) // makes the decompressor
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	decode(config(), Message{Body: bomb, ContentEncoding: "gzip"})
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 6<<20 {
+		t.Errorf("%d bytes for a limit of %d", allocated, config().MaxDecodedBytes)
+	}
+}
+
+func TestADecompressorThatFailedServesTheNextMessage(t *testing.T) {
+	for range 3 {
+		for encoding, pack := range map[string]func(string) string{"gzip": gzipped, "zstd": func(s string) string { return zstandard(s) }} {
+			if d := decode(config(), Message{Body: pack(good("a"))[:32], ContentEncoding: encoding}); len(d.Rejected) != 1 {
+				t.Fatalf("%s: found %q", encoding, ids(d))
+			}
+			if d := decode(config(), Message{Body: pack(good("a")), ContentEncoding: encoding}); len(d.Predictions) != 1 {
+				t.Fatalf("%s: rejected %q", encoding, reasons(d))
+			}
+		}
+	}
+}
+
+func TestEachReasonIsListedOnceForTheMetrics(t *testing.T) {
+	seen := map[Reason]bool{}
+	for _, r := range Reasons {
+		if seen[r] || r == "" || strings.ToLower(string(r)) != string(r) {
+			t.Errorf("reason %q", r)
+		}
+		seen[r] = true
+	}
+	for o := range NumOutcomes {
+		if o.String() == "" {
+			t.Errorf("outcome %d has no name", o)
+		}
+	}
+}
