@@ -78,7 +78,7 @@ func (r report) all(cfg *config.Config, f *findings, clock *awsclient.Clock) {
 		r.queue(f.rejects)
 	}
 	r.title("Table " + cfg.TableName)
-	r.table(cfg, f)
+	r.table(f)
 	if off := clock.Offset(); off != 0 {
 		r.title("Clock")
 		r.warn("this host's clock is %v off the services': expiry goes by theirs, but requests may be refused when it is more than 5 minutes. Correct it.", off)
@@ -109,7 +109,7 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
-func (r report) table(cfg *config.Config, f *findings) {
+func (r report) table(f *findings) {
 	t := f.table
 	if t.HashKey == "" {
 		r.line("could not be read", "")
@@ -127,10 +127,9 @@ func (r report) table(cfg *config.Config, f *findings) {
 	if t.SortKey != "" {
 		r.line("sort key", "%s (%s)", t.SortKey, t.SortType)
 	}
-	switch {
-	case t.TTLAttribute == "":
+	if t.TTLAttribute == "" {
 		r.line("TTL", "off")
-	default:
+	} else {
 		r.line("TTL", "by the attribute %q", t.TTLAttribute)
 	}
 	for name, key := range t.Indexes {

@@ -97,9 +97,9 @@ func parse(fs *flag.FlagSet, usage string, args []string, want int, stdout io.Wr
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(stdout, strings.TrimSpace(usage))
 		fs.SetOutput(stdout)
-		any := false
-		fs.VisitAll(func(*flag.Flag) { any = true })
-		if any {
+		flags := 0
+		fs.VisitAll(func(*flag.Flag) { flags++ })
+		if flags > 0 {
 			fmt.Fprint(stdout, "\nFlags:\n\n")
 			fs.PrintDefaults()
 		}

@@ -61,7 +61,7 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err := p.publish(ctx, in); err != nil {
 		return fmt.Errorf("%w (%d predictions in %d messages were sent)", err, p.predictions, p.messages)
 	}
-	p.bar.Finish()
+	_ = p.bar.Finish() // a bar that can't be drawn is no reason to fail
 	fmt.Fprintf(stdout, "sent %d predictions in %d messages and %d calls\n", p.predictions, p.messages, p.calls)
 	return nil
 }
@@ -144,7 +144,7 @@ func (p *publisher) publish(ctx context.Context, in io.Reader) error {
 	lines.Buffer(make([]byte, 64<<10), 1<<20+1)
 	for number := 1; lines.Scan() && ctx.Err() == nil; number++ {
 		line := strings.TrimSpace(lines.Text())
-		p.bar.Add(len(lines.Bytes()) + 1)
+		_ = p.bar.Add(len(lines.Bytes()) + 1)
 		if line == "" {
 			continue
 		}

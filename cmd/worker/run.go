@@ -51,7 +51,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	context.AfterFunc(intake, stop) // from now on a signal has its default effect
 
 	// Probes are answered from the start: reading the table may take a while.
-	server, err := telemetry.Listen(cfg.HTTPAddr, telemetry.Handler(watch.Metrics, health))
+	server, err := telemetry.Listen(ctx, cfg.HTTPAddr, telemetry.Handler(watch.Metrics, health))
 	if err != nil {
 		return problems{"WORKER_HTTP_ADDR can't be used", err}
 	}
@@ -60,7 +60,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	var servers errgroup.Group
 	servers.Go(func() error { return server.Run(serving) })
 	if cfg.AdminAddr != "" {
-		admin, err := telemetry.Listen(cfg.AdminAddr, telemetry.AdminHandler())
+		admin, err := telemetry.Listen(ctx, cfg.AdminAddr, telemetry.AdminHandler())
 		if err != nil {
 			return problems{"WORKER_ADMIN_ADDR can't be used", err}
 		}

@@ -34,8 +34,9 @@ type Server struct {
 }
 
 // Listen opens an address.
-func Listen(addr string, handler http.Handler) (*Server, error) {
-	l, err := net.Listen("tcp", addr)
+func Listen(ctx context.Context, addr string, handler http.Handler) (*Server, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
