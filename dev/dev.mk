@@ -4,15 +4,15 @@ LAYOUT ?= versioned
 PIPELINE ?= --pack --mishaps
 
 .PHONY: demo
-demo: .cache/bin/demo ## Run the worker on real predictions, without AWS (LAYOUT=versioned, expiry-sorted or latest-only)
+demo: .cache/bin/demo ## Run the worker on real predictions, without AWS (LAYOUT=versioned, expiry-sorted, latest-only)
 	@.cache/bin/demo --layout $(LAYOUT)
 
 .PHONY: dev
-dev: .cache/bin/demo ## The same, left running until Ctrl-C, to publish and read as you like (LAYOUT=…)
+dev: .cache/bin/demo ## The same, left running until Ctrl-C, to publish and read as you like
 	@.cache/bin/demo --layout $(LAYOUT) --keep --env-file .cache/dev.env
 
 .PHONY: pipeline
-pipeline: dev-is-running .cache/pipeline/installed ## Train, predict and publish from Python, with `make dev` in another terminal (PIPELINE='--pack --mishaps')
+pipeline: dev-is-running .cache/pipeline/installed ## Train, predict and publish from Python, to a `make dev` in another terminal
 	@. ./.cache/dev.env && PYTHONDONTWRITEBYTECODE=1 .cache/pipeline/bin/python examples/pipeline/pipeline.py --queue-url "$$PREDCACHE_QUEUE_URL" $(PIPELINE)
 
 .PHONY: dev-is-running

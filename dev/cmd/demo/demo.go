@@ -72,7 +72,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if o.verbose {
 		log = os.Stderr
 	}
-	process, err := worker.Start(path, append(aws.Environment(),
+	process, err := worker.Start(ctx, path, append(aws.Environment(),
 		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s"), log)
 	if err != nil {
 		return err

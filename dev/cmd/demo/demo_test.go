@@ -112,7 +112,7 @@ func TestReport(t *testing.T) {
 	const want = `What became of the 5 predictions
   written           2  sent to the table
   duplicate         1  repeats, which share the write of the first
-  superseded        0  late: a newer one of the same key was there already
+  superseded        0  older: a newer one of the same key is written instead
   expired           1  over before it could be written, so not paid for
   rejected          1  can't be stored: now in the reject queue
 

@@ -51,7 +51,7 @@ func look(ctx context.Context, aws *localaws.Server, process *worker.Process, wa
 var outcomes = []struct{ name, means string }{
 	{"written", "sent to the table"},
 	{"duplicate", "repeats, which share the write of the first"},
-	{"superseded", "late: a newer one of the same key was there already"},
+	{"superseded", "older: a newer one of the same key is written instead"},
 	{"expired", "over before it could be written, so not paid for"},
 	{"rejected", "can't be stored: now in the reject queue"},
 	{"failed", "released to be tried again"},

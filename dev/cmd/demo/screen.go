@@ -151,6 +151,7 @@ func tableText(layout expect.Layout) string {
 		return "expiry-sorted: key predictionId and timestamp, which is the TTL too"
 	case expect.LatestOnly:
 		return "latest-only: key predictionId, TTL on expiresAt"
+	default:
+		return "versioned: key predictionId and timestamp, TTL on expiresAt"
 	}
-	return "versioned: key predictionId and timestamp, TTL on expiresAt"
 }

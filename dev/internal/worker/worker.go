@@ -20,7 +20,7 @@ import (
 // Build builds the worker of the module in the folder root, and returns the binary's path.
 func Build(ctx context.Context, root, into string) (string, error) {
 	path := filepath.Join(into, "worker")
-	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/worker")
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/worker") //nolint:gosec // a folder of our own
 	build.Dir = root
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/worker: %w\n%s", err, output)
@@ -39,17 +39,19 @@ type Process struct {
 }
 
 // Start runs the worker with these settings and none of this machine's own AWS_ and WORKER_ ones, so that it can't reach
-// a real account. It is ready when Ready says so, and runs until Stop. It logs to log.
-func Start(path string, settings []string, log io.Writer) (*Process, error) {
-	address, err := freeAddress()
+// a real account. It is ready when Ready says so, and runs until Stop: the end of ctx doesn't
+// end it. It logs to log.
+func Start(ctx context.Context, path string, settings []string, log io.Writer) (*Process, error) {
+	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freeAddress()
+	admin, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Address: address, command: exec.Command(path, "run"), exited: make(chan struct{})}
+	command := exec.CommandContext(context.WithoutCancel(ctx), path, "run")
+	p := &Process{Address: address, command: command, exited: make(chan struct{})}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "WORKER_") {
 			p.command.Env = append(p.command.Env, variable)
@@ -74,8 +76,9 @@ func Start(path string, settings []string, log io.Writer) (*Process, error) {
 }
 
 // freeAddress is a loopback address that is free now: the worker would choose a free port itself, but couldn't say which.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
