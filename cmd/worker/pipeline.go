@@ -69,7 +69,7 @@ func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
 	})
 	p.writer = writer.New(writer.Config{
-		Table:       awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent),
+		Table:       watch.WatchTable(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent)),
 		Window:      p.window,
 		Observer:    watch,
 		Concurrency: cfg.WriteConcurrency,
@@ -79,16 +79,20 @@ func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients
 		OnState:     p.onState,
 	}, p.window.Begin)
 	c := consumer.Config{
-		Queue: awsclient.NewQueue(clients, cfg.QueueURL), Observer: watch, Handle: p.handle,
+		Queue: watch.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)), Observer: watch, Handle: p.handle,
 		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: found.queue.Visibility,
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: found.maxMessageBytes(), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
 	}
 	if found.rejects != nil {
-		c.Rejects, c.MaxRejectBytes = awsclient.NewQueue(clients, cfg.RejectQueueURL), found.rejects.MaxMessageBytes
+		c.Rejects, c.MaxRejectBytes = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL)), found.rejects.MaxMessageBytes
 	}
 	p.consumer = consumer.New(c)
+	watch.Pipeline(telemetry.Limits{
+		HeldMessages: cfg.MaxHeldMessages, HeldBytes: cfg.MaxHeldBytes, Pollers: cfg.Pollers,
+		WriteConcurrency: cfg.WriteConcurrency, DedupKeys: cfg.DedupWindow,
+	}, p.window.Stats)
 	return p
 }
 

@@ -40,6 +40,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	health := telemetry.NewHealth(log)
 	clock := &awsclient.Clock{}
 	watch := observer{telemetry.NewMetrics(clock.Now), health}
+	watch.Build(version(), health.IsReady)
 	clients, err := awsclient.New(ctx, awsclient.Config{
 		QueueURL: cfg.QueueURL, Connections: 2*cfg.Pollers + cfg.WriteConcurrency + 8, Observer: watch, Clock: clock,
 	})

@@ -40,6 +40,21 @@ type Window struct {
 	// What was written lately, in two generations: when the new one is full it becomes the old one, and the old one is
 	// forgotten. That bounds the memory without a list beside the map, at 64 bytes a key or so.
 	written, before map[fingerprint]prediction.Version
+
+	pendingHits, writtenHits uint64
+}
+
+// Stats are what a Window knows of keys, and how many predictions met a key that it knew and needed no write of their own.
+type Stats struct {
+	Pending, Written         int
+	PendingHits, WrittenHits uint64
+}
+
+// Stats returns the figures of this moment.
+func (w *Window) Stats() Stats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return Stats{len(w.pending), len(w.written) + len(w.before), w.pendingHits, w.writtenHits}
 }
 
 // A fingerprint stands for a key: an id may have 2,048 bytes, and would keep its message's body in memory. Its hashes are
@@ -86,6 +101,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	p := w.pending[it.Key]
 	if p == nil {
 		if latest, found := w.latest(it.Key); found && (it.Version.SameContent(latest) || it.Version.Compare(latest) < 0) {
+			w.writtenHits++
 			w.mu.Unlock()
 			me.outcome = prediction.Superseded
 			if it.Version.SameContent(latest) {
@@ -99,6 +115,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 		return true
 	}
 	defer w.mu.Unlock()
+	w.pendingHits++ // one write less, but where it has to wait for its turn
 	newest, waiters := p.item, &p.waiters
 	if p.next != nil {
 		newest, waiters = p.next, &p.nextFor
@@ -115,6 +132,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 		me.outcome = prediction.Superseded
 		*waiters = append(*waiters, me)
 	case p.next == nil && p.underWay:
+		w.pendingHits--
 		p.next, p.nextFor = it, []waiter{me}
 	default: // newer than one that has not left
 		supersede(*waiters)

@@ -1,125 +1,135 @@
-// Package telemetry makes what the worker does visible: metrics, health, logs.
+// Package telemetry makes what the worker does visible: metrics, health, logs, the status page.
 package telemetry
 
 import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/writer"
 )
 
 // Metrics counts. It is the observer of every stage; counters are looked up once, so that counting costs a few nanoseconds.
 type Metrics struct {
-	registry *prometheus.Registry
-	now      func() time.Time
+	families
+	now func() time.Time
 
 	received    prometheus.Counter
+	redelivered prometheus.Counter
+	receives    prometheus.Histogram
 	settled     map[consumer.How]prometheus.Counter
-	outcomes    [prediction.NumOutcomes]prometheus.Counter
-	rejects     map[prediction.Reason]prometheus.Counter
-	saved       [prediction.NumOutcomes]prometheus.Counter // nil for the outcomes that save nothing
-	age         prometheus.Histogram
-	batchItems  prometheus.Histogram
-	unprocessed prometheus.Counter
-	units       prometheus.Counter
-	calls       *prometheus.CounterVec
-	callErrors  *prometheus.CounterVec
-	callSeconds *prometheus.HistogramVec
+	retries     map[string]prometheus.Counter
+	extended    prometheus.Counter
+	leasesLost  prometheus.Counter
 	held        prometheus.Gauge
 	heldBytes   prometheus.Gauge
 	pollers     prometheus.Gauge
+
+	outcomes [prediction.NumOutcomes]prometheus.Counter
+	rejects  map[prediction.Reason]prometheus.Counter
+	saved    [prediction.NumOutcomes]prometheus.Counter // nil for the outcomes that save nothing
+	age      prometheus.Histogram
+
+	batchItems  prometheus.Histogram
+	unprocessed prometheus.Counter
+	units       prometheus.Counter
 	concurrency prometheus.Gauge
+	writing     prometheus.Gauge
 	state       [3]prometheus.Gauge
-	extended    prometheus.Counter
-	leasesLost  prometheus.Counter
+
+	calls *calls
 }
 
 // NewMetrics makes the metrics. now is the services' clock, by which ages are counted.
 func NewMetrics(now func() time.Time) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), now: now}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := &Metrics{families: newFamilies(), now: now}
 
 	m.received = m.counter("messages_received_total", "Messages that receives brought, redeliveries included.")
-	m.settled = counters(m, "messages_settled_total", "Messages that are no longer held, by how they ended.", "how",
+	m.redelivered = m.counter("messages_redelivered_total", "Messages received that SQS had delivered before, to this worker or another.")
+	m.receives = m.histogram("receive_messages", "Messages that each receive brought.", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	m.settled = counters(m, "messages_settled_total", "Messages that are no longer held, by how they ended. backed_off: it holds what can't be stored and there is no reject queue.", "how",
 		consumer.Deleted, consumer.Rejected, consumer.Released, consumer.BackedOff)
+	m.retries = counters(m, "settle_retries_total", "Messages in calls that settle or extend, and rejects sent, that did not succeed and are tried again.", "operation",
+		"DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch")
+	m.extended = m.counter("visibility_extensions_total", "Messages whose invisibility was extended while they were held.")
+	m.leasesLost = m.counter("leases_lost_total", "Messages that were redelivered while they were held: an extension came too late.")
+	m.held = m.gauge("held_messages", "Messages held, and those that receives under way may bring.")
+	m.heldBytes = m.gauge("held_bytes", "Bytes of messages held, and those that receives under way may bring.")
+	m.pollers = m.gauge("pollers", "Receives that may be under way, by the backlog.")
+
 	outcomes := counters(m, "predictions_total", "Predictions by what became of them.", "outcome",
 		"written", "duplicate", "superseded", "expired", "rejected", "failed")
+	m.rejects = counters(m, "rejects_total", "Predictions, or whole messages, that can't be stored, by reason.", "reason", prediction.Reasons...)
+	m.age = m.histogram("prediction_age_seconds", "From a message's sent time until its prediction was durable.",
+		.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
+
+	m.batchItems = m.histogram("batch_items", "Items of each BatchWriteItem call.", 1, 2, 5, 10, 15, 20, 24, 25)
+	m.unprocessed = m.counter("unprocessed_items_total", "Items that BatchWriteItem returned as unprocessed.")
+	m.units = m.counter("write_units_total", "Write units that the table counted.")
 	saved := counters(m, "write_units_saved_total", "Write units of predictions that needed no write, by why.", "cause", "duplicate", "superseded", "expired")
 	for o := range prediction.NumOutcomes {
 		m.outcomes[o], m.saved[o] = outcomes[o.String()], saved[o.String()]
 	}
-	m.rejects = counters(m, "rejects_total", "Predictions, or whole messages, that can't be stored, by reason.", "reason", prediction.Reasons...)
-	m.age = m.histogram("prediction_age_seconds", "From a message's sent time until its prediction was durable.",
-		.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
-	m.batchItems = m.histogram("batch_items", "Items of each BatchWriteItem call.", 1, 2, 5, 10, 15, 20, 24, 25)
-	m.unprocessed = m.counter("unprocessed_items_total", "Items that BatchWriteItem returned as unprocessed.")
-	m.units = m.counter("write_units_total", "Write units that the table counted.")
-	m.calls = m.vec("calls_total", "Calls of AWS, attempts that failed included.", "operation")
-	m.callErrors = m.vec("call_errors_total", "Failed calls of AWS, by the service's error code, or timeout, canceled or network.", "operation", "code")
-	m.callSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "predcache_call_duration_seconds", Help: "Time of each call of AWS; a receive's holds its wait.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
-	}, []string{"operation"})
-	m.registry.MustRegister(m.callSeconds)
-	m.held = m.gauge("held_messages", "Messages held, and those that receives under way may bring.")
-	m.heldBytes = m.gauge("held_bytes", "Bytes of messages held, and those that receives under way may bring.")
-	m.pollers = m.gauge("pollers", "Receives that may be under way, by the backlog.")
 	m.concurrency = m.gauge("write_concurrency", "BatchWriteItem calls that may be under way, by what the table takes.")
+	m.writing = m.gauge("writes_in_flight", "BatchWriteItem calls that are under way.")
 	states := gauges(m, "table_state", "1 for what the worker thinks of the table: up, down, or probing whether it can be written.", "state", "probing", "up", "down")
 	for s := range m.state {
 		m.state[s] = states[writer.State(s).String()]
 	}
-	m.extended = m.counter("visibility_extensions_total", "Messages whose invisibility was extended while they were held.")
-	m.leasesLost = m.counter("leases_lost_total", "Messages that were redelivered while they were held.")
+	m.State(writer.Probing)
+	m.calls = newCalls(&m.families)
 	return m
 }
 
-func (m *Metrics) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "predcache_" + name, Help: help})
-	m.registry.MustRegister(c)
-	return c
+// Limits are the settings that bound what the gauges show.
+type Limits struct {
+	HeldMessages     int
+	HeldBytes        int64
+	Pollers          int
+	WriteConcurrency int
+	DedupKeys        int
 }
 
-func (m *Metrics) gauge(name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "predcache_" + name, Help: help})
-	m.registry.MustRegister(g)
-	return g
-}
-
-func (m *Metrics) histogram(name, help string, buckets ...float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "predcache_" + name, Help: help, Buckets: buckets})
-	m.registry.MustRegister(h)
-	return h
-}
-
-func (m *Metrics) vec(name, help string, labels ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "predcache_" + name, Help: help}, labels)
-	m.registry.MustRegister(v)
-	return v
-}
-
-// counters makes a counter for each value of a label, so that each is there from the start, at 0.
-func counters[L ~string](m *Metrics, name, help, label string, values ...L) map[L]prometheus.Counter {
-	v := m.vec(name, help, label)
-	all := make(map[L]prometheus.Counter, len(values))
-	for _, value := range values {
-		all[value] = v.WithLabelValues(string(value))
+// Pipeline adds the metrics of a pipeline that has been wired: its limits, and what the window counts itself.
+func (m *Metrics) Pipeline(l Limits, window func() dedup.Stats) {
+	for _, limit := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"held_messages_limit", "The most that predcache_held_messages may be: WORKER_MAX_HELD_MESSAGES.", float64(l.HeldMessages)},
+		{"held_bytes_limit", "The most that predcache_held_bytes may be: WORKER_MAX_HELD_BYTES.", float64(l.HeldBytes)},
+		{"pollers_limit", "The most that predcache_pollers may be: WORKER_POLLERS.", float64(l.Pollers)},
+		{"write_concurrency_limit", "The most that predcache_write_concurrency may be: WORKER_WRITE_CONCURRENCY.", float64(l.WriteConcurrency)},
+		{"dedup_keys_limit", "The most written keys that are remembered: WORKER_DEDUP_WINDOW.", float64(l.DedupKeys)},
+	} {
+		m.gauge(limit.name, limit.help).Set(limit.value)
 	}
-	return all
+	m.gaugeFunc("dedup_keys", "Keys that the deduplication knows: pending, on their way to the table; written, remembered.", "state", map[string]func() float64{
+		"pending": func() float64 { return float64(window().Pending) },
+		"written": func() float64 { return float64(window().Written) },
+	})
+	m.counterFunc("dedup_hits_total", "Predictions that needed no write of their own, by the state of the key that they met.", "state", map[string]func() float64{
+		"pending": func() float64 { return float64(window().PendingHits) },
+		"written": func() float64 { return float64(window().WrittenHits) },
+	})
 }
 
-func gauges(m *Metrics, name, help, label string, values ...string) map[string]prometheus.Gauge {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "predcache_" + name, Help: help}, []string{label})
-	m.registry.MustRegister(v)
-	all := make(map[string]prometheus.Gauge, len(values))
-	for _, value := range values {
-		all[value] = v.WithLabelValues(value)
+// Build adds the version, and whether the worker is ready.
+func (m *Metrics) Build(version string, ready func() bool) {
+	gauges(m, "build_info", "1, with the worker's version.", "version", version)[version].Set(1)
+	m.gaugeFunc("ready", "1 while the worker is ready: it works, and nothing that it needs fails.", "", map[string]func() float64{
+		"": func() float64 { return truth(ready()) },
+	})
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
 	}
-	return all
+	return 0
 }
 
 // Outcome implements dedup.Observer.
@@ -137,7 +147,10 @@ func (m *Metrics) Outcome(o prediction.Outcome, units int, sent int64) {
 func (m *Metrics) Rejected(reason prediction.Reason) { m.rejects[reason].Inc() }
 
 // Received implements consumer.Observer.
-func (m *Metrics) Received(messages int) { m.received.Add(float64(messages)) }
+func (m *Metrics) Received(messages int) {
+	m.received.Add(float64(messages))
+	m.receives.Observe(float64(messages))
+}
 
 // Settled implements consumer.Observer.
 func (m *Metrics) Settled(how consumer.How, messages int) { m.settled[how].Add(float64(messages)) }
@@ -169,11 +182,7 @@ func (m *Metrics) Limit(batches int) { m.concurrency.Set(float64(batches)) }
 // State notes what the writer thinks of the table.
 func (m *Metrics) State(s writer.State) {
 	for i, g := range m.state {
-		if writer.State(i) == s {
-			g.Set(1)
-		} else {
-			g.Set(0)
-		}
+		g.Set(truth(writer.State(i) == s))
 	}
 }
 
@@ -181,10 +190,4 @@ func (m *Metrics) State(s writer.State) {
 func (m *Metrics) Spent(units float64) { m.units.Add(units) }
 
 // Call implements awsclient.Observer.
-func (m *Metrics) Call(operation, code string, d time.Duration) {
-	m.calls.WithLabelValues(operation).Inc()
-	m.callSeconds.WithLabelValues(operation).Observe(d.Seconds())
-	if code != "" {
-		m.callErrors.WithLabelValues(operation, code).Inc()
-	}
-}
+func (m *Metrics) Call(operation, code string, d time.Duration) { m.calls.observe(operation, code, d) }
