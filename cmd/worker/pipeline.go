@@ -73,6 +73,7 @@ func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients
 		Window:      p.window,
 		Observer:    watch,
 		Concurrency: cfg.WriteConcurrency,
+		CallTimeout: cfg.CallTimeout,
 		MaxUnits:    cfg.MaxWriteUnits,
 		Now:         clients.Clock.Now,
 		Recheck:     (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,

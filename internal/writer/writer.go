@@ -56,6 +56,8 @@ type Config struct {
 	Observer Observer
 	// Concurrency is how many calls may be under way at the most.
 	Concurrency int
+	// CallTimeout bounds each call: one that hangs would hold its items, and the whole drain.
+	CallTimeout time.Duration
 	// MaxUnits caps the write units a second; 0 is no cap.
 	MaxUnits int
 	// Now is the services' clock: what expired over a minute ago by it is not paid for.
@@ -157,7 +159,7 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 	for i, e := range entries {
 		items[i] = e.Value
 	}
-	unprocessed, err := w.cfg.Table.BatchWrite(ctx, items)
+	unprocessed, err := w.call(ctx, items)
 	switch {
 	case err == nil:
 		w.cfg.Observer.Batch(len(items), len(unprocessed))
@@ -185,6 +187,13 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 		}
 		w.giveBack(entries)
 	}
+}
+
+// call makes one attempt: a service that doesn't answer must not hold a writer for ever.
+func (w *Writer) call(ctx context.Context, items []*item.Item) (unprocessed []int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
+	defer cancel()
+	return w.cfg.Table.BatchWrite(ctx, items)
 }
 
 func (w *Writer) recheck(ctx context.Context) error {
