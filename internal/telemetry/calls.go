@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -20,18 +21,22 @@ type calls struct {
 	seconds *prometheus.HistogramVec
 	known   map[string]*call // by operation; never changed
 
-	mu    sync.Mutex
-	codes map[string]bool
+	mu     sync.Mutex
+	codes  map[string]bool
+	failed map[failure]float64
 }
+
+// A failure is a kind of failed call.
+type failure struct{ operation, code string }
 
 // A call is the series of one operation.
 type call struct {
 	total   prometheus.Counter
-	seconds prometheus.Observer
+	seconds prometheus.Histogram
 }
 
 func newCalls(f *families) *calls {
-	c := &calls{known: map[string]*call{}, codes: map[string]bool{}}
+	c := &calls{known: map[string]*call{}, codes: map[string]bool{}, failed: map[failure]float64{}}
 	const (
 		totalHelp   = "Calls of AWS, attempts that failed included."
 		errorsHelp  = "Failed calls of AWS, by the service's error code, or timeout, canceled or network."
@@ -53,7 +58,8 @@ func newCalls(f *families) *calls {
 }
 
 func (c *calls) series(operation string) *call {
-	return &call{c.total.WithLabelValues(operation), c.seconds.WithLabelValues(operation)}
+	// A HistogramVec is made of Histograms; only its interface says less.
+	return &call{c.total.WithLabelValues(operation), c.seconds.WithLabelValues(operation).(prometheus.Histogram)}
 }
 
 func (c *calls) observe(operation, code string, d time.Duration) {
@@ -64,8 +70,19 @@ func (c *calls) observe(operation, code string, d time.Duration) {
 	s.total.Inc()
 	s.seconds.Observe(d.Seconds())
 	if code != "" {
-		c.errors.WithLabelValues(operation, c.label(code)).Inc()
+		f := failure{operation, c.label(code)}
+		c.errors.WithLabelValues(f.operation, f.code).Inc()
+		c.mu.Lock()
+		c.failed[f]++
+		c.mu.Unlock()
 	}
+}
+
+// failures returns how many calls failed, by kind.
+func (c *calls) failures() map[failure]float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.failed)
 }
 
 // label is the code, or "other" for one that would be a series too many.

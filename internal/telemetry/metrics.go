@@ -119,7 +119,10 @@ func (m *Metrics) Pipeline(l Limits, window func() dedup.Stats) {
 
 // Build adds the version, and whether the worker is ready.
 func (m *Metrics) Build(version string, ready func() bool) {
-	gauges(m, "build_info", "1, with the worker's version.", "version", version)[version].Set(1)
+	const buildHelp = "1, with the worker's version."
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "predcache_build_info", Help: buildHelp}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.add(build, "build_info", "gauge", buildHelp, []string{"version"})
 	m.gaugeFunc("ready", "1 while the worker is ready: it works, and nothing that it needs fails.", "", map[string]func() float64{
 		"": func() float64 { return truth(ready()) },
 	})

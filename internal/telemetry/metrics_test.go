@@ -80,7 +80,7 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	text := scrape(t, wired())
 	for _, f := range wired().all {
 		if len(f.labels) > 0 && len(f.values) == 0 {
-			continue // calls
+			continue // calls, build_info
 		}
 		for _, value := range append([]string{""}, f.values...) {
 			series := f.name
@@ -99,10 +99,9 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
-		`predcache_dedup_keys{state="written"} 40`, `predcache_dedup_hits_total{where="pending"} 5`, `predcache_held_bytes_limit 1.34217728e+08`,
+		`predcache_dedup_keys{state="written"} 40`, `predcache_dedup_hits_total{state="pending"} 5`, `predcache_held_bytes_limit 1.34217728e+08`,
 		`predcache_build_info{version="v1.2.3"} 1`, `predcache_ready 1`, `predcache_calls_total{operation="BatchWriteItem"} 0`,
 	} {
-		line = strings.Replace(line, "where", "state", 1)
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("%s is not there", line)
 		}
