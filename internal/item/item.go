@@ -129,11 +129,11 @@ func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 
 // attribute checks one of the other attributes and returns its size.
 func (l *Layout) attribute(a *prediction.Attribute) (int, *prediction.Reject) {
-	if l.reserved(a.Name) {
-		return 0, prediction.Rejectf(prediction.ReasonReservedName, a.Name, "is an attribute that the worker sets itself: rename the field")
-	}
 	if why := checkName(a.Name); why != nil {
 		return 0, why
+	}
+	if l.reserved(a.Name) {
+		return 0, prediction.Rejectf(prediction.ReasonReservedName, a.Name, "is an attribute that the worker sets itself: rename the field")
 	}
 	size, why := nativeSize(a.Name, a.Value, 0)
 	if why != nil {
@@ -214,18 +214,19 @@ func (it *Item) AppendJSON(dst []byte) []byte {
 
 // MaxJSONSize is an upper bound of what AppendJSON appends.
 func (it *Item) MaxJSONSize() int {
-	const fixed = 1 << 10 // names and numbers that the worker sets, with room for long key names
-	size := fixed + 6*len(it.Key.ID)
+	const fixed = 256 // what the worker sets beside the key and the payload, with the punctuation of both
+	l := it.layout
+	size := fixed + 6*(len(l.HashKey)+len(l.SortKey)+len(l.TTLAttribute)+len(it.Key.ID)) // if each byte needs \u00xx
 	payload := len(it.payload.Text)
 	switch {
 	case it.compressed != nil:
 		size += base64.StdEncoding.EncodedLen(len(it.compressed))
-	case it.layout.Encoding == Map:
+	case l.Encoding == Map:
 		size += nativeFactor * payload
 	case payload > unitSize:
 		size += payload + jsonscan.QuotedOverhead(it.payload)
 	default:
-		size += 3 * payload // each byte a quote or a backslash
+		size += 2 * payload // each byte a quote or a backslash
 	}
 	for i := range it.attributes {
 		size += nativeFactor * (len(it.attributes[i].Name) + len(it.attributes[i].Value.Text) + 2)

@@ -123,7 +123,11 @@ func NewLayout(t Table, o Options) (*Layout, error) {
 		seen[name] = true
 	}
 	for name, index := range t.Indexes {
-		if own, found := l.ownType(name); found && own != index.Type {
+		own, found := l.ownType(name)
+		switch {
+		case name == AttrPayload && o.Encoding == Zstd:
+			refuse("an index has the attribute %q in its key, but under WORKER_PAYLOAD_ENCODING=zstd it is S or B by its length: use another attribute in that index, or another encoding", name)
+		case found && own != index.Type:
 			refuse("an index declares the attribute %q as %s, but the worker writes it as %s: use another attribute in that index", name, index.Type, own)
 		}
 	}
