@@ -4,7 +4,8 @@
 # the command fails or a signal comes. It exits as the command does.
 #
 # It sets PREDCACHE_TEST_SQS_ENDPOINT, PREDCACHE_TEST_DYNAMODB_ENDPOINT and PREDCACHE_TEST_SQS_STANDIN (localstack or
-# ministack) for the tests, and AWS_REGION and meaningless credentials for any SDK. PREDCACHE_STANDINS_KEEP_LOG=1 keeps their logs.
+# ministack) for the tests, and AWS_REGION and meaningless credentials for any SDK. PREDCACHE_STANDINS_SQS=ministack
+# runs SQS on ministack too, as on a machine that can't have LocalStack. PREDCACHE_STANDINS_KEEP_LOG=1 keeps their logs.
 set -euo pipefail
 
 if [[ $# -eq 0 ]]; then
@@ -110,7 +111,7 @@ localstack() {
 mkdir "$work/localstack"
 dynamodb_url=http://127.0.0.1:$dynamodb_port
 sqs_url=http://127.0.0.1:$sqs_port
-if [[ -d $cache/localstack ]]; then
+if [[ -d $cache/localstack && ${PREDCACHE_STANDINS_SQS:-} != ministack ]]; then
 	standin=localstack
 	(cd "$work" && localstack "$sqs_port") >"$work/localstack.log" 2>&1 </dev/null &
 	pids+=($!)

@@ -128,7 +128,7 @@ func (d *DynamoDB) checkBatch(c *Call) ([]rowKey, *Error) {
 		if err == nil && e.Delete {
 			err = t.checkKey(e.Item)
 		} else if err == nil {
-			err = t.checkItem(e.Item)
+			err = t.checkBatchItem(e.Item)
 		}
 		if err != nil {
 			return nil, err

@@ -8,7 +8,8 @@ import (
 
 const (
 	maxItemSize   = 400 << 10 // "Quotas in Amazon DynamoDB", item size
-	maxNesting    = 32        // the same page, nested attribute depth
+	maxNesting    = 32        // the same page, nested attribute depth; an item's attribute is level 1
+	maxNameLength = 65_535    // "Supported data types and naming rules in Amazon DynamoDB"
 	maxHashLength = 2048      // the same page, partition key length
 	maxSortLength = 1024      // the same page, sort key length
 )
@@ -31,15 +32,21 @@ func (r *itemReader) item(depth int) Item {
 		if name == "" {
 			r.refuse("One or more parameter values were invalid: An attribute name may not be empty") // the service's own text is not known
 		}
+		if len(name) > maxNameLength {
+			r.refuse("One or more parameter values were invalid: Attribute name is too large, must be less than 65536 bytes")
+		}
 		it = append(it, Attribute{Name: name, Value: r.value(depth)})
 	})
 	return it
 }
 
 // value reads an AttributeValue, in the checks and texts of "AttributeValue" (API reference). depth counts the lists and maps
-// around it.
+// around it: 31 of them may hold a value, the innermost of 32 must be empty.
 func (r *itemReader) value(depth int) (v Value) {
 	members := 0
+	if depth >= maxNesting {
+		r.refuse("1 validation error detected: Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
+	}
 	r.object(func(kind string) {
 		members++
 		v.Type = kind
@@ -59,11 +66,9 @@ func (r *itemReader) value(depth int) (v Value) {
 		case "SS", "NS", "BS":
 			r.set(&v)
 		case "L":
-			r.deeper(depth)
 			v.List = []Value{}
 			r.array(func() { v.List = append(v.List, r.value(depth+1)) })
 		case "M":
-			r.deeper(depth)
 			v.Map = r.item(depth + 1)
 		default:
 			members--
@@ -77,12 +82,6 @@ func (r *itemReader) value(depth int) (v Value) {
 		r.refuse("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 	}
 	return v
-}
-
-func (r *itemReader) deeper(depth int) {
-	if depth >= maxNesting {
-		r.refuse("Nesting Levels have exceeded supported limits")
-	}
 }
 
 func (r *itemReader) number(s string) string {

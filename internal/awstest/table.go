@@ -182,7 +182,20 @@ func (t *table) keyOf(item Item) Item {
 	return key
 }
 
-// checkItem enforces the rules of an item to put: its key, its size, and the keys of the table's indexes.
+// errKeyMismatch is the refusal of a key that is not the table's.
+var errKeyMismatch = Validation("The provided key element does not match the schema")
+
+// checkBatchItem is checkItem with BatchWriteItem's own refusal of a key that is missing or of the wrong type.
+func (t *table) checkBatchItem(item Item) *Error {
+	for _, name := range t.keys.attributes() {
+		if v := item.Get(name); v == nil || v.Type != t.types[name] {
+			return errKeyMismatch
+		}
+	}
+	return t.checkItem(item)
+}
+
+// checkItem enforces the rules of an item to put: its key, and the keys of the table's indexes.
 func (t *table) checkItem(item Item) *Error {
 	for i, name := range t.keys.attributes() {
 		v := item.Get(name)
@@ -228,14 +241,13 @@ func (x *index) check(t *table, item Item) *Error {
 // checkKey enforces that a key has exactly the table's key attributes.
 func (t *table) checkKey(key Item) *Error {
 	names := t.keys.attributes()
-	mismatch := Validation("The provided key element does not match the schema")
 	if len(key) != len(names) {
-		return mismatch
+		return errKeyMismatch
 	}
 	for i, name := range names {
 		v := key.Get(name)
 		if v == nil || v.Type != t.types[name] {
-			return mismatch
+			return errKeyMismatch
 		}
 		if err := checkKeyValue(name, v, i == 0); err != nil {
 			return err
