@@ -101,9 +101,10 @@ type Consumer struct {
 	changes *batch.Batcher[change]
 	giveUp  chan struct{} // closed by GiveUp
 
-	mu      sync.Mutex
-	held    map[string]*Message // by message id
-	drained chan struct{}       // closed once nothing is held; nil unless somebody waits
+	mu        sync.Mutex
+	held      map[string]*Message // by message id
+	unsettled int                 // of held: those with predictions that have no outcome yet
+	drained   chan struct{}       // closed once nothing is held; nil unless somebody waits
 }
 
 // New makes a Consumer.
@@ -247,10 +248,11 @@ func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) 
 		}
 		m.open.Store(1)
 		c.held[r.ID] = m
+		c.unsettled++
 		messages = append(messages, m)
 		bytes += m.bytes
 	}
-	c.gate.setHeld(len(c.held))
+	c.gate.setUnsettled(c.unsettled)
 	return messages, bytes
 }
 

@@ -10,7 +10,8 @@ type Mode uint8
 
 // The modes.
 const (
-	// One: a receive only while nothing is held, to find out with it whether the table can be written.
+	// One: a receive only while no prediction waits to be written, to find out with it whether the table can be. What waits
+	// for SQS alone, such as a reject queue that is down, is no probe of the table.
 	One Mode = iota
 	Open
 	Closed
@@ -24,8 +25,9 @@ type gate struct {
 	changed *sync.Cond
 	mode    Mode
 	wanted  int // pollers that the backlog asks for
-	held    int
-	asking  int // pollers between wait and received
+	// unsettled is how many messages have predictions without an outcome.
+	unsettled int
+	asking    int // pollers between wait and received
 }
 
 func newGate(pollers int) *gate {
@@ -45,7 +47,7 @@ func (g *gate) wait(ctx context.Context, i int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for ctx.Err() == nil {
-		if i < g.wanted && (g.mode == Open || g.mode == One && g.held == 0 && g.asking == 0) {
+		if i < g.wanted && (g.mode == Open || g.mode == One && g.unsettled == 0 && g.asking == 0) {
 			g.asking++
 			return true
 		}
@@ -97,10 +99,10 @@ func (g *gate) setMode(m Mode) {
 	g.changed.Broadcast()
 }
 
-func (g *gate) setHeld(n int) {
+func (g *gate) setUnsettled(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held = n
+	g.unsettled = n
 	if g.mode == One {
 		g.changed.Broadcast()
 	}

@@ -51,10 +51,12 @@ type Message struct {
 	deadline  time.Time     // when it becomes visible again
 	first     time.Time     // when it was received: 12 hours later no extension helps
 	extension time.Duration // the last one
-	extending bool
-	leaving   bool // it is being released: no more extensions
-	bytes     int64
-	rejecting int // rejects that are not in the reject queue yet
+	extending bool          // an extension is queued or under way
+	// inExtension: a call that extends the lease is under way. A release that overtook it would be undone by it.
+	inExtension bool
+	leaving     bool // it is being released: no more extensions
+	bytes       int64
+	rejecting   int // rejects that are not in the reject queue yet
 }
 
 // A Reject is a part of a message that can never be written: its text as it came, and why.

@@ -196,12 +196,7 @@ func (c *Consumer) runRejects(ctx context.Context) error {
 		return err
 	}
 	for _, r := range c.rejects.Drain() {
-		c.mu.Lock()
-		first := !r.m.leaving
-		c.mu.Unlock()
-		if first {
-			c.leave(r.m, 0, Released)
-		}
+		c.leave(r.m, 0, Released)
 	}
 	return nil
 }

@@ -9,6 +9,10 @@ import (
 
 // settle ends a message whose predictions all have an outcome.
 func (c *Consumer) settle(m *Message) {
+	c.mu.Lock()
+	c.unsettled--
+	c.gate.setUnsettled(c.unsettled)
+	c.mu.Unlock()
 	switch {
 	case m.failed.Load():
 		c.leave(m, 0, Released)
@@ -22,13 +26,16 @@ func (c *Consumer) settle(m *Message) {
 	}
 }
 
-// leave makes a message visible again, after a time.
+// leave makes a message visible again, after a time. Several of its rejects may ask for it at once.
 func (c *Consumer) leave(m *Message, after time.Duration, how How) {
-	c.letGo(m)
 	c.mu.Lock()
+	first := !m.leaving
 	m.leaving = true
 	c.mu.Unlock()
-	c.changes.Add(change{m, after, how})
+	if first {
+		c.letGo(m)
+		c.changes.Add(change{m, after, how})
+	}
 }
 
 // letGo frees the message's body: only its receipt is needed now.
@@ -67,10 +74,8 @@ func (c *Consumer) forget(m *Message, receipt string, how How) bool {
 		close(c.drained)
 		c.drained = nil
 	}
-	held := len(c.held)
 	c.mu.Unlock()
 	c.budget.release(1, bytes)
-	c.gate.setHeld(held)
 	c.cfg.Observer.Settled(how, 1)
 	return true
 }

@@ -98,20 +98,29 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 	if extended > 0 {
 		c.cfg.Observer.Extended(extended)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range messages {
+		m.inExtension = false
+	}
 }
 
 // dropStale leaves out extensions of messages that are no longer held, or are being released: one that comes late would
-// hide such a message again.
+// hide such a message again. For the same reason a release waits for the extension that is under way.
 func (c *Consumer) dropStale(entries []*batch.Entry[change]) []*batch.Entry[change] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	live := make([]*batch.Entry[change], 0, len(entries))
 	for _, e := range entries {
-		if m := e.Value.m; e.Value.how == "" && (m.leaving || c.held[m.ID] != m) {
+		switch m := e.Value.m; {
+		case e.Value.how == "" && (m.leaving || c.held[m.ID] != m):
 			e.Done()
-			continue
+		case e.Value.how != "" && m.inExtension:
+			e.Retry()
+		default:
+			m.inExtension = e.Value.how == ""
+			live = append(live, e)
 		}
-		live = append(live, e)
 	}
 	return live
 }
