@@ -33,7 +33,7 @@ func find(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (
 	f.queue, err = awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)
 	note(err)
 	if f.queue != nil {
-		note(cfg.CheckQueue(f.maxMessageBytes()))
+		note(cfg.CheckQueue(maxMessageBytes(f.queue)))
 		if f.queue.Visibility == 0 {
 			note(errors.New("the queue's visibility timeout is 0, so that every message is received again while it is written: set VisibilityTimeout to 30 seconds or more"))
 		}
@@ -57,10 +57,10 @@ func find(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (
 }
 
 // maxMessageBytes is the queue's limit, or SQS's where a stand-in doesn't tell it.
-func (f *findings) maxMessageBytes() int64 {
+func maxMessageBytes(q *awsclient.QueueInfo) int64 {
 	const most = 1 << 20
-	if f.queue.MaxMessageBytes == 0 {
+	if q.MaxMessageBytes == 0 {
 		return most
 	}
-	return int64(f.queue.MaxMessageBytes)
+	return int64(q.MaxMessageBytes)
 }

@@ -83,11 +83,11 @@ func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients
 		Queue: watch.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)), Observer: watch, Handle: p.handle,
 		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: found.queue.Visibility,
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
-		MaxMessageBytes: found.maxMessageBytes(), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
+		MaxMessageBytes: maxMessageBytes(found.queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
 	}
 	if found.rejects != nil {
-		c.Rejects, c.MaxRejectBytes = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL)), found.rejects.MaxMessageBytes
+		c.Rejects, c.MaxRejectBytes = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL)), int(maxMessageBytes(found.rejects))
 	}
 	p.consumer = consumer.New(c)
 	watch.Pipeline(telemetry.Limits{
@@ -104,9 +104,13 @@ func (p *pipeline) Run(intake context.Context) (left int, err error) {
 	defer stopSettling()
 	writing, stopWriting := context.WithCancel(settling)
 	defer stopWriting()
+	// Receives, and waiting for writes, end at the write deadline. Writing itself is stopped only once no poller is left that
+	// could hand it another item.
+	waiting, stopWaiting := context.WithCancel(settling)
+	defer stopWaiting()
 	stop := context.AfterFunc(intake, func() {
 		// The deadlines of the drain. A stage that is done earlier is stopped earlier.
-		defer time.AfterFunc(p.cfg.WriteDeadline(), stopWriting).Stop()
+		defer time.AfterFunc(p.cfg.WriteDeadline(), stopWaiting).Stop()
 		defer time.AfterFunc(p.cfg.DrainTimeout, stopSettling).Stop()
 		p.health.SetReady(false)
 		p.log.Info("draining", "held", p.consumer.Held(), "timeout", p.cfg.DrainTimeout.String())
@@ -124,8 +128,8 @@ func (p *pipeline) Run(intake context.Context) (left int, err error) {
 	p.health.SetReady(true)
 
 	// Each step ends when what it waits for is done, or at its deadline.
-	err = p.consumer.Poll(intake, writing)    // receives under way are let finish
-	err = errors.Join(err, p.drain(writing))  // everything held is written and deleted
+	err = p.consumer.Poll(intake, waiting)    // receives under way are let finish
+	err = errors.Join(err, p.drain(waiting))  // everything held is written and deleted
 	stopWriting()                             // the rest is given up
 	<-written                                 //
 	p.consumer.GiveUp()                       // also what waits for the reject queue
@@ -188,10 +192,11 @@ func mayBeCompressed(m *consumer.Message) bool {
 }
 
 // read decodes a message, has each of its predictions admitted, and appends the items that have to be written.
-func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items []*item.Item) []*item.Item {
+func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items []*item.Item) (all []*item.Item) {
 	defer func() {
 		// A message that crashes the worker would crash whoever receives it next, too.
 		if fault := recover(); fault != nil {
+			all = items // what was admitted before is pending, and has to be written
 			p.log.Error("a message could not be read by a fault of the worker's own: please report this", "fault", fmt.Sprintf("%T", fault), "message", m.ID)
 			p.reject(m, consumer.Reject{Raw: m.Body, Whole: true, Why: prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")})
 		}
