@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	smithy "github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -63,6 +65,9 @@ func classify(err error) error {
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException":
 		return fmt.Errorf("%w: %w", writer.ErrInvalid, brief)
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "LimitExceededException":
+		if onlyKeys(err) {
+			return fmt.Errorf("%w: %w", writer.ErrHotKeys, brief)
+		}
 		return fmt.Errorf("%w: %w", writer.ErrThrottled, brief)
 	case "AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "MissingAuthenticationTokenException",
 		"IncompleteSignatureException", "InvalidSignatureException", "ExpiredTokenException":
@@ -78,6 +83,31 @@ func classify(err error) error {
 		}
 	}
 	return brief
+}
+
+// onlyKeys tells whether it was partitions alone that throttled a call, as the service's reasons say
+// ("Diagnosing throttling issues": ResourceType+OperationType+LimitType). Then the table can take other keys.
+func onlyKeys(err error) bool {
+	var (
+		reasons     []types.ThrottlingReason
+		provisioned *types.ProvisionedThroughputExceededException
+		limit       *types.RequestLimitExceeded
+		throttling  *types.ThrottlingException
+	)
+	switch {
+	case errors.As(err, &provisioned):
+		reasons = provisioned.ThrottlingReasons
+	case errors.As(err, &limit):
+		reasons = limit.ThrottlingReasons
+	case errors.As(err, &throttling):
+		reasons = throttling.ThrottlingReasons
+	}
+	for i := range reasons {
+		if !strings.HasSuffix(aws.ToString(reasons[i].Reason), "KeyRangeThroughputExceeded") {
+			return false
+		}
+	}
+	return len(reasons) > 0
 }
 
 // remedy says in one line what is wrong with a call that the worker makes at its start, and what to change.

@@ -116,7 +116,7 @@ func (g *governor) succeeded(items, unprocessed int) {
 	}
 }
 
-// answered notes a call that was refused for what it held: the table is there.
+// answered notes a call that was refused for what it held, or for its keys: the table is there.
 func (g *governor) answered() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

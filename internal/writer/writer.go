@@ -5,6 +5,7 @@ package writer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -32,6 +33,7 @@ type Table interface {
 var (
 	ErrInvalid   = errors.New("refused as invalid")       // at least one item can never be written
 	ErrThrottled = errors.New("throttled")                // too much for now
+	ErrHotKeys   = errors.New("throttled by partition")   // too much for now for the keys of this call, not for the table
 	ErrRefused   = errors.New("refused whatever is sent") // denied, or no such table: waiting for somebody's doing
 )
 
@@ -163,7 +165,11 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 	switch {
 	case err == nil:
 		w.cfg.Observer.Batch(len(items), len(unprocessed))
-		w.governor.succeeded(len(items), len(unprocessed))
+		if len(unprocessed) == len(items) {
+			w.governor.failed(fmt.Errorf("%w: every item came back unprocessed", ErrThrottled))
+		} else {
+			w.governor.succeeded(len(items), len(unprocessed))
+		}
 		w.settle(entries, unprocessed)
 	case errors.Is(err, ErrInvalid):
 		if changed := w.recheck(ctx); changed != nil {
@@ -181,6 +187,9 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 		half := len(entries) / 2
 		w.write(ctx, entries[:half])
 		w.write(ctx, entries[half:])
+	case errors.Is(err, ErrHotKeys):
+		w.governor.answered() // the keys back off by themselves; the table takes others
+		w.giveBack(entries)
 	default:
 		if ctx.Err() == nil { // else it is only that we are stopping
 			w.governor.failed(err)
