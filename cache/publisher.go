@@ -1,0 +1,296 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/predcache/predcache/internal/batch"
+)
+
+var (
+	// ErrClosed is the error of publishing to a Publisher that was closed, and of what Close could not send in its time.
+	ErrClosed = errors.New("the publisher is closed")
+	// ErrFull is TryPublish's error while as much waits to be sent as may wait.
+	ErrFull = errors.New("the publisher's buffer is full")
+)
+
+// SQS is what a Publisher needs of an *sqs.Client.
+type SQS interface {
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+}
+
+// PublisherConfig says how a Publisher sends. The zero value of each field is its default.
+type PublisherConfig struct {
+	// Pack puts many predictions into a message, one a line, up to the 64 KB that SQS bills as one request ("Amazon SQS
+	// pricing"): of 1 KB each, 60 a message and 600 a call. Their outcomes are still their own.
+	Pack bool
+	// Linger is how long a prediction waits for others to fill its call, 50 ms by default.
+	Linger time.Duration
+	// Buffer bounds the bytes that wait to be sent or are being sent, 16 MiB by default and 2 MiB at least.
+	Buffer int
+	// Calls is how many calls may be under way at once, 4 by default.
+	Calls int
+	// Attempts is how often a message is tried before it is given up, 6 by default: about 6 seconds of full-jitter backoff.
+	Attempts int
+	// Timeout bounds an attempt, 10 s by default.
+	Timeout time.Duration
+	// NumericIDs sends ids as JSON numbers, for a table whose hash key is a number.
+	NumericIDs bool
+	// OnFailure is told what was given up, by the goroutine that sent it: it must not wait for the Publisher.
+	OnFailure func(Failure)
+}
+
+// A Failure is what a Publisher could not send.
+type Failure struct {
+	Err         error
+	Predictions int
+	Body        string // the message: a JSON object, or several one a line
+}
+
+// PublisherStats counts since the start.
+type PublisherStats struct {
+	Predictions, Messages int64 // that SQS has accepted
+	Calls                 int64 // of SendMessageBatch, also those that failed
+	Failed                int64 // predictions that were given up
+}
+
+// A Publisher sends predictions to the worker's queue, in full batches. What fails of a call is sent again, by itself; a
+// message may so be sent twice, which the worker makes nothing of. On a FIFO queue each message is a group of its own, since
+// the worker goes by event time, and is deduplicated by its content. Many goroutines may use it at once.
+type Publisher struct {
+	client  SQS
+	queue   string
+	fifo    bool
+	cfg     PublisherConfig
+	room    *semaphore.Weighted // of cfg.Buffer bytes
+	batches *batch.Batcher[*outgoing]
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when nothing is under way any more
+
+	predictions, messages, calls, failed atomic.Int64
+
+	mu     sync.Mutex
+	closed bool
+	pack   *outgoing   // the message that is being filled, or nil
+	seal   *time.Timer // ends its waiting
+}
+
+// outgoing is a message to be sent.
+type outgoing struct {
+	body        strings.Builder
+	predictions int
+	room        int64
+}
+
+// overhead is about what a prediction takes beside its text.
+const overhead = 256
+
+// packBytes is what SQS bills as one request.
+const packBytes = 64 << 10
+
+// NewPublisher makes a Publisher to the queue of a URL. It must be closed, or what waits in it is lost.
+func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
+	orElse(&cfg.Linger, 50*time.Millisecond)
+	orElse(&cfg.Buffer, 16<<20)
+	orElse(&cfg.Calls, 4)
+	orElse(&cfg.Attempts, 6)
+	orElse(&cfg.Timeout, 10*time.Second)
+	cfg.Buffer = max(cfg.Buffer, 2*maxMessage)
+	if cfg.OnFailure == nil {
+		cfg.OnFailure = func(Failure) {}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p := &Publisher{
+		client: client, queue: queueURL, fifo: strings.HasSuffix(queueURL, ".fifo"), cfg: cfg,
+		room: semaphore.NewWeighted(int64(cfg.Buffer)), stop: stop, stopped: make(chan struct{}),
+	}
+	p.batches = batch.New(batch.Config[*outgoing]{
+		MaxItems: maxEntries, MaxBytes: maxMessage, Workers: cfg.Calls, Linger: cfg.Linger, Handle: p.send,
+		Take:    func(m *outgoing, room int) (int, bool) { return m.body.Len(), m.body.Len() <= room },
+		Backoff: batch.Backoff{Base: 100 * time.Millisecond, Max: 5 * time.Second},
+	})
+	p.seal = time.AfterFunc(time.Hour, p.flushPack)
+	p.seal.Stop()
+	go func() { // ends when Close calls stop
+		defer close(p.stopped)
+		_ = p.batches.Run(ctx) // which only ends, and has no error
+	}()
+	return p
+}
+
+func orElse[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Publish takes a prediction to be sent soon. It waits while the buffer is full. An error means that it was not taken:
+// what it holds can't be sent, ctx ended first, or the Publisher is closed. A later failure goes to OnFailure.
+func (p *Publisher) Publish(ctx context.Context, prediction *Prediction) error {
+	text, err := p.text(prediction, p.cfg.NumericIDs)
+	if err != nil {
+		return err
+	}
+	return p.add(ctx, text)
+}
+
+// TryPublish is Publish that doesn't wait: while the buffer is full it returns ErrFull.
+func (p *Publisher) TryPublish(prediction *Prediction) error {
+	return p.tryPublish(prediction, p.cfg.NumericIDs)
+}
+
+func (p *Publisher) tryPublish(prediction *Prediction, numericID bool) error {
+	text, err := p.text(prediction, numericID)
+	if err != nil {
+		return err
+	}
+	size := cost(text)
+	if !p.room.TryAcquire(size) {
+		return ErrFull
+	}
+	return p.take(text, size)
+}
+
+// PublishJSON is Publish of a JSON object that is a prediction already, with whatever fields the worker is set to read. Only
+// that it is an object is checked.
+func (p *Publisher) PublishJSON(ctx context.Context, object string) error {
+	text, err := oneLine(object)
+	if err == nil && len(text) > maxMessage {
+		err = errTooLarge
+	}
+	if err != nil {
+		return err
+	}
+	return p.add(ctx, text)
+}
+
+func (p *Publisher) text(prediction *Prediction, numericID bool) (string, error) {
+	now := *prediction
+	if now.EventTime.IsZero() {
+		now.EventTime = time.Now()
+	}
+	text, err := now.message(numericID)
+	if err == nil && len(text) > maxMessage {
+		err = fmt.Errorf("the prediction %q can't be published: %w", prediction.ID, errTooLarge)
+	}
+	return text, err
+}
+
+func cost(text string) int64 { return int64(len(text) + overhead) }
+
+func (p *Publisher) add(ctx context.Context, text string) error {
+	size := cost(text)
+	if err := p.room.Acquire(ctx, size); err != nil {
+		return fmt.Errorf("waiting for room to publish: %w", err)
+	}
+	return p.take(text, size)
+}
+
+// take queues a text for which there is room.
+func (p *Publisher) take(text string, size int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		p.room.Release(size)
+		return ErrClosed
+	}
+	if p.pack != nil && p.pack.body.Len()+1+len(text) > packBytes {
+		p.sealPack()
+	}
+	m := p.pack
+	if m == nil {
+		m = &outgoing{}
+	} else {
+		m.body.WriteByte('\n')
+	}
+	m.body.WriteString(text)
+	m.predictions++
+	m.room += size
+	switch {
+	case !p.cfg.Pack:
+		p.batches.Add(m)
+	case p.pack == nil:
+		p.pack = m
+		p.seal.Reset(p.cfg.Linger)
+	}
+	return nil
+}
+
+// sealPack hands the message that is being filled on. p.mu is held.
+func (p *Publisher) sealPack() {
+	if p.pack != nil {
+		p.seal.Stop()
+		p.batches.Add(p.pack)
+		p.pack = nil
+	}
+}
+
+func (p *Publisher) flushPack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sealPack()
+}
+
+// Flush waits until everything taken so far has been sent or given up.
+func (p *Publisher) Flush(ctx context.Context) error {
+	p.flushPack()
+	if err := p.room.Acquire(ctx, int64(p.cfg.Buffer)); err != nil {
+		return fmt.Errorf("waiting for what is being published: %w", err)
+	}
+	p.room.Release(int64(p.cfg.Buffer))
+	return nil
+}
+
+// Close sends what waits, until ctx is done, and ends the Publisher. What is then left is given up: it goes to OnFailure,
+// and is counted in the error.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	p.closed = true
+	p.sealPack()
+	p.mu.Unlock()
+	p.batches.Flush()
+	late := p.Flush(ctx)
+	p.stop()
+	<-p.stopped
+	left := 0
+	for _, m := range p.batches.Drain() {
+		left += m.predictions
+		p.giveUp(m, ErrClosed)
+	}
+	if left > 0 {
+		return fmt.Errorf("%d predictions were not sent: %w", left, late)
+	}
+	return nil
+}
+
+// Stats returns what was sent so far.
+func (p *Publisher) Stats() PublisherStats {
+	return PublisherStats{p.predictions.Load(), p.messages.Load(), p.calls.Load(), p.failed.Load()}
+}
+
+func (p *Publisher) giveUp(m *outgoing, err error) {
+	p.failed.Add(int64(m.predictions))
+	p.cfg.OnFailure(Failure{Err: err, Predictions: m.predictions, Body: m.body.String()})
+	p.room.Release(m.room)
+}
+
+// deduplicationID names a message of a FIFO queue by its content: one that is sent twice within 5 minutes is taken once.
+func deduplicationID(body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,346 @@
+package item
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// A Value is an attribute's value as it was read back. Type is DynamoDB's; the zero Value is none.
+type Value struct {
+	Type  string
+	Text  string  // of S and N, and "true" or "false" of BOOL
+	Bytes []byte  // of B
+	List  []Value // of L and of the sets SS, NS and BS
+	Map   []Field // of M, in any order
+}
+
+// A Field is an attribute as it was read back.
+type Field struct {
+	Name  string
+	Value Value
+}
+
+// Stored is an item as it was read back.
+type Stored struct {
+	Key       Key
+	CreatedAt prediction.Time // the event time, exactly
+	Expires   int64           // epoch seconds
+	Encoding  Encoding
+	Payload   []byte  // JSON text; nil where the payload was not asked for
+	Others    []Field // the other attributes
+}
+
+// errMissing is the error of an attribute that every item has.
+var errMissing = errors.New("is missing")
+
+// Decode reads an item: the reverse of AppendJSON. An item that the worker can't have written is an error that names the
+// attribute, never its value. withPayload is false where the payload was not asked for. Decode keeps parts of fields.
+func (l *Layout) Decode(fields []Field, withPayload bool) (*Stored, error) {
+	s := &Stored{Encoding: JSON}
+	var err error
+	if s.Key, err = l.DecodeKey(fields); err != nil {
+		return nil, err
+	}
+	if s.CreatedAt, err = seconds(field(fields, AttrCreatedAt)); err != nil {
+		return nil, about(AttrCreatedAt, err)
+	}
+	expires, err := seconds(field(fields, l.TTLAttribute))
+	if err != nil {
+		return nil, about(l.TTLAttribute, err)
+	}
+	s.Expires = expires.Sec
+	switch encoding := field(fields, AttrEncoding); encoding.Type {
+	case "":
+	case "S":
+		s.Encoding = Encoding(encoding.Text)
+	default:
+		return nil, about(AttrEncoding, errType("S", encoding))
+	}
+	if withPayload {
+		if s.Payload, err = s.payload(field(fields, AttrPayload)); err != nil {
+			return nil, about(AttrPayload, err)
+		}
+	}
+	others := fields[:0]
+	for _, f := range fields {
+		if !l.reserved(f.Name) {
+			others = append(others, f)
+		}
+	}
+	s.Others = others
+	return s, nil
+}
+
+// DecodeKey reads an item's key, in the one form that equal keys share.
+func (l *Layout) DecodeKey(fields []Field) (Key, error) {
+	var k Key
+	hash := field(fields, l.HashKey)
+	switch {
+	case hash.Type != string(l.HashType) || hash.Type == "S" && hash.Text == "":
+		return k, about(l.HashKey, errType(string(l.HashType), hash))
+	case l.HashType == TypeN:
+		d, err := decimal(hash)
+		if err != nil {
+			return k, about(l.HashKey, err)
+		}
+		k.ID = string(d.Append(nil))
+	default:
+		k.ID = hash.Text
+	}
+	if l.SortKey == "" {
+		return k, nil
+	}
+	d, err := decimal(field(fields, l.SortKey))
+	if err == nil && (d.Exp < 0 || d.Magnitude() > maxSortMagnitude) {
+		err = errors.New("is no whole number of seconds or milliseconds")
+	}
+	if err != nil {
+		return k, about(l.SortKey, err)
+	}
+	k.Sort, err = strconv.ParseInt(string(d.Append(nil)), 10, 64)
+	return k, err
+}
+
+// maxSortMagnitude keeps a sort key within an int64; the year 9999 in milliseconds has 15 digits.
+const maxSortMagnitude = 17
+
+// ReadKey returns the hash key of an id as its items have it, or says why no item can have it.
+func (l *Layout) ReadKey(id string) (string, error) {
+	p := prediction.Prediction{ID: prediction.ID{Text: id}}
+	if l.HashType == TypeN {
+		if !isNumber(id) {
+			return "", fmt.Errorf("the table's hash key %q is a number, and the id is none", l.HashKey)
+		}
+		p.ID.N = true
+	} else if !utf8.ValidString(id) {
+		return "", errors.New("the id is not valid UTF-8")
+	}
+	k, why := l.key(&p)
+	if why != nil {
+		return "", why
+	}
+	return k.ID, nil
+}
+
+// payload decodes by what the item names, never by what it looks like.
+func (s *Stored) payload(v Value) ([]byte, error) {
+	switch s.Encoding {
+	case JSON:
+		if v.Type != "S" {
+			return nil, errType("S", v)
+		}
+		return []byte(v.Text), checkJSON(v.Text)
+	case Zstd:
+		if v.Type != "B" {
+			return nil, errType("B", v)
+		}
+		text, err := decompressor().DecodeAll(v.Bytes, nil)
+		if err != nil {
+			return nil, fmt.Errorf("is not zstd, or over %d MiB once decompressed: %w", maxPayload>>20, err)
+		}
+		return text, checkJSON(string(text))
+	case Map:
+		if v.Type == "" {
+			return nil, errMissing
+		}
+		return v.appendText(nil, 0, false)
+	}
+	return nil, errors.New("has an encoding that this version does not know")
+}
+
+// maxPayload bounds what 400 KB can become: the worker itself takes 8 MiB, unless it is told otherwise.
+const maxPayload = 64 << 20
+
+// decompressor is shared: DecodeAll may be called by many goroutines at once.
+var decompressor = sync.OnceValue(func() *zstd.Decoder {
+	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxPayload))
+	if err != nil {
+		panic(err) // only for options that don't exist
+	}
+	return r
+})
+
+func checkJSON(text string) error {
+	if _, err := jsonscan.Parse(text); err != nil {
+		return fmt.Errorf("is not JSON: %w", err)
+	}
+	return nil
+}
+
+// JSON returns the value as JSON text: numbers keep their digits. Types that the worker doesn't write, but somebody else
+// may have added, become what DynamoDB's own JSON makes of them: sets arrays, binary base64.
+func (v Value) JSON() ([]byte, error) { return v.appendText(nil, 0, true) }
+
+// appendText is the reverse of appendNative. foreign allows the types that the worker doesn't write.
+func (v Value) appendText(dst []byte, depth int, foreign bool) ([]byte, error) {
+	switch v.Type {
+	case "N":
+		if _, err := decimal(v); err != nil {
+			return nil, err
+		}
+		return append(dst, v.Text...), nil
+	case "S":
+		return appendString(dst, v.Text)
+	case "BOOL":
+		return append(dst, v.Text...), nil
+	case "NULL":
+		return append(dst, "null"...), nil
+	case "L", "SS", "NS", "BS":
+		if v.Type == "L" || foreign {
+			return v.appendList(dst, depth+1, foreign)
+		}
+	case "M":
+		return v.appendMap(dst, depth+1, foreign)
+	case "B":
+		if foreign {
+			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v.Bytes), '"'), nil
+		}
+	}
+	return nil, fmt.Errorf("holds the type %q, which the worker does not write", v.Type)
+}
+
+func (v Value) appendList(dst []byte, depth int, foreign bool) (_ []byte, err error) {
+	if depth > maxNesting {
+		return nil, errNesting
+	}
+	dst = append(dst, '[')
+	for i := range v.List {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = v.List[i].appendText(dst, depth, foreign); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+func (v Value) appendMap(dst []byte, depth int, foreign bool) (_ []byte, err error) {
+	if depth > maxNesting {
+		return nil, errNesting
+	}
+	// In order, so that an item has one text.
+	members := slices.SortedFunc(slices.Values(v.Map), func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	dst = append(dst, '{')
+	for i := range members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = appendString(dst, members[i].Name); err != nil {
+			return nil, err
+		}
+		if dst, err = members[i].Value.appendText(append(dst, ':'), depth, foreign); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+var errNesting = fmt.Errorf("is nested deeper than DynamoDB's %d levels", maxNesting)
+
+func appendString(dst []byte, s string) ([]byte, error) {
+	if !utf8.ValidString(s) {
+		return nil, errors.New("is not valid UTF-8")
+	}
+	return jsonscan.AppendQuoted(dst, s), nil
+}
+
+func field(fields []Field, name string) Value {
+	for i := range fields {
+		if fields[i].Name == name {
+			return fields[i].Value
+		}
+	}
+	return Value{}
+}
+
+func seconds(v Value) (prediction.Time, error) {
+	if v.Type != "N" {
+		return prediction.Time{}, errType("N", v)
+	}
+	return prediction.ParseSeconds(v.Text)
+}
+
+func decimal(v Value) (jsonscan.Decimal, error) {
+	if v.Type != "N" {
+		return jsonscan.Decimal{}, errType("N", v)
+	}
+	if !isNumber(v.Text) {
+		return jsonscan.Decimal{}, errors.New("is no number")
+	}
+	d := jsonscan.ParseDecimal(v.Text)
+	if checkNumber("", d) != nil {
+		return jsonscan.Decimal{}, errors.New("is a number that DynamoDB can't hold")
+	}
+	return d, nil
+}
+
+// isNumber tells whether text is a JSON number and nothing else.
+func isNumber(text string) bool {
+	v, err := jsonscan.Parse(text)
+	return err == nil && v.Kind() == jsonscan.Number && len(v.Text) == len(text)
+}
+
+func errType(want string, got Value) error {
+	switch {
+	case got.Type == "":
+		return errMissing
+	case got.Type == want:
+		return errors.New("is empty")
+	}
+	return fmt.Errorf("is of type %s, not %s", got.Type, want)
+}
+
+func about(name string, err error) error { return fmt.Errorf("the attribute %q %w", name, err) }
+
+// StoredSize is an item's size as DynamoDB counts it ("DynamoDB item sizes and formats").
+func StoredSize(fields []Field) int {
+	size := 0
+	for i := range fields {
+		size += len(fields[i].Name) + fields[i].Value.size()
+	}
+	return size
+}
+
+func (v Value) size() int {
+	sum := 0
+	switch v.Type {
+	case "S":
+		return len(v.Text)
+	case "B":
+		return len(v.Bytes)
+	case "N":
+		d, err := decimal(v)
+		if err != nil {
+			return len(v.Text)
+		}
+		return numberSize(d)
+	case "L":
+		for i := range v.List {
+			sum += 1 + v.List[i].size()
+		}
+		return 3 + sum
+	case "M":
+		for i := range v.Map {
+			sum += 1 + len(v.Map[i].Name) + v.Map[i].Value.size()
+		}
+		return 3 + sum
+	case "SS", "NS", "BS":
+		for i := range v.List {
+			sum += v.List[i].size()
+		}
+		return sum
+	}
+	return 1
+}
