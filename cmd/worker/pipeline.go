@@ -28,12 +28,13 @@ import (
 type pipeline struct {
 	cfg      *config.Config
 	log      *slog.Logger
-	clock    *awsclient.Clock
+	now      func() time.Time // the services' clock
 	metrics  *telemetry.Metrics
 	health   *telemetry.Health
 	decoder  *prediction.Decoder
 	layout   *item.Layout
 	window   *dedup.Window
+	admit    func(it *item.Item, to dedup.Waiter) (submit bool)
 	writer   *writer.Writer
 	consumer *consumer.Consumer
 	decoded  sync.Pool // of *prediction.Decoded
@@ -56,10 +57,33 @@ func (o observer) Trouble(operation string, err error) {
 	o.health.Report(operation, "it is tried again by itself; see the reason", err)
 }
 
+// services are the ways to the queue, the reject queue and the table.
+type services struct {
+	queue   consumer.Queue
+	rejects consumer.RejectQueue // nil where there is none
+	table   writer.Table
+	clock   func() time.Time // the services' own
+	recheck func(ctx context.Context) error
+}
+
 // newPipeline wires the stages for what was found at the start.
 func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer, log *slog.Logger) *pipeline {
+	s := services{
+		queue:   watch.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)),
+		table:   watch.WatchTable(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent)),
+		clock:   clients.Clock.Now,
+		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,
+	}
+	if found.rejects != nil {
+		s.rejects = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
+	}
+	return newPipelineOn(s, cfg, found, watch, log)
+}
+
+// newPipelineOn joins the stages. The simulator gives it services with faults of its own.
+func newPipelineOn(s services, cfg *config.Config, found *findings, watch observer, log *slog.Logger) *pipeline {
 	p := &pipeline{
-		cfg: cfg, log: log, clock: clients.Clock, metrics: watch.Metrics, health: watch.health,
+		cfg: cfg, log: log, now: s.clock, metrics: watch.Metrics, health: watch.health,
 		decoder: prediction.NewDecoder(cfg.Prediction()),
 		layout:  found.layout,
 	}
@@ -68,26 +92,27 @@ func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients
 		Size: cfg.DedupWindow, Observer: watch,
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
 	})
+	p.admit = p.window.Admit
 	p.writer = writer.New(writer.Config{
-		Table:       watch.WatchTable(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent)),
+		Table:       s.table,
 		Window:      p.window,
 		Observer:    watch,
 		Concurrency: cfg.WriteConcurrency,
 		CallTimeout: cfg.CallTimeout,
 		MaxUnits:    cfg.MaxWriteUnits,
-		Now:         clients.Clock.Now,
-		Recheck:     (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,
+		Now:         s.clock,
+		Recheck:     s.recheck,
 		OnState:     p.onState,
 	}, p.window.Begin)
 	c := consumer.Config{
-		Queue: watch.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)), Observer: watch, Handle: p.handle,
+		Queue: s.queue, Rejects: s.rejects, Observer: watch, Handle: p.handle,
 		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: found.queue.Visibility,
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(found.queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
 	}
 	if found.rejects != nil {
-		c.Rejects, c.MaxRejectBytes = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL)), int(maxMessageBytes(found.rejects))
+		c.MaxRejectBytes = int(maxMessageBytes(found.rejects))
 	}
 	p.consumer = consumer.New(c)
 	watch.Pipeline(telemetry.Limits{
@@ -201,7 +226,7 @@ func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 			p.reject(m, consumer.Reject{Raw: m.Body, Whole: true, Why: prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")})
 		}
 	}()
-	now := p.clock.Now()
+	now := p.now()
 	p.decoder.Decode(decoded, prediction.Message{
 		Body: m.Body, ContentEncoding: m.Attribute(consumer.AttrContentEncoding), Sent: m.SentTime(),
 	}, now)
@@ -220,7 +245,7 @@ func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 			continue
 		}
 		m.Expect()
-		if p.window.Admit(it, m) {
+		if p.admit(it, m) {
 			items = append(items, it)
 		}
 	}
