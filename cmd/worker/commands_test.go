@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/item"
+)
+
+// command runs one of the worker's commands and returns what it printed.
+func runCommand(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := dispatch(t.Context(), args, &out, &out)
+	return out.String(), err
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	general, err := runCommand(t, "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(general, c.name) {
+			t.Errorf("--help does not name %s", c.name)
+		}
+		own, err := runCommand(t, c.name, "--help")
+		if !errors.Is(err, flag.ErrHelp) || !strings.HasPrefix(own, "Usage: worker "+c.name) {
+			t.Errorf("worker %s --help prints %q with error %v", c.name, own, err)
+		}
+	}
+}
+
+func TestAWrongCommandLineIsAUsageError(t *testing.T) {
+	for _, args := range [][]string{nil, {"walk"}, {"run", "now"}, {"publish"}, {"config", "--nonsense"}} {
+		_, err := runCommand(t, args...)
+		var usage usageError
+		if !errors.As(err, &usage) {
+			t.Errorf("worker %q: error %v, want one about the usage", args, err)
+		}
+	}
+}
+
+func TestConfigListsEverySetting(t *testing.T) {
+	out, err := runCommand(t, "config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"WORKER_QUEUE_URL", "WORKER_TTL                   24h"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("worker config does not print %q", want)
+		}
+	}
+}
+
+func TestCheckSaysWhatItFound(t *testing.T) {
+	b := awstest.Backends(t)[0]
+	w := newWire(t, b, item.Versioned, item.TypeS, false)
+	out, err := runCommand(t, "check")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{w.queue, "visibility timeout", "no dead-letter queue", w.table, "versioned", `by the attribute "expiresAt"`, "No problem was found"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("worker check does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestCheckSaysWhatIsMissing(t *testing.T) {
+	t.Setenv("WORKER_QUEUE_URL", "http://127.0.0.1:1/1/q")
+	t.Setenv("WORKER_TABLE_NAME", "cache")
+	t.Setenv("WORKER_CALL_TIMEOUT", "500ms")
+	for name, test := range map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"region":      {map[string]string{"AWS_REGION": ""}, "no AWS region is set: set AWS_REGION"},
+		"credentials": {map[string]string{"AWS_ACCESS_KEY_ID": ""}, "no AWS credentials were found"},
+		"service":     {map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "check the network, AWS_REGION and AWS_ENDPOINT_URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range test.env {
+				t.Setenv(variable, value)
+			}
+			_, err := runCommand(t, "check")
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestPublishFillsCallsAndMessages(t *testing.T) {
+	b := awstest.Backends(t)[0]
+	var lines strings.Builder
+	for i := range 95 {
+		fmt.Fprintf(&lines, "{\"predictionId\":\"%d\",\"prediction\":%q}\n", i, strings.Repeat("x", 1000))
+	}
+	file := filepath.Join(t.TempDir(), "predictions.ndjson")
+	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"publish", file}, "sent 95 predictions in 95 messages and 10 calls\n"},
+		{[]string{"publish", "--pack", file}, "sent 95 predictions in 2 messages and 1 calls\n"},
+	} {
+		w := newWire(t, b, item.Versioned, item.TypeS, false)
+		out, err := runCommand(t, test.args...)
+		if err != nil || !strings.HasSuffix(out, test.want) {
+			t.Errorf("worker %v prints %q with error %v, want %q", test.args, out, err, test.want)
+		}
+		w.consume(t)
+		if got := b.FakeDynamoDB.ItemCount(w.table); got != 95 {
+			t.Errorf("worker %v: the table has %d items, want 95", test.args, got)
+		}
+	}
+}
+
+func TestPublishNamesTheLineThatIsNotJSON(t *testing.T) {
+	b := awstest.Backends(t)[0]
+	newWire(t, b, item.Versioned, item.TypeS, false)
+	file := filepath.Join(t.TempDir(), "broken.ndjson")
+	if err := os.WriteFile(file, []byte("{\"predictionId\":\"1\",\"prediction\":1}\n{\"predictionId\":\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runCommand(t, "publish", file); err == nil || !strings.Contains(err.Error(), "line 2 is not JSON") {
+		t.Errorf("error %v, want one that names line 2", err)
+	}
+}
