@@ -115,10 +115,7 @@ func newPipelineOn(s services, cfg *config.Config, found *findings, watch observ
 		c.MaxRejectBytes = int(maxMessageBytes(found.rejects))
 	}
 	p.consumer = consumer.New(c)
-	watch.Pipeline(telemetry.Limits{
-		HeldMessages: cfg.MaxHeldMessages, HeldBytes: cfg.MaxHeldBytes, Pollers: cfg.Pollers,
-		WriteConcurrency: cfg.WriteConcurrency, DedupKeys: cfg.DedupWindow,
-	}, p.window.Stats)
+	watch.Pipeline(limits(cfg), p.window.Stats)
 	return p
 }
 

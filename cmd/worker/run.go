@@ -21,7 +21,8 @@ Consumes predictions from WORKER_QUEUE_URL and writes them into WORKER_TABLE_NAM
 writes, deletes or releases what it holds, within WORKER_DRAIN_TIMEOUT. A second signal ends it at once; what it held
 comes back to the queue when its visibility timeout ends.
 
-It answers /livez, /readyz and /metrics on WORKER_HTTP_ADDR. All settings: worker config.`
+It answers /livez, /readyz and /metrics on WORKER_HTTP_ADDR, and shows what it does on a page on WORKER_ADMIN_ADDR
+(http://127.0.0.1:9091). All settings: worker config.`
 
 // runWorker consumes until SIGTERM or SIGINT. A second signal ends the process at once.
 func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -60,12 +61,15 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	defer stopServing()
 	var servers errgroup.Group
 	servers.Go(func() error { return server.Run(serving) })
+	var status *telemetry.Status
 	if cfg.AdminAddr != "" {
-		admin, err := telemetry.Listen(ctx, cfg.AdminAddr, telemetry.AdminHandler())
+		status = newStatus(cfg, clients, watch)
+		admin, err := telemetry.Listen(ctx, cfg.AdminAddr, telemetry.AdminHandler(status))
 		if err != nil {
 			return problems{"WORKER_ADMIN_ADDR can't be used", err}
 		}
 		servers.Go(func() error { return admin.Run(serving) })
+		servers.Go(func() error { return status.Run(serving) })
 	}
 
 	found, err := find(intake, cfg, clients)
@@ -73,6 +77,15 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		return problems{"the worker can't start", err}
 	}
 	log.Info("started", "version", version(), "queue", cfg.QueueURL, "table", cfg.TableName, "layout", found.layout.Kind, "http", server.Addr())
+	if found.info != nil {
+		servers.Go(func() error {
+			watchTTL(serving, cfg, clients, log, found.table.TTLAttribute != "", watch.TTL())
+			return nil
+		})
+	}
+	if status != nil {
+		status.Found(string(found.layout.Kind), backlog(cfg, clients))
+	}
 	left, err := newPipeline(cfg, found, clients, watch, log).Run(intake)
 	stopServing()
 	if err == nil {

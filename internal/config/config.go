@@ -60,7 +60,7 @@ type Config struct {
 	DeleteLinger     time.Duration `split_words:"true" default:"200ms" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
 
 	HTTPAddr  string `split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
-	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of pprof; empty for none. It shows the insides of the process: keep it off the network."`
+	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of the status page and of pprof; empty for neither. It shows the insides of the process: keep it off the network."`
 	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error. Ids of predictions appear at debug only, payloads never."`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
 }

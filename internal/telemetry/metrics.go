@@ -2,6 +2,7 @@
 package telemetry
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,8 @@ type Metrics struct {
 	state       [3]prometheus.Gauge
 
 	calls *calls
+
+	window atomic.Pointer[func() dedup.Stats] // nil until the pipeline is wired
 }
 
 // NewMetrics makes the metrics. now is the services' clock, by which ages are counted.
@@ -107,6 +110,7 @@ func (m *Metrics) Pipeline(l Limits, window func() dedup.Stats) {
 	} {
 		m.gauge(limit.name, limit.help).Set(limit.value)
 	}
+	m.window.Store(&window)
 	m.gaugeFunc("dedup_keys", "Keys that the deduplication knows: pending, on their way to the table; written, remembered.", "state", map[string]func() float64{
 		"pending": func() float64 { return float64(window().Pending) },
 		"written": func() float64 { return float64(window().Written) },

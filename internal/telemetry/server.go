@@ -65,9 +65,12 @@ func Handler(m *Metrics, h *Health) http.Handler {
 	return mux
 }
 
-// AdminHandler is for who runs the worker.
-func AdminHandler() http.Handler {
+// AdminHandler is for who runs the worker: the status page and the insides of the process.
+func AdminHandler(s *Status) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", servePage)
+	mux.HandleFunc("GET /events", s.Events)
+	mux.HandleFunc("GET /status.json", s.JSON)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

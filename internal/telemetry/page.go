@@ -1,0 +1,45 @@
+package telemetry
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"sync"
+)
+
+// The status page is one document: its style and its script are put into it, so that nothing else has to be fetched.
+var (
+	//go:embed page/page.html
+	pageHTML []byte
+	//go:embed page/page.css
+	pageCSS []byte
+	//go:embed page/page.js
+	pageJS []byte
+)
+
+// page is the document and the policy that lets a browser run its own style and script and nothing else.
+var page = sync.OnceValues(func() (document []byte, policy string) {
+	document = bytes.Replace(pageHTML, []byte("/*css*/"), pageCSS, 1)
+	document = bytes.Replace(document, []byte("/*js*/"), pageJS, 1)
+	hash := func(text []byte) string {
+		sum := sha256.Sum256(text)
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	return document, fmt.Sprintf("default-src 'none'; connect-src 'self'; img-src data:; style-src %s; script-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		hash(pageCSS), hash(pageJS))
+})
+
+func servePage(w http.ResponseWriter, _ *http.Request) {
+	document, policy := page()
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	// An error here is the client's going away.
+	_, _ = w.Write(document)
+}

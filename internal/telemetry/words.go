@@ -1,0 +1,111 @@
+package telemetry
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// throttling are the error codes by which a service says that it is asked too much.
+var throttling = map[string]bool{
+	"ProvisionedThroughputExceededException": true, "ThrottlingException": true, "RequestLimitExceeded": true, "RequestThrottled": true, "OverLimit": true,
+}
+
+// say puts the worker's state into words: the worst thing first, and what happens next.
+func (s *Status) say(f *Figures, now, minute *sample, working bool) {
+	tell := func(state, title, format string, args ...any) {
+		f.State, f.Title, f.Text = state, title, fmt.Sprintf(format, args...)
+	}
+	var table, other *Condition
+	for i := range f.Failing {
+		if f.Failing[i].Part == "the table" {
+			table = &f.Failing[i]
+		} else if other == nil {
+			other = &f.Failing[i]
+		}
+	}
+	throttled := 0.0
+	for kind, n := range now.failures {
+		if throttling[kind.code] && kind.operation == "BatchWriteItem" {
+			throttled += n - minute.failures[kind]
+		}
+	}
+	returned := now.unprocessed - minute.unprocessed
+	ageKnown := !math.IsNaN(float64(f.Age.P50))
+	switch {
+	case !working && s.working:
+		tell("idle", "Draining", "Nothing more is received. What is held is written, deleted or released, and then the worker ends.")
+	case !working:
+		tell("idle", "Starting", "The worker reads its queue and its table before it begins.")
+	case table != nil:
+		tell("critical", "The table can't be written", "%s. Since then nothing is received: %s held and stay invisible to other workers. The worker tries again by itself, every 30 s at the latest, and opens up slowly once a write succeeds.",
+			strings.TrimSuffix(table.Reason, "."), are(now.held, "message"))
+	case other != nil:
+		tell("warning", capital(other.Part)+" fails", "%s. It is tried again by itself; nothing is lost meanwhile.", strings.TrimSuffix(other.Reason, "."))
+	case (returned > 0 || throttled > 0) && int(now.concurrency) < s.facts.Limits.WriteConcurrency && now.state == writer.Up:
+		tell("warning", "Slowed down by the table", "In the last minute DynamoDB sent back %s and throttled %s. The worker writes with %s at once, of %d that it may, and speeds up again by itself.",
+			count(returned, "item"), count(throttled, "call"), count(now.concurrency, "call"), s.facts.Limits.WriteConcurrency)
+	case now.received == minute.received && now.held <= float64(10*max(now.pollers, 1)) && now.state != writer.Down:
+		tell("idle", "Idle: nothing to receive", "%s for messages. What comes is written at once.", map[bool]string{true: "One poller waits", false: count(now.pollers, "poller") + " wait"}[now.pollers <= 1])
+	case ageKnown:
+		tell("good", "Writing "+a(f.Outcomes[prediction.Written].Rate)+" a second",
+			"In the last minute half of them were durable within %s of being sent, and 99 %% within %s.", took(f.Age.P50), took(f.Age.P99))
+	default:
+		tell("good", "At work", "Messages are being received; nothing has been written in the last minute.")
+	}
+}
+
+// capital makes the first letter of an English text large.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// a says how many predictions there are.
+func a(n number) string { return count(math.Round(float64(n)), "prediction") }
+
+// count is a number with its noun.
+func count(n float64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(n) + " " + noun + "s"
+}
+
+func are(n float64, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return count(n, noun) + " are"
+}
+
+// thousands writes a number as people read it: 12,345.
+func thousands(n float64) string {
+	text := strconv.FormatFloat(math.Round(n), 'f', 0, 64)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// took is a time in seconds, in the unit that suits it.
+func took(seconds number) string {
+	d := time.Duration(float64(seconds) * float64(time.Second))
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", max(d.Milliseconds(), 1))
+	case d < time.Minute:
+		return strconv.FormatFloat(math.Round(d.Seconds()*10)/10, 'f', -1, 64) + " s"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	default:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+}
