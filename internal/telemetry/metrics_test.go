@@ -27,6 +27,7 @@ func wired() *Metrics {
 	m.Pipeline(Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
 		func() dedup.Stats { return dedup.Stats{Pending: 3, Written: 40, PendingHits: 5, WrittenHits: 6} })
 	m.Build("v1.2.3", func() bool { return true })
+	m.TTL()(true)
 	return m
 }
 

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/config"
+)
+
+// ttlEvery is how often the table's TTL setting is read again. It can be switched off under a running worker, which no write
+// would tell; DynamoDB deletes up to days late anyway, so an hour is early enough to alert.
+const ttlEvery = time.Hour
+
+// watchTTL follows the table's TTL setting until ctx is done.
+func watchTTL(ctx context.Context, cfg *config.Config, clients *awsclient.Clients, log *slog.Logger, was bool, set func(on bool)) {
+	set(was)
+	tick := time.NewTicker(ttlEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		attempt, cancel := context.WithTimeout(ctx, 4*cfg.CallTimeout)
+		info, err := awsclient.DescribeTable(attempt, clients, cfg.TableName)
+		cancel()
+		if err != nil {
+			continue // what fails is told by the calls that matter
+		}
+		on := info.TTLAttribute != ""
+		set(on)
+		if was && !on {
+			log.Warn("the table's TTL was switched off: expired predictions are no longer deleted", "table", cfg.TableName)
+		}
+		was = on
+	}
+}
