@@ -27,7 +27,7 @@ func (r *itemReader) refuse(message string) {
 }
 
 func (r *itemReader) item(depth int) Item {
-	it := make(Item, 0, 8)
+	it := make(Item, 0, 6)
 	r.object(func(name string) {
 		if name == "" {
 			r.refuse("One or more parameter values were invalid: An attribute name may not be empty") // the service's own text is not known

@@ -20,6 +20,8 @@ type jsonReader struct {
 	s   string
 	pos int
 	err error
+
+	scratch []byte // for decoding a string with escapes
 }
 
 func (r *jsonReader) fail() {
@@ -123,62 +125,71 @@ func (r *jsonReader) str() string {
 	return r.escaped(start)
 }
 
-// escaped reads a string that has escapes, from the byte after its quote.
+// escaped reads a string that has escapes, from the byte after its quote. A JSON text in a JSON string has one every few
+// bytes, so this goes byte by byte, into a buffer that is as long as the whole request: no string gets longer by decoding.
 func (r *jsonReader) escaped(start int) string {
-	var b strings.Builder
-	i := start
-	for i < len(r.s) {
-		n := strings.IndexAny(r.s[i:], `"\`)
-		if n < 0 {
-			break
-		}
-		b.WriteString(r.s[i : i+n])
-		i += n
-		if r.s[i] == '"' {
+	if r.scratch == nil {
+		r.scratch = make([]byte, len(r.s))
+	}
+	b, n := r.scratch, 0
+	for i := start; i < len(r.s); i++ {
+		c := r.s[i]
+		if c == '"' {
 			r.pos = i + 1
-			return b.String()
+			return string(b[:n])
 		}
-		if i+1 >= len(r.s) {
-			break
-		}
-		c := r.s[i+1]
-		i += 2
-		switch c {
-		case '"', '\\', '/':
-			b.WriteByte(c)
-		case 'b':
-			b.WriteByte('\b')
-		case 'f':
-			b.WriteByte('\f')
-		case 'n':
-			b.WriteByte('\n')
-		case 'r':
-			b.WriteByte('\r')
-		case 't':
-			b.WriteByte('\t')
-		case 'u':
-			ch, ok := hexRune(r.s, i)
-			if !ok {
+		if c == '\\' {
+			i++
+			if i == len(r.s) {
+				break
+			}
+			switch c = r.s[i]; c {
+			case '"', '\\', '/':
+			case 'b':
+				c = '\b'
+			case 'f':
+				c = '\f'
+			case 'n':
+				c = '\n'
+			case 'r':
+				c = '\r'
+			case 't':
+				c = '\t'
+			case 'u':
+				ch, size := unicodeEscape(r.s, i+1)
+				if size == 0 {
+					r.fail()
+					return ""
+				}
+				i += size
+				n += utf8.EncodeRune(b[n:], ch)
+				continue
+			default:
 				r.fail()
 				return ""
 			}
-			i += 4
-			if utf16.IsSurrogate(ch) && strings.HasPrefix(r.s[i:], `\u`) {
-				if low, ok := hexRune(r.s, i+2); ok {
-					if pair := utf16.DecodeRune(ch, low); pair != utf8.RuneError {
-						ch = pair
-						i += 6
-					}
-				}
-			}
-			b.WriteRune(ch)
-		default:
-			r.fail()
-			return ""
 		}
+		b[n] = c
+		n++
 	}
 	r.fail()
 	return ""
+}
+
+// unicodeEscape reads what follows a \u, with the second half of a surrogate pair where there is one, and its length.
+func unicodeEscape(s string, i int) (rune, int) {
+	ch, ok := hexRune(s, i)
+	if !ok {
+		return 0, 0
+	}
+	if utf16.IsSurrogate(ch) && strings.HasPrefix(s[i+4:], `\u`) {
+		if low, ok := hexRune(s, i+6); ok {
+			if pair := utf16.DecodeRune(ch, low); pair != utf8.RuneError {
+				return pair, 10
+			}
+		}
+	}
+	return ch, 4
 }
 
 func hexRune(s string, i int) (rune, bool) {

@@ -123,6 +123,9 @@ func reservedAttribute(name string) bool {
 // checkCharacters enforces the characters that SendMessage's API reference allows: XML 1.0's.
 func checkCharacters(s string) *Error {
 	for _, c := range s {
+		if c >= ' ' && c <= '~' {
+			continue
+		}
 		if c == '\t' || c == '\n' || c == '\r' || c >= 0x20 && c <= 0xd7ff || c >= 0xe000 && c <= 0xfffd || c >= 0x10000 {
 			continue
 		}

@@ -138,11 +138,16 @@ func (s *server) readBody(r *http.Request) (string, error) {
 	if r.ContentLength > 0 {
 		b.Grow(int(r.ContentLength))
 	}
-	if _, err := io.Copy(&b, r.Body); err != nil {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	if _, err := io.CopyBuffer(&b, r.Body, *buffer); err != nil {
 		return "", err
 	}
 	return b.String(), nil
 }
+
+// buffers are what request bodies are read through.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 32<<10)) }}
 
 func (s *server) serve(w http.ResponseWriter, c *Call, run effect) {
 	s.logMu.Lock()
