@@ -59,8 +59,10 @@ func (e *callError) Error() string { return e.operation + ": " + e.what }
 func (e *callError) Unwrap() error { return e.err }
 
 // classify tells the writer what an error of BatchWriteItem means.
-func classify(err error) error {
-	brief := brief("BatchWriteItem", err)
+func classify(err error) error { return classifyCall("BatchWriteItem", err) }
+
+func classifyCall(operation string, err error) error {
+	brief := brief(operation, err)
 	switch code := Code(err); code {
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException":
 		return fmt.Errorf("%w: %w", writer.ErrInvalid, brief)

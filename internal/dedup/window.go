@@ -175,12 +175,13 @@ func (w *Window) Requeue(it *item.Item) {
 	p.next, p.nextFor = nil, nil
 }
 
-// Done ends an item's write: Written, or Expired or Rejected (with why) where it was not made, or Failed where it was
-// given up and its messages must come back. Only what was written is remembered.
+// Done ends an item's write: Written, or Superseded where the table already had a newer version, or Expired or Rejected
+// (with why) where it was not made, or Failed where it was given up and its messages must come back. What is remembered is
+// that the table has this version or a newer one.
 func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Reject) {
 	w.mu.Lock()
 	p := w.pending[it.Key]
-	if o == prediction.Written {
+	if o == prediction.Written || o == prediction.Superseded {
 		w.remember(it)
 	}
 	waiters, next := p.waiters, p.next
@@ -194,7 +195,14 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 	w.mu.Unlock()
 
 	for _, waiting := range waiters {
-		if o != prediction.Written {
+		switch o {
+		case prediction.Written:
+		case prediction.Superseded: // also those that it superseded or that repeat it
+			if waiting.outcome == prediction.Written {
+				waiting.units = 0 // a write that the table refused for its condition is paid for: it saves nothing
+			}
+			waiting.outcome = prediction.Superseded
+		default:
 			if waiting.outcome == prediction.Superseded {
 				// What superseded it was not written, so it must come back to be written itself.
 				waiting.outcome = prediction.Failed

@@ -124,6 +124,9 @@ func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 		number(l.TTLAttribute, strconv.AppendInt(buf[:0], it.Expires, 10))
 	}
 	number(AttrCreatedAt, it.Version.Event.AppendSeconds(buf[:0]))
+	if l.Ordered {
+		number(AttrSent, it.AppendSent(buf[:0]))
+	}
 	return size, nil
 }
 
@@ -194,7 +197,11 @@ func (it *Item) AppendJSON(dst []byte) []byte {
 		dst = appendInt(dst, l.TTLAttribute, it.Expires)
 	}
 	dst = append(dst, `"createdAt":{"N":"`...)
-	dst = append(it.Version.Event.AppendSeconds(dst), `"},"prediction":`...)
+	dst = append(it.Version.Event.AppendSeconds(dst), `"},`...)
+	if l.Ordered {
+		dst = append(it.AppendSent(append(dst, `"predcache.sent":{"N":"`...)), `"},`...)
+	}
+	dst = append(dst, `"prediction":`...)
 	switch {
 	case it.compressed != nil:
 		dst = append(dst, `{"B":"`...)
@@ -214,7 +221,7 @@ func (it *Item) AppendJSON(dst []byte) []byte {
 
 // MaxJSONSize is an upper bound of what AppendJSON appends.
 func (it *Item) MaxJSONSize() int {
-	const fixed = 256 // what the worker sets beside the key and the payload, with the punctuation of both
+	const fixed = 320 // what the worker sets beside the key and the payload, with the punctuation of both
 	l := it.layout
 	size := fixed + 6*(len(l.HashKey)+len(l.SortKey)+len(l.TTLAttribute)+len(it.Key.ID)) // if each byte needs \u00xx
 	payload := len(it.payload.Text)
@@ -232,6 +239,19 @@ func (it *Item) MaxJSONSize() int {
 		size += nativeFactor * (len(it.attributes[i].Name) + len(it.attributes[i].Value.Text) + 2)
 	}
 	return size
+}
+
+// AppendSent appends what orders items of one event time: see AttrSent.
+func (it *Item) AppendSent(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, it.Version.Sent, 10)
+	if it.Version.Place > 0 {
+		dst = append(dst, '.')
+		const places = 1_000_000 // more than a message may have; a leading 1 keeps the zeros, and is taken out again
+		point := len(dst)
+		dst = strconv.AppendInt(dst, places+int64(it.Version.Place), 10)
+		dst = append(dst[:point], dst[point+1:]...)
+	}
+	return dst
 }
 
 func appendName(dst []byte, name string) []byte {

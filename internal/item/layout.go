@@ -45,6 +45,9 @@ const (
 	AttrCreatedAt = "createdAt"  // N: event time in seconds, at full precision
 	AttrPayload   = "prediction" // the payload
 	AttrEncoding  = "encoding"   // S: how the payload is stored, where that isn't JSON text
+	// AttrSent is what orders predictions of one event time, where the newest must win whoever writes it. N: the sent time in
+	// milliseconds, and in its decimals the place in the message. No publisher would choose this name.
+	AttrSent = "predcache.sent"
 )
 
 // A Layout says which attributes an item has, and what their types are.
@@ -57,6 +60,7 @@ type Layout struct {
 	TTLAttribute string  // SortKey for ExpirySorted
 	Encoding     Encoding
 	Indexes      map[string]IndexKey
+	Ordered      bool // items have AttrSent: each is written only over an older version. LatestOnly alone
 }
 
 // A Table is what the service, or configuration in its place, says of a table.
@@ -80,6 +84,7 @@ type Options struct {
 	PerSecond  uint64
 	Encoding   Encoding
 	AllowNoTTL bool
+	Ordered    bool // see Layout
 }
 
 // defaultTTLAttribute is used where TTL is off and that is allowed: expiry is kept for the readers, who filter by it.
@@ -89,7 +94,7 @@ const defaultTTLAttribute = "expiresAt"
 func NewLayout(t Table, o Options) (*Layout, error) {
 	l := &Layout{
 		Kind: LatestOnly, HashKey: t.HashKey, HashType: t.HashType, SortKey: t.SortKey,
-		PerSecond: o.PerSecond, TTLAttribute: t.TTLAttribute, Encoding: o.Encoding, Indexes: t.Indexes,
+		PerSecond: o.PerSecond, TTLAttribute: t.TTLAttribute, Encoding: o.Encoding, Indexes: t.Indexes, Ordered: o.Ordered,
 	}
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -108,6 +113,9 @@ func NewLayout(t Table, o Options) (*Layout, error) {
 				refuse("the sort key %q is the TTL attribute, which DynamoDB reads as seconds: set WORKER_SORT_UNIT=s", t.SortKey)
 			}
 		}
+	}
+	if o.Ordered && l.Kind != LatestOnly {
+		refuse("WORKER_ORDERING=newest is for tables that keep only the newest prediction of an id: here each version is an item of its own and none replaces another, so set WORKER_ORDERING=last-write")
 	}
 	if t.TTLAttribute == "" {
 		l.TTLAttribute = defaultTTLAttribute
@@ -155,7 +163,7 @@ func (l *Layout) names() []string {
 // reserved tells whether the worker itself sets this attribute.
 func (l *Layout) reserved(name string) bool {
 	switch name {
-	case AttrCreatedAt, AttrPayload, AttrEncoding, AttrTimestamp, l.HashKey, l.SortKey, l.TTLAttribute:
+	case AttrCreatedAt, AttrPayload, AttrEncoding, AttrTimestamp, AttrSent, l.HashKey, l.SortKey, l.TTLAttribute:
 		return true
 	}
 	return false
@@ -167,7 +175,7 @@ func (l *Layout) ownType(name string) (KeyType, bool) {
 	switch name {
 	case l.HashKey:
 		return l.HashType, true
-	case AttrCreatedAt, l.SortKey, l.TTLAttribute, AttrTimestamp:
+	case AttrCreatedAt, l.SortKey, l.TTLAttribute, AttrTimestamp, AttrSent:
 		return TypeN, true
 	case AttrEncoding:
 		return TypeS, true

@@ -53,7 +53,9 @@ type Observer interface {
 
 // Config of a Writer.
 type Config struct {
-	Table    Table
+	Table Table
+	// Newest takes the place of Table where an older version must never replace a newer one, whoever wrote that.
+	Newest   NewestTable
 	Window   Window
 	Observer Observer
 	// Concurrency is how many calls may be under way at the most.
@@ -131,6 +133,10 @@ func (w *Writer) handle(ctx context.Context, entries []*batch.Entry[*item.Item])
 	}
 	if w.pay(ctx, units) != nil { // ctx has ended
 		w.giveBack(live)
+		return
+	}
+	if w.cfg.Newest != nil {
+		w.writeNewest(ctx, live)
 		return
 	}
 	w.write(ctx, live)
