@@ -68,9 +68,10 @@ type services struct {
 
 // newPipeline wires the stages for what was found at the start.
 func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer, log *slog.Logger) *pipeline {
+	queue, table := hotPath(cfg, found, clients, watch.Spent)
 	s := services{
-		queue:   watch.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)),
-		table:   watch.WatchTable(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent)),
+		queue:   watch.WatchQueue(queue),
+		table:   watch.WatchTable(table),
 		clock:   clients.Clock.Now,
 		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,
 	}

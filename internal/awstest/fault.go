@@ -49,6 +49,9 @@ type Entry struct {
 	applied bool
 }
 
+// Applied tells whether a write of this entry took effect, once the call has run: in [Fault.After] or later.
+func (e Entry) Applied() bool { return e.applied }
+
 // Fault is what goes wrong with one call. The zero value is nothing. The fields are in the order in which they strike.
 type Fault struct {
 	// Delay is time that the service takes before the effect. It passes in full even when the client goes away meanwhile, and
