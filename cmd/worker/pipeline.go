@@ -66,8 +66,8 @@ type services struct {
 	recheck func(ctx context.Context) error
 }
 
-// newPipeline wires the stages for what was found at the start.
-func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer, log *slog.Logger) *pipeline {
+// newServices makes the ways to AWS.
+func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer) services {
 	queue, table := hotPath(cfg, found, clients, watch.Spent)
 	s := services{
 		queue:   watch.WatchQueue(queue),
@@ -78,10 +78,15 @@ func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients
 	if found.rejects != nil {
 		s.rejects = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
 	}
-	return newPipelineOn(s, cfg, found, watch, log)
+	return s
 }
 
-// newPipelineOn joins the stages. The simulator gives it services with faults of its own.
+// newPipeline wires the stages for what was found at the start.
+func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer, log *slog.Logger) *pipeline {
+	return newPipelineOn(newServices(cfg, found, clients, watch), cfg, found, watch, log)
+}
+
+// newPipelineOn joins the stages to these services. The simulator gives it some with faults of their own.
 func newPipelineOn(s services, cfg *config.Config, found *findings, watch observer, log *slog.Logger) *pipeline {
 	p := &pipeline{
 		cfg: cfg, log: log, now: s.clock, metrics: watch.Metrics, health: watch.health,
