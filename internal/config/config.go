@@ -59,11 +59,19 @@ type Config struct {
 	CallTimeout      time.Duration `split_words:"true" default:"5s" desc:"Time for one attempt of a call, beside a receive's wait. 10 MB in 25 items take about 1 s."`
 	DeleteLinger     time.Duration `split_words:"true" default:"200ms" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
 
+	Client string `split_words:"true" default:"direct" desc:"How receives, deletes and writes are called: direct (our own requests, signed by the SDK, a third of the CPU) or sdk (the SDK's clients)."`
+
 	HTTPAddr  string `split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
 	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of the status page and of pprof; empty for neither. It shows the insides of the process: keep it off the network."`
 	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error. Ids of predictions appear at debug only, payloads never."`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
 }
+
+// The values of WORKER_CLIENT.
+const (
+	ClientDirect = "direct"
+	ClientSDK    = "sdk"
+)
 
 // reserve is what of the drain timeout is kept for releasing what could not be written.
 const reserve = 3 * time.Second
@@ -140,6 +148,7 @@ func (c *Config) problems() (errs []error) {
 	oneOf("WORKER_SORT_UNIT", c.SortUnit, "s", "ms")
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
+	oneOf("WORKER_CLIENT", c.Client, ClientDirect, ClientSDK)
 	wrong(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: give 1 to 256", c.Pollers)
 	wrong(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: give 1 to 256", c.WriteConcurrency)
 	wrong(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: give 0 for no cap, or more", c.MaxWriteUnits)

@@ -1,0 +1,230 @@
+package awsclient
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
+
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/jsonscan"
+)
+
+// A DirectQueue is one SQS queue by our own requests: the consumer's queue.
+type DirectQueue struct {
+	clients                 *Clients
+	url                     string // as JSON
+	receive, remove, change *operation
+}
+
+// NewDirectQueue returns the queue of a URL, by the settings of the SDK's client.
+func NewDirectQueue(clients *Clients, url string) *DirectQueue {
+	o := clients.SQS.Options()
+	s := &service{
+		id: sqs.ServiceID, target: "AmazonSQS", signing: "sqs", region: o.Region,
+		header: http.Header{
+			"Content-Type":      {"application/x-amz-json-1.0"},
+			"X-Amzn-Query-Mode": {"true"}, // errors are named as they always were
+			"Accept-Encoding":   {"identity"},
+			"User-Agent":        {userAgent},
+		},
+		transport: roundTripperOf(o.HTTPClient), creds: o.Credentials, clock: clients.Clock, signer: v4.NewSigner(),
+		protocol: o.Protocol, types: sqs.TypeRegistry,
+		resolve: func(ctx context.Context, _ string) (smithyendpoints.Endpoint, error) {
+			return o.EndpointResolverV2.ResolveEndpoint(ctx, sqs.EndpointParameters{
+				Region: aws.String(o.Region), Endpoint: o.BaseEndpoint,
+				UseDualStack: aws.Bool(o.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
+				UseFIPS:      aws.Bool(o.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
+			})
+		},
+	}
+	return &DirectQueue{
+		clients: clients, url: string(jsonscan.AppendQuoted(nil, url)),
+		receive: s.operation("ReceiveMessage"), remove: s.operation("DeleteMessageBatch"), change: s.operation("ChangeMessageVisibilityBatch"),
+	}
+}
+
+// Receive implements consumer.Queue.
+func (q *DirectQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
+	c := q.receive.begin()
+	defer q.receive.end(c)
+	b := append(c.request, `{"QueueUrl":`...)
+	b = append(append(b, q.url...), `,"MaxNumberOfMessages":`...)
+	b = append(strconv.AppendInt(b, int64(limit), 10), `,"WaitTimeSeconds":`...)
+	b = strconv.AppendInt(b, int64(wait/time.Second), 10)
+	c.request = append(b, `,"MessageSystemAttributeNames":["ApproximateReceiveCount","SentTimestamp","MessageGroupId"],"MessageAttributeNames":["All"]}`...)
+
+	var received []consumer.Received
+	err := q.receive.observed(ctx, q.clients, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			if name == "Messages" {
+				received = readMessages(w, limit)
+			}
+		})
+	})
+	if err != nil {
+		return nil, brief(q.receive.name, err)
+	}
+	return received, nil
+}
+
+// readMessages reads what a receive brought. Each body is a string of its own, since it is let go before its message's other
+// parts, which share one.
+func readMessages(w *jsonscan.Walker, limit int) []consumer.Received {
+	var received []consumer.Received
+	var small texts
+	w.Array(func() {
+		if received == nil {
+			received = make([]consumer.Received, 0, limit)
+		}
+		received = append(received, consumer.Received{})
+		r := &received[len(received)-1]
+		w.Object(func(name string) {
+			switch name {
+			case "MessageId":
+				r.ID = small.unquote(w.String())
+			case "ReceiptHandle":
+				r.Receipt = small.unquote(w.String())
+			case "Body":
+				r.Body = unquote(w.String())
+			case "Attributes":
+				w.Object(func(name string) {
+					switch name {
+					case "ApproximateReceiveCount":
+						r.Receives, _ = strconv.Atoi(w.String()) // 0 where a stand-in leaves it out
+					case "SentTimestamp":
+						r.Sent, _ = strconv.ParseInt(w.String(), 10, 64)
+					case "MessageGroupId":
+						r.GroupID = small.unquote(w.String())
+					}
+				})
+			case "MessageAttributes":
+				w.Object(func(name string) {
+					a := consumer.Attribute{Name: small.unquote(name)}
+					w.Object(func(name string) { readAttribute(w, &a, name) })
+					r.Attributes = append(r.Attributes, a)
+				})
+			}
+		})
+	})
+	return received
+}
+
+// readAttribute reads one member of a message attribute.
+func readAttribute(w *jsonscan.Walker, a *consumer.Attribute, name string) {
+	switch name {
+	case "DataType":
+		a.Type = unquote(w.String())
+	case "StringValue":
+		if text := w.String(); text != "" {
+			a.Value = unquote(text)
+		}
+	case "BinaryValue":
+		if text := w.String(); text != "" {
+			value, err := base64.StdEncoding.DecodeString(unquote(text))
+			if err != nil {
+				w.Fail("a binary value that is not base64")
+			}
+			a.Value = string(value)
+		}
+	}
+}
+
+// Delete implements consumer.Queue.
+func (q *DirectQueue) Delete(ctx context.Context, receipts []string) ([]consumer.Failure, error) {
+	c := q.remove.begin()
+	defer q.remove.end(c)
+	b := q.beginEntries(c)
+	for i, receipt := range receipts {
+		b = append(appendEntry(b, i, receipt), '}')
+	}
+	c.request = append(b, "]}"...)
+	return q.batch(ctx, q.remove, c)
+}
+
+// ChangeVisibility implements consumer.Queue.
+func (q *DirectQueue) ChangeVisibility(ctx context.Context, changes []consumer.Visibility) ([]consumer.Failure, error) {
+	c := q.change.begin()
+	defer q.change.end(c)
+	b := q.beginEntries(c)
+	for i := range changes {
+		b = append(appendEntry(b, i, changes[i].Receipt), `,"VisibilityTimeout":`...)
+		b = append(strconv.AppendInt(b, int64(changes[i].Timeout/time.Second), 10), '}')
+	}
+	c.request = append(b, "]}"...)
+	return q.batch(ctx, q.change, c)
+}
+
+func (q *DirectQueue) beginEntries(c *call) []byte {
+	return append(append(append(c.request, `{"QueueUrl":`...), q.url...), `,"Entries":[`...)
+}
+
+func appendEntry(b []byte, i int, receipt string) []byte {
+	if i > 0 {
+		b = append(b, ',')
+	}
+	b = append(append(append(b, `{"Id":"`...), entryIDs[i]...), `","ReceiptHandle":`...)
+	return jsonscan.AppendQuoted(b, receipt)
+}
+
+// batch makes a call on several messages and returns those for which it failed.
+func (q *DirectQueue) batch(ctx context.Context, o *operation, c *call) ([]consumer.Failure, error) {
+	var failed []types.BatchResultErrorEntry
+	err := o.observed(ctx, q.clients, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			if name == "Failed" {
+				w.Array(func() { failed = append(failed, readFailure(w)) })
+			}
+		})
+	})
+	if err != nil {
+		return nil, brief(o.name, err)
+	}
+	if len(failed) == 0 {
+		return nil, nil
+	}
+	return failures(failed)
+}
+
+func readFailure(w *jsonscan.Walker) (f types.BatchResultErrorEntry) {
+	w.Object(func(name string) {
+		switch name {
+		case "Id":
+			f.Id = aws.String(unquote(w.String()))
+		case "Code":
+			f.Code = aws.String(unquote(w.String()))
+		case "SenderFault":
+			f.SenderFault = w.Bool()
+		}
+	})
+	return f
+}
+
+// unquote copies what a string of an answer stands for.
+func unquote(text string) string {
+	b := jsonscan.AppendUnquoted(make([]byte, 0, len(text)), text)
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// texts holds short strings of one answer in one piece of memory.
+type texts struct {
+	free []byte
+}
+
+func (t *texts) unquote(text string) string {
+	const piece = 4 << 10 // ten ids and receipt handles have about this length
+	if cap(t.free) < len(text) {
+		t.free = make([]byte, 0, max(piece, len(text)))
+	}
+	b := jsonscan.AppendUnquoted(t.free, text)
+	t.free = b[len(b):]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}

@@ -1,0 +1,179 @@
+package jsonscan
+
+import (
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// A Walker reads, in one pass, a text whose shape the caller knows: an answer of a service. Each of its methods reads one
+// value; null stands for an empty one. After an error they all do nothing: see Err. Nothing is allocated.
+//
+//	w := jsonscan.Walk(text)
+//	w.Object(func(name string) {
+//		switch name {
+//		case "Messages":
+//			w.Array(func() { … })
+//		}
+//	})
+type Walker struct {
+	sc  scanner
+	i   int // of the next value
+	err error
+}
+
+// Walk starts before the text's one value.
+func Walk(text string) Walker { return Walker{sc: scanner{s: text}, i: skipSpace(text, 0)} }
+
+// Err is what was wrong with the text, if anything. It is asked at the end.
+func (w *Walker) Err() error {
+	if w.err == nil {
+		if end := skipSpace(w.sc.s, w.i); end < len(w.sc.s) {
+			w.err = &SyntaxError{end, "text after the value"}
+		}
+	}
+	return w.err
+}
+
+// Fail ends the reading, for what the caller doesn't understand.
+func (w *Walker) Fail(what string) {
+	if w.err == nil {
+		w.err = &SyntaxError{w.i, what}
+	}
+}
+
+// Object reads an object. member is called for each name, and reads the value or leaves it.
+func (w *Walker) Object(member func(name string)) {
+	w.list('{', '}', func() {
+		end, err := w.sc.name(w.i)
+		if err != nil {
+			w.err = err
+			return
+		}
+		name := w.sc.s[w.i+1 : end-1]
+		if w.i, w.err = w.sc.colon(end); w.err != nil {
+			return
+		}
+		if unescaped, err := Unquote(name); err == nil {
+			name = unescaped
+		}
+		start := w.i
+		if member(name); w.i == start {
+			w.Skip()
+		}
+	})
+}
+
+// Array reads an array. element is called for each element, and reads it or leaves it.
+func (w *Walker) Array(element func()) {
+	w.list('[', ']', func() {
+		start := w.i
+		if element(); w.i == start {
+			w.Skip()
+		}
+	})
+}
+
+func (w *Walker) list(opening, closing byte, part func()) {
+	if w.err != nil || w.null() {
+		return
+	}
+	s := w.sc.s
+	if w.i >= len(s) || s[w.i] != opening {
+		w.err = &SyntaxError{w.i, "not " + Kind(opening).String()}
+		return
+	}
+	w.i = skipSpace(s, w.i+1)
+	if w.i < len(s) && s[w.i] == closing {
+		w.i++
+		return
+	}
+	for {
+		if part(); w.err != nil {
+			return
+		}
+		switch w.i = skipSpace(s, w.i); {
+		case w.i < len(s) && s[w.i] == ',':
+			w.i = skipSpace(s, w.i+1)
+		case w.i < len(s) && s[w.i] == closing:
+			w.i++
+			return
+		default:
+			w.err = &SyntaxError{w.i, "no comma or closing bracket after a part"}
+			return
+		}
+	}
+}
+
+// null reads a null, if one is next.
+func (w *Walker) null() bool {
+	if w.i >= len(w.sc.s) || w.sc.s[w.i] != 'n' {
+		return false
+	}
+	w.i, w.err = w.sc.literal(w.i, "null")
+	return w.err == nil
+}
+
+// Skip reads a value of any kind, and returns its text.
+func (w *Walker) Skip() string {
+	if w.err != nil {
+		return ""
+	}
+	start := w.i
+	if w.i, w.err = w.sc.value(start, 0); w.err != nil {
+		return ""
+	}
+	return w.sc.s[start:w.i]
+}
+
+// String reads a string, and returns the text between its quotes as it is written: see Unquote and AppendUnquoted.
+func (w *Walker) String() string {
+	if w.err != nil || w.null() {
+		return ""
+	}
+	if w.i < len(w.sc.s) && w.sc.s[w.i] == '"' {
+		text := w.Skip()
+		return text[min(1, len(text)):max(len(text)-1, 0)]
+	}
+	w.err = &SyntaxError{w.i, "not a string"}
+	return ""
+}
+
+// Bool reads a boolean.
+func (w *Walker) Bool() bool {
+	if w.err != nil || w.null() {
+		return false
+	}
+	if w.i < len(w.sc.s) && (w.sc.s[w.i] == 't' || w.sc.s[w.i] == 'f') {
+		return w.Skip() == "true"
+	}
+	w.err = &SyntaxError{w.i, "not a boolean"}
+	return false
+}
+
+// AppendUnquoted appends what a valid JSON string stands for, given the text between its quotes. Unlike Unquote it reads a
+// lone surrogate as U+FFFD, as encoding/json does: a service's answer is taken as it comes.
+func AppendUnquoted(dst []byte, body string) []byte {
+	for {
+		i := strings.IndexByte(body, '\\')
+		if i < 0 {
+			return append(dst, body...)
+		}
+		dst = append(dst, body[:i]...)
+		// Nearly every escape is a quote's, and many follow one another.
+		for i < len(body) && body[i] == '\\' {
+			if c := body[i+1]; c == '"' || c == '\\' || c == '/' {
+				dst = append(dst, c)
+				i += 2
+				continue
+			}
+			r, n := unescape(body[i:])
+			if r < 0 || utf16.IsSurrogate(r) {
+				r = utf8.RuneError
+			}
+			dst = utf8.AppendRune(dst, r)
+			i += n
+		}
+		body = body[i:]
+	}
+}
