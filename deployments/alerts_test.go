@@ -1,0 +1,123 @@
+package deployments
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/telemetry"
+)
+
+type rules struct {
+	Groups []struct {
+		Name  string
+		Rules []struct {
+			Alert       string
+			Expr        string
+			Labels      map[string]string
+			Annotations map[string]string
+		}
+	}
+}
+
+func TestAlertsPassPromtool(t *testing.T) {
+	command{}.must(t, tool(t, "promtool"), "check", "rules", "alerts/predcache.yaml")
+	t.Log(command{}.must(t, tool(t, "promtool"), "test", "rules", "alerts/tests.yaml"))
+}
+
+// metrics are the names of everything that the worker exports.
+func metrics() map[string]bool {
+	m := telemetry.NewMetrics(time.Now)
+	m.Pipeline(telemetry.Limits{}, func() dedup.Stats { return dedup.Stats{} })
+	m.Build("v0.0.0", func() bool { return true })
+	m.TTL()(true)
+	names := map[string]bool{"process_start_time_seconds": true} // client_golang's process collector
+	for _, row := range regexp.MustCompile("(?m)^\\| `(predcache_[a-z_]+)` \\| ([a-z]+) ").FindAllStringSubmatch(m.Markdown(), -1) {
+		names[row[1]] = true
+		if row[2] == "histogram" {
+			names[row[1]+"_bucket"], names[row[1]+"_sum"], names[row[1]+"_count"] = true, true, true
+		}
+	}
+	return names
+}
+
+// A metric that is renamed would silence its alert for ever.
+func TestDeployedMetricsExist(t *testing.T) {
+	known := metrics()
+	if len(known) < 20 {
+		t.Fatalf("only %d metrics are known", len(known))
+	}
+	files := []string{"alerts/predcache.yaml", "alerts/tests.yaml", "../docs/runbook.md", "../docs/deploy.md"}
+	dashboards, err := os.ReadDir("grafana")
+	if err == nil {
+		for _, d := range dashboards {
+			if strings.HasSuffix(d.Name(), ".json") {
+				files = append(files, "grafana/"+d.Name())
+			}
+		}
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, name := range regexp.MustCompile(`\bpredcache_[a-z0-9_]+`).FindAllString(string(text), -1) {
+			// Recording rules of a dashboard, and outputs of the stack, are not metrics.
+			if !known[name] && name != "prediction_cache_table_name" {
+				t.Errorf("%s: the worker has no metric %s", file, name)
+			}
+		}
+	}
+}
+
+// Each alert has a section in the runbook, a test in which it fires and one in which it stays silent.
+func TestAlertsAreCovered(t *testing.T) {
+	var r rules
+	readYAML(t, "alerts/predcache.yaml", &r)
+	var tests struct {
+		Tests []struct {
+			AlertRuleTest []struct {
+				Alertname string
+				ExpAlerts []any `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	readYAML(t, "alerts/tests.yaml", &tests)
+	fires, silent := map[string]bool{}, map[string]bool{}
+	for _, test := range tests.Tests {
+		for _, a := range test.AlertRuleTest {
+			fires[a.Alertname] = fires[a.Alertname] || len(a.ExpAlerts) > 0
+			silent[a.Alertname] = silent[a.Alertname] || len(a.ExpAlerts) == 0
+		}
+	}
+	runbook, err := os.ReadFile("../docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(runbook), -1)
+	n := 0
+	for _, group := range r.Groups {
+		for _, rule := range group.Rules {
+			n++
+			if !fires[rule.Alert] || !silent[rule.Alert] {
+				t.Errorf("%s: fires in a test: %v, stays silent in one: %v", rule.Alert, fires[rule.Alert], silent[rule.Alert])
+			}
+			if want := "https://github.com/predcache/predcache/blob/main/docs/runbook.md#" + strings.ToLower(rule.Alert); rule.Annotations["runbook_url"] != want {
+				t.Errorf("%s: runbook_url is %s, not %s", rule.Alert, rule.Annotations["runbook_url"], want)
+			}
+			if !slices.ContainsFunc(sections, func(s []string) bool { return s[1] == rule.Alert }) {
+				t.Errorf("%s has no section in docs/runbook.md", rule.Alert)
+			}
+			if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" {
+				t.Errorf("%s: severity is %q", rule.Alert, severity)
+			}
+		}
+	}
+	t.Log(fmt.Sprintf("%d alerts", n))
+}
