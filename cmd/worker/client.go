@@ -15,3 +15,12 @@ func hotPath(cfg *config.Config, found *findings, clients *awsclient.Clients, sp
 	}
 	return awsclient.NewDirectQueue(clients, cfg.QueueURL), awsclient.NewDirectTable(table)
 }
+
+// connections is how many calls to a service may be under way, with some to spare for what is asked at the start.
+func connections(cfg *config.Config) int {
+	writes := cfg.WriteConcurrency
+	if cfg.Ordering == config.OrderingNewest {
+		writes *= writer.PutsAtOnce
+	}
+	return 2*cfg.Pollers + writes + 8
+}

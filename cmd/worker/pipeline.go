@@ -62,7 +62,8 @@ type services struct {
 	queue   consumer.Queue
 	rejects consumer.RejectQueue // nil where there is none
 	table   writer.Table
-	clock   func() time.Time // the services' own
+	newest  writer.NewestTable // takes the place of table under WORKER_ORDERING=newest; nil otherwise
+	clock   func() time.Time   // the services' own
 	recheck func(ctx context.Context) error
 }
 
@@ -74,6 +75,9 @@ func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients
 		table:   watch.WatchTable(table),
 		clock:   clients.Clock.Now,
 		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,
+	}
+	if found.layout.Ordered {
+		s.newest = awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent)
 	}
 	if found.rejects != nil {
 		s.rejects = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
@@ -101,6 +105,7 @@ func newPipelineOn(s services, cfg *config.Config, found *findings, watch observ
 	p.admit = p.window.Admit
 	p.writer = writer.New(writer.Config{
 		Table:       s.table,
+		Newest:      s.newest,
 		Window:      p.window,
 		Observer:    watch,
 		Concurrency: cfg.WriteConcurrency,

@@ -43,7 +43,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	watch := observer{telemetry.NewMetrics(clock.Now), health}
 	watch.Build(version(), health.IsReady)
 	clients, err := awsclient.New(ctx, awsclient.Config{
-		QueueURL: cfg.QueueURL, Connections: 2*cfg.Pollers + cfg.WriteConcurrency + 8, Observer: watch, Clock: clock,
+		QueueURL: cfg.QueueURL, Connections: connections(cfg), Observer: watch, Clock: clock,
 	})
 	if err != nil {
 		return problems{"the worker can't start", err}

@@ -46,6 +46,7 @@ type Config struct {
 	SortKey         string        `split_words:"true" default:"timestamp" desc:"Name of the sort key, unless the layout is auto or latest-only."`
 	TTLAttribute    string        `split_words:"true" default:"expiresAt" desc:"Name of the TTL attribute, unless the layout is auto or expiry-sorted."`
 	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Two predictions of one id within a unit are versions of one item."`
+	Ordering        string        `split_words:"true" default:"last-write" desc:"Which prediction a latest-only table keeps of an id: last-write, the one written last, or newest, the one with the newest event time, whichever replica writes it, by a conditional PutItem each. See docs/ordering.md."`
 
 	Pollers          int           `split_words:"true" default:"8" desc:"Receives under way at the most. One when the queue is empty, more while receives come back full. At 10 messages a receive and 10 ms a call, 8 bring 8,000 a second."`
 	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 0s to 20s. 20 s is SQS's maximum and costs the least: an idle worker makes 3 receives a minute."`
@@ -66,6 +67,12 @@ type Config struct {
 	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error. Ids of predictions appear at debug only, payloads never."`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
 }
+
+// The values of WORKER_ORDERING.
+const (
+	OrderingLastWrite = "last-write"
+	OrderingNewest    = "newest"
+)
 
 // The values of WORKER_CLIENT.
 const (
@@ -146,6 +153,7 @@ func (c *Config) problems() (errs []error) {
 	oneOf("WORKER_LAYOUT", c.Layout, "auto", string(item.Versioned), string(item.ExpirySorted), string(item.LatestOnly))
 	oneOf("WORKER_HASH_KEY_TYPE", string(c.HashKeyType), "S", "N")
 	oneOf("WORKER_SORT_UNIT", c.SortUnit, "s", "ms")
+	oneOf("WORKER_ORDERING", c.Ordering, OrderingLastWrite, OrderingNewest)
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
 	oneOf("WORKER_CLIENT", c.Client, ClientDirect, ClientSDK)
@@ -228,7 +236,7 @@ func (c *Config) Table() (item.Table, bool) {
 
 // NewLayout returns the layout of a table under these settings.
 func (c *Config) NewLayout(t item.Table) (*item.Layout, error) {
-	o := item.Options{PerSecond: 1, Encoding: c.PayloadEncoding, AllowNoTTL: c.AllowNoTTL}
+	o := item.Options{PerSecond: 1, Encoding: c.PayloadEncoding, AllowNoTTL: c.AllowNoTTL, Ordered: c.Ordering == OrderingNewest}
 	if c.SortUnit == "ms" {
 		o.PerSecond = 1000
 	}
