@@ -1,0 +1,342 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"image"
+	_ "image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	cdpruntime "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/predcache/predcache/internal/awstest/scene"
+)
+
+var (
+	pictures = flag.String("pictures", "", "a folder to put the pictures in; docs/images has the committed ones")
+	load     = flag.Duration("load", 20*time.Second, "for how long there is load before it is looked at; the pictures were taken after 2m")
+)
+
+// browser finds Debian's Chromium, or what is on the PATH.
+func browser(t *testing.T) string {
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); name != "" && err == nil {
+			return path
+		}
+	}
+	if os.Getenv("PREDCACHE_REQUIRE_CHROMIUM") != "" {
+		t.Fatal("there is no Chromium")
+	}
+	t.Skip("there is no Chromium: install Debian's package chromium, or set CHROMIUM")
+	return ""
+}
+
+// A window is a page in the browser, and all that it complained of.
+type window struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu         sync.Mutex
+	complaints []string
+	expected   bool // complaints are, since the worker is gone
+}
+
+func newWindow(t *testing.T, address string) *window {
+	allocator, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(browser(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("force-prefers-reduced-motion", false),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"), // nothing from outside, whatever asks
+	)...)
+	t.Cleanup(stop)
+	ctx, stop := chromedp.NewContext(allocator)
+	t.Cleanup(stop)
+	ctx, stop = context.WithTimeout(ctx, *load+3*time.Minute)
+	t.Cleanup(stop)
+	w := &window{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, func(event any) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		switch e := event.(type) {
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.LevelError || e.Entry.Level == log.LevelWarning {
+				w.complaints = append(w.complaints, e.Entry.Text)
+			}
+		case *cdpruntime.EventExceptionThrown:
+			w.complaints = append(w.complaints, e.ExceptionDetails.Error())
+		}
+	})
+	w.size(1240, 1000, false)
+	w.do(log.Enable(), chromedp.Navigate("http://"+address+"/"))
+	return w
+}
+
+func (w *window) do(actions ...chromedp.Action) {
+	w.t.Helper()
+	if err := chromedp.Run(w.ctx, actions...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *window) size(width, height int64, phone bool) {
+	w.t.Helper()
+	scale := 1.5
+	if phone {
+		scale = 2
+	}
+	w.do(emulation.SetDeviceMetricsOverride(width, height, scale, phone))
+}
+
+func (w *window) scheme(name string) {
+	w.t.Helper()
+	w.do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}))
+}
+
+// eval returns what an expression is.
+func (w *window) eval(expression string) string {
+	w.t.Helper()
+	var value any
+	w.do(chromedp.Evaluate(expression, &value))
+	return fmt.Sprint(value)
+}
+
+// until waits for an expression to be true.
+func (w *window) until(what, expression string) {
+	w.t.Helper()
+	if err := chromedp.Run(w.ctx, chromedp.Poll("!!("+expression+")", nil, chromedp.WithPollingTimeout(60*time.Second))); err != nil {
+		w.t.Fatalf("waiting until %s: %v; the page says %q", what, err, w.eval("document.querySelector('#state').innerText"))
+	}
+}
+
+func (w *window) silent() {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.complaints {
+		w.t.Errorf("the browser complains: %s", c)
+	}
+}
+
+// picture looks at the whole page, checks that it isn't empty or cut off, and keeps it where that is asked for.
+func (w *window) picture(name string) {
+	w.t.Helper()
+	if over := w.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != "0" {
+		w.t.Errorf("%s: the page is wider than its window by %s pixels", name, over)
+	}
+	var png []byte
+	w.do(chromedp.Evaluate("document.activeElement.blur(); scrollTo(0, 0)", nil), chromedp.FullScreenshot(&png, 100))
+	config, _, err := image.DecodeConfig(bytes.NewReader(png))
+	if err != nil || config.Height < 1000 || len(png) < 40_000 {
+		w.t.Errorf("%s: the picture has %d bytes, %d by %d pixels (%v)", name, len(png), config.Width, config.Height, err)
+	}
+	if *pictures == "" {
+		return
+	}
+	if err := os.MkdirAll(*pictures, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), png, 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// readable checks the colours of what is written against what is behind it: 4.5 to 1, as WCAG asks.
+func (w *window) readable(name string) {
+	w.t.Helper()
+	if bad := w.eval(contrast); bad != "[]" {
+		w.t.Errorf("%s: too little contrast: %s", name, bad)
+	}
+}
+
+const contrast = `(() => {
+  const parse = c => { const m = c.match(/[\d.]+/g).map(Number); return [m[0], m[1], m[2], m[3] ?? 1]; };
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgb = c => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1); const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
+  const lum = ([r, g, b]) => [r, g, b].map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((n, v, i) => n + v * [.2126, .7152, .0722][i], 0);
+  const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > .9) return c; } return [255, 255, 255, 1]; };
+  const bad = new Set();
+  for (const e of document.querySelectorAll('main *, header *, footer *')) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) || !e.checkVisibility() || e.closest('.hidden')) continue;
+    const fg = e instanceof SVGElement ? getComputedStyle(e).fill : getComputedStyle(e).color;
+    const a = lum(rgb(fg)), b = lum(behind(e instanceof SVGElement ? e.closest('div') : e));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) bad.add((e.id || e.className.baseVal || e.className || e.tagName) + ' ' + e.textContent.slice(0, 20) + ' ' + ratio.toFixed(2));
+  }
+  return JSON.stringify([...bad]);
+})()`
+
+// names is what a screen reader finds without a name, and ids that are there twice.
+const names = `(() => {
+  const bad = [];
+  for (const e of document.querySelectorAll('button, a[href], summary, [tabindex="0"]'))
+    if (e.checkVisibility() && !(e.innerText.trim() || e.getAttribute('aria-label') || (e.getAttribute('aria-labelledby') || '').split(' ').some(id => document.getElementById(id)?.textContent.trim()))) bad.push(e.outerHTML.slice(0, 80));
+  for (const e of document.querySelectorAll('[aria-labelledby]'))
+    for (const id of e.getAttribute('aria-labelledby').split(' ')) if (!document.getElementById(id)) bad.push('no ' + id);
+  const seen = new Set();
+  for (const e of document.querySelectorAll('[id]')) { if (seen.has(e.id)) bad.push('twice ' + e.id); seen.add(e.id); }
+  for (const t of document.querySelectorAll('table')) if (!t.tHead?.rows[0]?.cells.length) bad.push('a table without headers');
+  let level = 0;
+  for (const h of document.querySelectorAll('h1, h2, h3')) { const l = +h.tagName[1]; if (l > level + 1) bad.push('heading ' + h.textContent); level = l; }
+  if (!document.documentElement.lang || document.querySelectorAll('main').length !== 1 || document.querySelectorAll('h1').length !== 1) bad.push('landmarks');
+  return JSON.stringify(bad);
+})()`
+
+// TestPage looks at the page as people do: at rest, under load, while the table throttles and while it can't be written, and
+// after the worker's end; in light and dark, on a phone, by keyboard.
+func TestPage(t *testing.T) {
+	browser(t)
+	path, err := scene.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	s, err := scene.Start(path, &output, "WORKER_TTL=6h", "WORKER_MAX_HELD_MESSAGES=4000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			s.Stop()
+		}
+		if t.Failed() {
+			t.Logf("the worker logged:\n%s", &output)
+		}
+	}()
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := newWindow(t, s.Admin)
+	text := func(id string) string { return w.eval("document.getElementById('" + id + "').innerText") }
+
+	// At rest.
+	w.until("the worker is idle", `document.getElementById('state').dataset.state === 'idle' && document.getElementById('state-title').innerText.startsWith('Idle')`)
+	w.until("the backlog is known", `document.getElementById('waiting').innerText === '0'`)
+	w.readable("at rest")
+	if bad := w.eval(names); bad != "[]" {
+		t.Errorf("a screen reader finds: %s", bad)
+	}
+	w.picture("status-rest")
+
+	// Under load.
+	ctx, stopLoad := context.WithCancel(t.Context())
+	defer stopLoad()
+	var loading sync.WaitGroup
+	loading.Go(func() { s.Load(ctx, 1500) })
+	defer loading.Wait()
+	defer stopLoad()
+	w.until("it works", `document.getElementById('state').dataset.state === 'good' && /^Writing [\d,]+ predictions a second$/.test(document.getElementById('state-title').innerText)`)
+	time.Sleep(*load)
+	w.until("there are rejects", `document.querySelectorAll('#rejects tr').length >= 4`)
+	for _, id := range []string{"received", "written", "held", "waiting", "needless", "age50", "age95", "age99", "fill", "batch-rate", "saved", "unit-rate", "uptime"} {
+		if got := text(id); got == "–" || got == "" {
+			t.Errorf("%s is not known under load", id)
+		}
+	}
+	if got := text("announce"); !strings.HasPrefix(got, "At work. ") {
+		t.Errorf("a screen reader is told %q", got)
+	}
+	w.readable("under load")
+	w.picture("status-load")
+	w.scheme("dark")
+	w.readable("under load, dark")
+	w.picture("status-load-dark")
+	w.scheme("light")
+	w.size(390, 844, true)
+	w.picture("status-phone")
+	w.size(1240, 1000, false)
+	w.keyboard()
+
+	// While the table throttles.
+	s.SetTrouble(scene.Throttled)
+	w.until("it says that the table slows it down", `document.getElementById('state').dataset.state === 'warning' && document.getElementById('state-text').innerText.includes('sent back')`)
+	s.SetTrouble(scene.None)
+
+	// In an outage.
+	s.SetTrouble(scene.Denied)
+	w.until("it says why nothing is written", `document.getElementById('state').dataset.state === 'critical' && document.getElementById('state-text').innerText.includes('AccessDeniedException')`)
+	w.until("the intake is closed", `document.getElementById('received').innerText === 'closed' && document.getElementById('table-state').innerText === 'down'`)
+	w.until("the charts show it", `document.querySelectorAll('#chart-throughput .down').length > 1`)
+	time.Sleep(*load / 4)
+	w.until("the table is down at this moment", `document.getElementById('table-state').innerText === 'down'`)
+	w.readable("in an outage")
+	if title := w.eval("document.title"); !strings.Contains(title, "can't be written") {
+		t.Errorf("the tab is called %q", title)
+	}
+	w.picture("status-outage")
+	w.scheme("dark")
+	w.readable("in an outage, dark")
+	w.scheme("light")
+	s.SetTrouble(scene.None)
+	w.until("it has recovered", `document.getElementById('state').dataset.state !== 'critical' && document.getElementById('table-state').innerText === 'up'`)
+	w.silent()
+
+	// Paused, the page stands still; the worker gone, it says so.
+	w.do(chromedp.Click("#pause"))
+	before := text("uptime")
+	time.Sleep(2500 * time.Millisecond)
+	if after := text("uptime"); after != before || !strings.HasPrefix(text("live-text"), "paused at") {
+		t.Errorf("paused, the page went on from %q to %q and says %q", before, after, text("live-text"))
+	}
+	w.do(chromedp.Click("#pause"))
+	w.until("it goes on", `document.getElementById('live-text').innerText === 'live'`)
+	stopLoad()
+	loading.Wait()
+	if err := s.Stop(); err != nil {
+		t.Errorf("the worker's end: %v", err)
+	}
+	stopped = true
+	w.until("the page says that the worker is gone", `document.getElementById('live-text').innerText.startsWith('no connection since')`)
+}
+
+// keyboard goes through the page without a mouse.
+func (w *window) keyboard() {
+	t := w.t
+	t.Helper()
+	w.do(chromedp.Evaluate("document.activeElement.blur(); scrollTo(0, 0)", nil))
+	var stops []string
+	for range 40 {
+		w.do(chromedp.KeyEvent("\t"))
+		at := w.eval("document.activeElement.id || document.activeElement.closest('figure')?.id || document.activeElement.innerText || document.activeElement.tagName")
+		stops = append(stops, at)
+		if at == "BODY" {
+			break
+		}
+	}
+	order := strings.Join(stops, " ")
+	for _, want := range []string{"Skip to the figures pause theme", "chart-throughput", "chart-age", "status.json"} {
+		if !strings.Contains(order, want) {
+			t.Errorf("the keyboard does not come to %q: %s", want, order)
+		}
+	}
+	w.do(chromedp.Focus("#chart-age .plot"), chromedp.KeyEvent("\ue012"))
+	w.do(chromedp.Evaluate(`document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true }))`, nil))
+	if said := w.eval("document.getElementById('announce').innerText"); !strings.Contains(said, "Age when durable at ") || !strings.Contains(said, "median ") {
+		t.Errorf("an arrow key on a chart says %q", said)
+	}
+	if w.eval("document.getElementById('tip').hidden") != "false" || w.eval("document.querySelectorAll('.plot .cross').length") != "6" {
+		t.Error("an arrow key on a chart shows nothing")
+	}
+	w.do(chromedp.Evaluate(`document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))`, nil))
+	if w.eval("document.getElementById('tip').hidden") != "true" {
+		t.Error("Escape does not take the values away")
+	}
+	w.do(chromedp.Evaluate(`document.querySelector('#chart-age details').open = true`, nil))
+	w.until("the chart is there as a table", `document.querySelectorAll('#chart-age tbody tr').length > 0`)
+	w.do(chromedp.Evaluate(`document.querySelector('#chart-age details').open = false`, nil))
+	w.do(chromedp.Evaluate(`document.getElementById('settings-box').open = true`, nil))
+	if n := w.eval(`document.querySelectorAll('#settings tr[data-set=true]').length`); n == "0" {
+		t.Error("no setting is shown as changed")
+	}
+	w.do(chromedp.Evaluate(`document.getElementById('settings-box').open = false`, nil))
+}
