@@ -95,11 +95,11 @@ func sqsFIFORules() []rule {
 			c.equal("received", bodies(c.receive(url, 10, 1)), []string{"1", "2"})
 		}},
 		{name: "fifo: a handle ends with its visibility timeout", check: func(c *conformance) {
-			url := c.fifo("VisibilityTimeout", "1")
+			url := c.fifo("VisibilityTimeout", "3")
 			_, err := c.sendFIFO(url, "1", "a", "1")
 			c.ok(err)
 			m := c.one(url)
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.refused(c.delete(url, *m.ReceiptHandle), "InvalidParameterValue", "The receipt handle has expired")
 			c.ok(c.delete(url, *c.one(url).ReceiptHandle))
 		}, deviates: map[string]string{"ministack": "deletes by an old handle"}},

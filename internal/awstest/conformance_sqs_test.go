@@ -1,7 +1,6 @@
 package awstest_test
 
 import (
-	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -30,10 +29,6 @@ func (c *conformance) receive(url string, n, wait int32, options ...func(*sqs.Re
 	out, err := c.sqs.ReceiveMessage(c.ctx, in)
 	c.ok(err)
 	return out.Messages
-}
-
-func visibleFor(seconds int32) func(*sqs.ReceiveMessageInput) {
-	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
 }
 
 // one receives exactly one message.
@@ -85,132 +80,6 @@ const mebibyte = 1 << 20
 
 func sqsRules() []rule {
 	return append(append(sqsQueueRules(), sqsMessageRules()...), sqsFIFORules()...)
-}
-
-func sqsQueueRules() []rule {
-	return []rule{
-		{name: "sqs: a queue that does not exist has the SDK's own error", check: func(c *conformance) {
-			url := c.queue()
-			_, err := c.sqs.DeleteQueue(c.ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
-			c.ok(err)
-			_, err = c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a")})
-			var missing *types.QueueDoesNotExist
-			if !errors.As(err, &missing) {
-				c.fatalf("got %v, want QueueDoesNotExist", err)
-			}
-			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
-			_, err = c.sqs.GetQueueUrl(c.ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("never-made")})
-			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
-			_, err = c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url})
-			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
-		}},
-		{name: "sqs: a queue made again is the same, unless an attribute differs", check: func(c *conformance) {
-			in := &sqs.CreateQueueInput{QueueName: aws.String(uniqueName()), Attributes: map[string]string{"VisibilityTimeout": "5"}}
-			first, err := c.sqs.CreateQueue(c.ctx, in)
-			c.ok(err)
-			again, err := c.sqs.CreateQueue(c.ctx, in)
-			c.ok(err)
-			c.equal("url", *again.QueueUrl, *first.QueueUrl)
-			in.Attributes["VisibilityTimeout"] = "6"
-			_, err = c.sqs.CreateQueue(c.ctx, in)
-			c.refused(err, "QueueAlreadyExists", "")
-		}},
-		{name: "sqs: attributes have names and ranges", check: func(c *conformance) {
-			url := c.queue()
-			set := func(name, value string) error {
-				_, err := c.sqs.SetQueueAttributes(c.ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
-				return err
-			}
-			c.ok(set("VisibilityTimeout", "43200"))
-			c.refused(set("VisibilityTimeout", "43201"), "InvalidAttributeValue", "Invalid value for the parameter VisibilityTimeout.")
-			c.refused(set("Nonsense", "1"), "InvalidAttributeName", "Unknown Attribute Nonsense.")
-		}, deviates: map[string]string{"localstack": "takes any visibility timeout as a queue's attribute", "ministack": "takes any name"}},
-		{name: "sqs: attributes count the messages", check: func(c *conformance) {
-			url := c.queue()
-			c.send(url, "a", "b", "c")
-			c.one(url)
-			out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
-			c.ok(err)
-			c.equal("visible", out.Attributes["ApproximateNumberOfMessages"], "2")
-			c.equal("in flight", out.Attributes["ApproximateNumberOfMessagesNotVisible"], "1")
-			c.equal("visibility timeout", out.Attributes["VisibilityTimeout"], "30")
-			c.equal("arn", strings.HasPrefix(out.Attributes["QueueArn"], "arn:aws:sqs:"), true)
-		}},
-		{name: "sqs: a purge empties the queue", check: func(c *conformance) {
-			url := c.queue()
-			c.send(url, "a", "b")
-			_, err := c.sqs.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
-			c.ok(err)
-			c.none(url)
-			_, err = c.sqs.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
-			c.refused(err, "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation")
-		}, deviates: map[string]string{"localstack": "purges as often as it is asked to", "ministack": "purges as often as it is asked to"}},
-		{name: "sqs: a batch has 1 to 10 entries with valid, distinct ids", check: func(c *conformance) {
-			url := c.queue()
-			_, err := c.sendBatch(url, batch(11, "a"))
-			c.refused(err, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "")
-			_, err = c.sendBatch(url, []types.SendMessageBatchRequestEntry{})
-			c.refused(err, "AWS.SimpleQueueService.EmptyBatchRequest", "")
-			twice := batch(2, "a")
-			twice[1].Id = twice[0].Id
-			_, err = c.sendBatch(url, twice)
-			c.refused(err, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", "")
-			for _, id := range []string{"a b", strings.Repeat("a", 81)} {
-				bad := batch(1, "a")
-				bad[0].Id = &id
-				_, err = c.sendBatch(url, bad)
-				c.refused(err, "AWS.SimpleQueueService.InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores.")
-			}
-			c.none(url)
-			out, err := c.sendBatch(url, batch(10, "a"))
-			c.ok(err)
-			c.equal("sent", len(out.Successful), 10)
-		}},
-		{name: "sqs: an id in a batch is ASCII", check: func(c *conformance) {
-			url := c.queue()
-			bad := batch(1, "a")
-			bad[0].Id = aws.String("é")
-			_, err := c.sendBatch(url, bad)
-			c.refused(err, "AWS.SimpleQueueService.InvalidBatchEntryId", "")
-		}, deviates: map[string]string{"localstack": "takes letters of any alphabet"}},
-		{name: "sqs: the same rules of a batch hold for deletes", check: func(c *conformance) {
-			url := c.queue()
-			c.send(url, "a")
-			m := c.one(url)
-			entry := types.DeleteMessageBatchRequestEntry{Id: aws.String("x"), ReceiptHandle: m.ReceiptHandle}
-			_, err := c.sqs.DeleteMessageBatch(c.ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{entry, entry}})
-			c.refused(err, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", "")
-			_, err = c.sqs.DeleteMessageBatch(c.ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{}})
-			c.refused(err, "AWS.SimpleQueueService.EmptyBatchRequest", "")
-		}},
-		{name: "sqs: a redrive policy needs a queue that exists", check: func(c *conformance) {
-			_, err := c.sqs.CreateQueue(c.ctx, &sqs.CreateQueueInput{QueueName: aws.String(uniqueName()), Attributes: map[string]string{
-				"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:never-made","maxReceiveCount":"3"}`}})
-			c.refused(err, "InvalidParameterValue", "Dead letter target does not exist")
-		}, deviates: map[string]string{"localstack": "takes a queue that does not exist", "ministack": "says so with another error"}},
-		{name: "sqs: at the limit in flight a short poll is refused and a long poll is empty", inProcess: "it takes 120,000 messages elsewhere", check: func(c *conformance) {
-			c.fakeSQS.SetInFlightLimit(3)
-			url := c.queue()
-			c.send(url, "a", "b", "c", "d")
-			taken := c.receive(url, 10, 0)
-			c.equal("received", len(taken), 3)
-			_, err := c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url})
-			c.refused(err, "OverLimit", "")
-			start := time.Now()
-			c.equal("long poll", len(c.receive(url, 10, 5)), 0)
-			c.equal("waited", time.Since(start), 5*time.Second)
-			c.ok(c.delete(url, *taken[0].ReceiptHandle))
-			c.equal("received", bodies(c.receive(url, 10, 0)), []string{"d"})
-		}},
-		{name: "sqs: a message goes when its retention ends", inProcess: "it takes a minute", check: func(c *conformance) {
-			url := c.queue("MessageRetentionPeriod", "60")
-			c.send(url, "a")
-			time.Sleep(59 * time.Second)
-			c.send(url, "b")
-			time.Sleep(time.Second)
-			c.equal("received", bodies(c.receive(url, 10, 0)), []string{"b"})
-		}},
-	}
 }
 
 func sqsMessageRules() []rule {
@@ -368,11 +237,11 @@ func sqsMessageRules() []rule {
 			}
 		}},
 		{name: "sqs: a received message is hidden until its visibility timeout, and counts its receives", check: func(c *conformance) {
-			url := c.queue("VisibilityTimeout", "1")
+			url := c.queue("VisibilityTimeout", "3")
 			c.send(url, "a")
 			first := c.one(url)
 			c.none(url)
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			second := c.one(url)
 			c.equal("receive count", second.Attributes["ApproximateReceiveCount"], "2")
 			c.equal("id", *second.MessageId, *first.MessageId)
@@ -380,21 +249,21 @@ func sqsMessageRules() []rule {
 			c.equal("same handle", *second.ReceiptHandle == *first.ReceiptHandle, false)
 		}},
 		{name: "sqs: a visibility of 0 releases a message, a longer one holds it", check: func(c *conformance) {
-			url := c.queue("VisibilityTimeout", "2")
+			url := c.queue("VisibilityTimeout", "3")
 			c.send(url, "a")
 			m := c.one(url)
 			c.ok(c.change(url, *m.ReceiptHandle, 0))
 			m = c.one(url)
 			c.equal("receive count", m.Attributes["ApproximateReceiveCount"], "2")
 			c.ok(c.change(url, *m.ReceiptHandle, 60))
-			time.Sleep(2200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.none(url)
 		}},
 		{name: "sqs: the visibility of a message that is not in flight can't be changed", check: func(c *conformance) {
-			url := c.queue("VisibilityTimeout", "1")
+			url := c.queue("VisibilityTimeout", "3")
 			c.send(url, "a")
 			m := c.one(url)
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.refused(c.change(url, *m.ReceiptHandle, 10), "AWS.SimpleQueueService.MessageNotInflight", "")
 		}, deviates: map[string]string{"localstack": "hides the message again", "ministack": "hides the message again"}},
 		{name: "sqs: the visibility of a message that is deleted can't be changed", check: func(c *conformance) {
@@ -419,29 +288,29 @@ func sqsMessageRules() []rule {
 			c.ok(c.change(url, *m.ReceiptHandle, 43190))
 		}, deviates: map[string]string{"localstack": "takes any timeout", "ministack": "takes any timeout"}},
 		{name: "sqs: a deleted message is gone, and may be deleted again", check: func(c *conformance) {
-			url := c.queue("VisibilityTimeout", "1")
+			url := c.queue("VisibilityTimeout", "3")
 			c.send(url, "a")
 			m := c.one(url)
 			c.ok(c.delete(url, *m.ReceiptHandle))
 			c.ok(c.delete(url, *m.ReceiptHandle))
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.none(url)
 		}, deviates: map[string]string{"ministack": "refuses the second delete"}},
 		{name: "sqs: a delete with a stale handle answers OK and deletes nothing", check: func(c *conformance) {
-			url := c.queue("VisibilityTimeout", "1")
+			url := c.queue("VisibilityTimeout", "3")
 			c.send(url, "a")
 			first := c.one(url)
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.one(url)
 			c.ok(c.delete(url, *first.ReceiptHandle))
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.one(url)
 		}, deviates: map[string]string{"localstack": "deletes the message", "ministack": "refuses a stale handle"}},
 		{name: "sqs: the last handle deletes, also after its visibility timeout", check: func(c *conformance) {
-			url := c.queue("VisibilityTimeout", "1")
+			url := c.queue("VisibilityTimeout", "3")
 			c.send(url, "a")
 			m := c.one(url)
-			time.Sleep(1200 * time.Millisecond)
+			time.Sleep(3300 * time.Millisecond)
 			c.ok(c.delete(url, *m.ReceiptHandle))
 			c.none(url)
 		}},
@@ -477,10 +346,10 @@ func sqsMessageRules() []rule {
 		}},
 		{name: "sqs: a delayed message comes later", check: func(c *conformance) {
 			url := c.queue()
-			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("late"), DelaySeconds: 1})
+			_, err := c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("late"), DelaySeconds: 3})
 			c.ok(err)
 			c.none(url)
-			c.equal("received", bodies(c.receive(url, 10, 5)), []string{"late"})
+			c.equal("received", bodies(c.receive(url, 10, 10)), []string{"late"})
 		}},
 		{name: "sqs: a delay is at most 15 minutes", check: func(c *conformance) {
 			url := c.queue()
@@ -491,7 +360,7 @@ func sqsMessageRules() []rule {
 			dead := c.queue()
 			out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
 			c.ok(err)
-			url := c.queue("VisibilityTimeout", "1", "RedrivePolicy", `{"deadLetterTargetArn":"`+out.Attributes["QueueArn"]+`","maxReceiveCount":"2"}`)
+			url := c.queue("RedrivePolicy", `{"deadLetterTargetArn":"`+out.Attributes["QueueArn"]+`","maxReceiveCount":"2"}`)
 			c.send(url, "poison")
 			first := c.one(url)
 			c.ok(c.change(url, *first.ReceiptHandle, 0))

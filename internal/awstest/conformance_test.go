@@ -29,6 +29,7 @@ type rule struct {
 	// deviates says of a stand-in by its name how it is known to deviate from AWS here. The check must then fail on it: one
 	// that passes again fails the test, so that the table stays true.
 	deviates map[string]string
+	sqs      bool // about SQS, not DynamoDB
 }
 
 // conformance is what a check works with. Its methods end the check when they find a breach.
@@ -103,37 +104,65 @@ func TestConformanceInProcess(t *testing.T) {
 func TestConformance(t *testing.T) {
 	for _, b := range awstest.Backends(t) {
 		t.Run(b.Name, func(t *testing.T) {
-			for _, r := range sqsRules() {
-				runOver(t, r, b, b.SQSProgram)
-			}
-			for _, r := range dynamoDBRules() {
-				runOver(t, r, b, b.DynamoDBProgram)
+			results := runAll(t, b)
+			for i, r := range allRules() {
+				if r.inProcess != "" {
+					continue // TestConformanceInProcess has it
+				}
+				program := b.SQSProgram
+				if !r.sqs {
+					program = b.DynamoDBProgram
+				}
+				t.Run(r.name, func(t *testing.T) { r.judge(t, program, <-results[i]) })
 			}
 		})
 	}
 }
 
-func runOver(t *testing.T, r rule, b awstest.Backend, program string) {
-	if r.inProcess != "" {
-		return // TestConformanceInProcess has it
-	}
-	t.Run(r.name, func(t *testing.T) {
-		t.Parallel()
-		c := &conformance{ctx: t.Context(), sqs: b.SQS, db: b.DynamoDB, cleanup: t.Cleanup}
-		err := r.run(c)
-		reason, known := r.deviates[program]
-		switch {
-		case known && err == nil:
-			t.Errorf("%s no longer deviates: take the reason out of the table (%s)", program, reason)
-		case known:
-			t.Skipf("%s is known to deviate from AWS: %s (%v)", program, reason, err)
-		case err != nil:
-			t.Error(err)
+// atOnce is how many rules run at once. They mostly wait for visibility timeouts, so -parallel, which goes by processors, would
+// take much longer; many more would slow a stand-in down so much that timeouts end too early.
+const atOnce = 6
+
+// runAll starts all checks and returns where the result of each comes.
+func runAll(t *testing.T, b awstest.Backend) []chan error {
+	turns := make(chan struct{}, atOnce)
+	var results []chan error
+	for _, r := range allRules() {
+		result := make(chan error, 1)
+		results = append(results, result)
+		if r.inProcess != "" {
+			continue
 		}
-	})
+		// It ends with its check, whose result the test waits for.
+		go func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			result <- r.run(&conformance{ctx: t.Context(), sqs: b.SQS, db: b.DynamoDB, cleanup: t.Cleanup})
+		}()
+	}
+	return results
 }
 
-func allRules() []rule { return append(sqsRules(), dynamoDBRules()...) }
+// judge holds the result of the check against what is known of the program.
+func (r rule) judge(t *testing.T, program string, err error) {
+	reason, known := r.deviates[program]
+	switch {
+	case known && err == nil:
+		t.Errorf("%s no longer deviates: take the reason out of the table (%s)", program, reason)
+	case known:
+		t.Skipf("%s is known to deviate from AWS: %s (%v)", program, reason, err)
+	case err != nil:
+		t.Error(err)
+	}
+}
+
+func allRules() []rule {
+	rules := sqsRules()
+	for i := range rules {
+		rules[i].sqs = true
+	}
+	return append(rules, dynamoDBRules()...)
+}
 
 var conformanceNames atomic.Int64
 

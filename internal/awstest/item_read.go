@@ -88,9 +88,9 @@ func (r *itemReader) number(s string) string {
 	n, err := normalNumber(s)
 	switch {
 	case err == errNotNumber && s != "":
-		r.refuse(err.Error() + ": " + s)
+		r.refuse(err.Message + ": " + s)
 	case err != nil:
-		r.refuse(err.Error())
+		r.refuse(err.Message)
 	}
 	return n
 }

@@ -257,14 +257,6 @@ func (r *jsonReader) skip() {
 	}
 }
 
-// raw returns the text of any value.
-func (r *jsonReader) raw() string {
-	r.peek()
-	start := r.pos
-	r.skip()
-	return r.s[start:r.pos]
-}
-
 // strings reads an object of strings.
 func (r *jsonReader) strings() map[string]string {
 	m := make(map[string]string)

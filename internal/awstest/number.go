@@ -1,7 +1,6 @@
 package awstest
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 )
@@ -14,15 +13,15 @@ type number struct {
 }
 
 var (
-	errNotNumber   = errors.New("The parameter cannot be converted to a numeric value")
-	errManyDigits  = errors.New("Attempting to store more than 38 significant digits in a Number")
-	errNumberLarge = errors.New("Number overflow. Attempting to store a number with magnitude larger than supported range")
-	errNumberSmall = errors.New("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+	errNotNumber   = Validation("The parameter cannot be converted to a numeric value")
+	errManyDigits  = Validation("Attempting to store more than 38 significant digits in a Number")
+	errNumberLarge = Validation("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	errNumberSmall = Validation("Number underflow. Attempting to store a number with magnitude smaller than supported range")
 )
 
 // parseNumber enforces "Supported data types and naming rules in Amazon DynamoDB", Number: up to 38 digits, and 1E-130 to
 // 9.99…E+125 either side of zero.
-func parseNumber(s string) (number, error) {
+func parseNumber(s string) (number, *Error) {
 	var n number
 	rest := s
 	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
@@ -97,8 +96,8 @@ func (n number) String() string {
 	return b.String()
 }
 
-// normal is the number as it is returned; the common case, an integer that is already so, costs nothing.
-func normalNumber(s string) (string, error) {
+// normalNumber is the number as it is returned; the common case, an integer that is already so, costs nothing.
+func normalNumber(s string) (string, *Error) {
 	if len(s) > 0 && len(s) <= 38 && s[0] >= '1' && s[0] <= '9' && allDigits(s) {
 		return s, nil
 	}

@@ -181,7 +181,8 @@ func (s *server) serve(w http.ResponseWriter, c *Call, run effect) {
 
 // attempt runs the call with its fault: every point at which one can strike, in order.
 func (s *server) attempt(c *Call, f *Fault, run effect) ([]byte, *Error) {
-	if f.Delay > 0 && !s.pause(nil, f.Delay) {
+	unhurried := context.WithoutCancel(c.ctx)
+	if f.Delay > 0 && !s.pause(unhurried, f.Delay) {
 		return nil, errGone
 	}
 	if f.Hang {
@@ -200,7 +201,7 @@ func (s *server) attempt(c *Call, f *Fault, run effect) ([]byte, *Error) {
 	if f.After != nil {
 		f.After()
 	}
-	if f.AnswerDelay > 0 && !s.pause(nil, f.AnswerDelay) {
+	if f.AnswerDelay > 0 && !s.pause(unhurried, f.AnswerDelay) {
 		return nil, errGone
 	}
 	if f.HangAnswer {
@@ -215,7 +216,7 @@ func (s *server) attempt(c *Call, f *Fault, run effect) ([]byte, *Error) {
 	return body, err
 }
 
-// pause waits for d (for ever if 0) or until ctx, where there is one, or the fake ends; it says whether d passed.
+// pause waits for d (for ever if 0) or until ctx or the fake ends; it says whether d passed.
 func (s *server) pause(ctx context.Context, d time.Duration) bool {
 	var timeout <-chan time.Time
 	if d > 0 {
@@ -223,14 +224,10 @@ func (s *server) pause(ctx context.Context, d time.Duration) bool {
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	var gone <-chan struct{}
-	if ctx != nil {
-		gone = ctx.Done()
-	}
 	select {
 	case <-timeout:
 		return true
-	case <-gone:
+	case <-ctx.Done():
 	case <-s.closed:
 	}
 	return false

@@ -2,7 +2,6 @@ package awstest
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -268,5 +267,3 @@ func requestBase(r *http.Request) string {
 	}
 	return scheme + "://" + r.Host
 }
-
-func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

@@ -84,12 +84,12 @@ func (s *SQS) checkRedrive(q *queue, policy string) *Error {
 	if policy == "" {
 		return nil
 	}
-	arn, max, err := parseRedrive(policy)
+	arn, receives, err := parseRedrive(policy)
 	switch {
 	case err != nil || arn == "":
 		return invalidParameter("Value " + policy + " for parameter RedrivePolicy is invalid. Reason: Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
-	case max < 1 || max > 1_000:
-		return invalidParameter("Value " + policy + " for parameter RedrivePolicy is invalid. Reason: Invalid value for maxReceiveCount: " + strconv.Itoa(max) + ", valid values are from 1 to 1000 both inclusive.")
+	case receives < 1 || receives > 1_000:
+		return invalidParameter("Value " + policy + " for parameter RedrivePolicy is invalid. Reason: Invalid value for maxReceiveCount: " + strconv.Itoa(receives) + ", valid values are from 1 to 1000 both inclusive.")
 	}
 	target := s.byARN(arn)
 	if target == nil {

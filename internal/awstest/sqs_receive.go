@@ -113,22 +113,30 @@ func (s *SQS) await(c *Call, q *queue, deadline, now time.Time) bool {
 	q.waiters = append(q.waiters, woken)
 	timer := time.NewTimer(until.Sub(now))
 	s.mu.Unlock()
-	waiting := true
 	select {
 	case <-woken:
 	case <-timer.C:
 	case <-gone:
-		waiting = false
 	case <-s.closed:
-		waiting = false
 	}
 	timer.Stop()
+	// Whatever else came at the same instant: chance must not decide whether a client that has gone takes messages.
+	waiting := !over(gone) && !over(s.closed)
 	s.mu.Lock()
 	q.leave(woken)
 	if !waiting {
 		q.wake() // another takes over what this one was waiting for
 	}
 	return waiting
+}
+
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *SQS) deliver(q *queue, taken []*message, in *receiveRequest, visibility time.Duration, now time.Time, f *Fault) []byte {

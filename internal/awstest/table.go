@@ -173,15 +173,6 @@ func (t *table) keyText(item Item) string {
 	return item.Text(t.keys.hash) + "/" + item.Text(t.keys.sort)
 }
 
-// keyOf is the item's primary key alone.
-func (t *table) keyOf(item Item) Item {
-	var key Item
-	for _, name := range t.keys.attributes() {
-		key = append(key, Attribute{name, *item.Get(name)})
-	}
-	return key
-}
-
 // errKeyMismatch is the refusal of a key that is not the table's.
 var errKeyMismatch = Validation("The provided key element does not match the schema")
 

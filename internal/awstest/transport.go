@@ -55,6 +55,9 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	if rec.aborted && ctx.Err() != nil {
+		return nil, context.Cause(ctx) // a handler that ended because the client had gone
+	}
 	if rec.aborted && rec.status == 0 {
 		return nil, io.EOF // what net/http reports when the server closes a connection under a request
 	}
