@@ -33,7 +33,6 @@ func NewDirectQueue(clients *Clients, url string) *DirectQueue {
 		header: http.Header{
 			"Content-Type":      {"application/x-amz-json-1.0"},
 			"X-Amzn-Query-Mode": {"true"}, // errors are named as they always were
-			"Accept-Encoding":   {"identity"},
 			"User-Agent":        {userAgent},
 		},
 		transport: roundTripperOf(o.HTTPClient), creds: o.Credentials, clock: clients.Clock, signer: v4.NewSigner(),

@@ -75,7 +75,7 @@ func (w *Walker) Array(element func()) {
 }
 
 func (w *Walker) list(opening, closing byte, part func()) {
-	if w.err != nil || w.null() {
+	if w.err != nil || w.null() || w.err != nil {
 		return
 	}
 	s := w.sc.s
@@ -105,7 +105,7 @@ func (w *Walker) list(opening, closing byte, part func()) {
 	}
 }
 
-// null reads a null, if one is next.
+// null reads a null, if one is next; what only starts like one is an error.
 func (w *Walker) null() bool {
 	if w.i >= len(w.sc.s) || w.sc.s[w.i] != 'n' {
 		return false
@@ -128,7 +128,7 @@ func (w *Walker) Skip() string {
 
 // String reads a string, and returns the text between its quotes as it is written: see Unquote and AppendUnquoted.
 func (w *Walker) String() string {
-	if w.err != nil || w.null() {
+	if w.err != nil || w.null() || w.err != nil {
 		return ""
 	}
 	if w.i < len(w.sc.s) && w.sc.s[w.i] == '"' {
@@ -141,7 +141,7 @@ func (w *Walker) String() string {
 
 // Bool reads a boolean.
 func (w *Walker) Bool() bool {
-	if w.err != nil || w.null() {
+	if w.err != nil || w.null() || w.err != nil {
 		return false
 	}
 	if w.i < len(w.sc.s) && (w.sc.s[w.i] == 't' || w.sc.s[w.i] == 'f') {
