@@ -96,4 +96,4 @@ func sendable(text string) string {
 // maxMessage is SQS's limit of a message, and of all messages of a call ("Amazon SQS message quotas").
 const maxMessage = 1 << 20
 
-var errTooLarge = errors.New("it is longer than SQS's 1 MiB: send a smaller payload")
+var errTooLarge = errors.New("is longer than SQS's 1 MiB: send a smaller payload")

@@ -182,7 +182,7 @@ func (p *Publisher) text(prediction *Prediction, numericID bool) (string, error)
 	}
 	text, err := now.message(numericID)
 	if err == nil && len(text) > maxMessage {
-		err = fmt.Errorf("the prediction %q can't be published: %w", prediction.ID, errTooLarge)
+		err = fmt.Errorf("the prediction %q can't be published: it %w", prediction.ID, errTooLarge)
 	}
 	return text, err
 }

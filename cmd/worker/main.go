@@ -25,6 +25,7 @@ func commands() []command {
 		{"check", "", "read the settings, the queue and the table, and say what is wrong with them", runCheck},
 		{"config", "[--markdown]", "list every setting with its default and meaning", runConfig},
 		{"publish", "[--pack] FILE|-", "send predictions, one JSON object a line, to the queue", runPublish},
+		{"get", "ID [--all] [--json]", "read an id from the table, as a service would see it", runGet},
 		{"version", "", "print the version", runVersion},
 	}
 }

@@ -3,9 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,23 +11,20 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
+	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
-	"github.com/predcache/predcache/internal/batch"
 	"github.com/predcache/predcache/internal/config"
-	"github.com/predcache/predcache/internal/consumer"
-	"github.com/predcache/predcache/internal/jsonscan"
 )
 
 const publishUsage = `Usage: worker publish [--pack] FILE|-
 
 Sends predictions to WORKER_QUEUE_URL, ten messages a call. The file has one JSON object a line; - is standard input.
-A line that is not JSON stops it before anything of its batch is sent, with the line's number.`
+A line that is not a JSON object stops it, with the line's number; the lines before it are sent.`
 
-// packBytes is what SQS bills as one request ("Amazon SQS pricing": each 64 KB chunk is billed as one request).
-const packBytes = 64 << 10
+// publishCalls is how many calls are under way at once.
+const publishCalls = 8
 
 // runPublish sends a file to the queue.
 func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -52,17 +46,46 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return problems{"nothing can be sent", err}
 	}
-	p := &publisher{queue: awsclient.NewQueue(clients, cfg.QueueURL), timeout: cfg.CallTimeout, limit: 1 << 20}
-	if *pack {
-		p.limit = packBytes
+	bar := newBar(stderr, size)
+	sending, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	p := cache.NewPublisher(clients.SQS, cfg.QueueURL, cache.PublisherConfig{
+		Pack: *pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
+		OnFailure: func(f cache.Failure) { stop(f.Err) },
+	})
+	err = publishLines(sending, p, in, bar)
+	if closing := p.Close(sending); err == nil {
+		err = closing
 	}
-	p.pack = *pack
-	p.bar = newBar(stderr, size)
-	if err := p.publish(ctx, in); err != nil {
-		return fmt.Errorf("%w (%d predictions in %d messages were sent)", err, p.predictions, p.messages)
+	if cause := context.Cause(sending); cause != nil { // the first failure, which ended the rest
+		err = cause
 	}
-	_ = p.bar.Finish() // a bar that can't be drawn is no reason to fail
-	fmt.Fprintf(stdout, "sent %d predictions in %d messages and %d calls\n", p.predictions, p.messages, p.calls)
+	sent := p.Stats()
+	if err != nil {
+		return fmt.Errorf("%w (%d predictions in %d messages were sent)", err, sent.Predictions, sent.Messages)
+	}
+	_ = bar.Finish() // it is only shown
+	fmt.Fprintf(stdout, "sent %d predictions in %d messages and %d calls\n", sent.Predictions, sent.Messages, sent.Calls)
+	return nil
+}
+
+// publishLines hands each line of in to the publisher.
+func publishLines(ctx context.Context, p *cache.Publisher, in io.Reader, bar *progressbar.ProgressBar) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(make([]byte, 64<<10), 1<<20+1)
+	for number := 1; lines.Scan(); number++ {
+		_ = bar.Add(len(lines.Bytes()) + 1)
+		line := strings.TrimSpace(lines.Text())
+		if line == "" {
+			continue
+		}
+		if err := p.PublishJSON(ctx, line); err != nil {
+			return fmt.Errorf("line %d %w", number, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("reading the predictions: %w", err)
+	}
 	return nil
 }
 
@@ -89,121 +112,4 @@ func newBar(w io.Writer, size int64) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible), progressbar.OptionShowBytes(true),
 		progressbar.OptionSetDescription("publishing"), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
-}
-
-// publishCalls is how many calls are under way at once.
-const publishCalls = 8
-
-// A publisher fills messages and calls.
-type publisher struct {
-	queue   *awsclient.Queue
-	timeout time.Duration
-	limit   int // bytes of a message
-	pack    bool
-	bar     *progressbar.ProgressBar
-
-	predictions, messages, calls int
-}
-
-// publish sends each line of in.
-func (p *publisher) publish(ctx context.Context, in io.Reader) error {
-	calls, ctx := errgroup.WithContext(ctx)
-	calls.SetLimit(publishCalls)
-	var (
-		message strings.Builder
-		count   int
-		call    []consumer.Outgoing
-		bytes   int
-	)
-	send := func() {
-		if len(call) == 0 {
-			return
-		}
-		full := call
-		call, bytes = nil, 0
-		p.calls++
-		p.messages += len(full)
-		calls.Go(func() error { return p.send(ctx, full) })
-	}
-	flush := func() {
-		if count == 0 {
-			return
-		}
-		body := message.String()
-		message.Reset()
-		if len(call) == consumer.MaxBatch || bytes+len(body) > 1<<20 {
-			send()
-		}
-		sum := sha256.Sum256([]byte(body))
-		call = append(call, consumer.Outgoing{Body: body, GroupID: hex.EncodeToString(sum[:8]), DeduplicationID: hex.EncodeToString(sum[:])})
-		bytes += len(body)
-		p.predictions += count
-		count = 0
-	}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 64<<10), 1<<20+1)
-	for number := 1; lines.Scan() && ctx.Err() == nil; number++ {
-		line := strings.TrimSpace(lines.Text())
-		_ = p.bar.Add(len(lines.Bytes()) + 1)
-		if line == "" {
-			continue
-		}
-		v, err := jsonscan.Parse(line)
-		switch {
-		case err != nil:
-			return errors.Join(fmt.Errorf("line %d is not JSON: %w", number, err), calls.Wait())
-		case v.Kind() != jsonscan.Object:
-			return errors.Join(fmt.Errorf("line %d is %v: send an object", number, v.Kind()), calls.Wait())
-		}
-		if count > 0 && (!p.pack || message.Len()+1+len(line) > p.limit) {
-			flush()
-		}
-		if count > 0 {
-			message.WriteByte('\n')
-		}
-		message.WriteString(line)
-		count++
-	}
-	flush()
-	send()
-	if err := calls.Wait(); err != nil {
-		return err
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("reading the predictions: %w", err)
-	}
-	return nil
-}
-
-// maxAttempts is how often a call is tried before publish gives up.
-const maxAttempts = 6
-
-// send makes one call, and again for what of it failed.
-func (p *publisher) send(ctx context.Context, messages []consumer.Outgoing) error {
-	backoff := batch.Backoff{Base: 100 * time.Millisecond, Max: 5 * time.Second}
-	for attempt := 1; ; attempt++ {
-		attemptCtx, cancel := context.WithTimeout(ctx, p.timeout)
-		failures, err := p.queue.Send(attemptCtx, messages)
-		cancel()
-		if err == nil && len(failures) == 0 {
-			return nil
-		}
-		if err == nil {
-			var left []consumer.Outgoing
-			for _, f := range failures {
-				if f.SenderFault {
-					return fmt.Errorf("SQS refused a message: %s", f.Code)
-				}
-				left = append(left, messages[f.Index])
-			}
-			messages, err = left, fmt.Errorf("%d messages were not accepted: %s", len(failures), failures[0].Code)
-		}
-		if attempt == maxAttempts || ctx.Err() != nil {
-			return fmt.Errorf("sending: %w", err)
-		}
-		select {
-		case <-time.After(backoff.After(attempt)):
-		case <-ctx.Done():
-		}
-	}
 }

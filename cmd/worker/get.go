@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/predcache/predcache/cache"
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/awsitem"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
+)
+
+const getUsage = `Usage: worker get ID [--all] [--json]
+
+Reads the newest live prediction of an id from WORKER_TABLE_NAME, as a service would see it. Exit status 1 if there is none.
+It reads consistently, so that what was just written is seen.`
+
+// runGet reads an id.
+func runGet(ctx context.Context, args []string, stdout, _ io.Writer) error {
+	fs := flag.NewFlagSet("get", flag.ContinueOnError)
+	all := fs.Bool("all", false, "list every item of the id, also what has expired and is not deleted yet, with its size and cost")
+	asJSON := fs.Bool("json", false, "print JSON, one object a prediction")
+	if err := parse(fs, getUsage, flagsFirst(fs, args), 1, stdout); err != nil {
+		return err
+	}
+	cfg, err := config.LoadForTable()
+	if err != nil {
+		return problems{"the settings are not valid", err}
+	}
+	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: 1, Clock: &awsclient.Clock{}})
+	if err != nil {
+		return problems{"the table can't be read", err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 6*cfg.CallTimeout)
+	defer cancel()
+	layout, _, err := findTable(ctx, cfg, clients)
+	if err != nil {
+		return problems{"the table can't be read", err}
+	}
+	g := &getter{cfg: cfg, clients: clients, layout: layout, out: stdout, json: *asJSON}
+	if *all {
+		return g.all(ctx, fs.Arg(0))
+	}
+	return g.newest(ctx, fs.Arg(0))
+}
+
+// findTable returns the table's layout, as the settings or the table itself say, and the table as it was found.
+func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
+	table, told := cfg.Table()
+	if !told {
+		info, err := awsclient.DescribeTable(ctx, clients, cfg.TableName)
+		if err != nil {
+			return nil, table, err
+		}
+		table = info.Table
+	}
+	layout, err := cfg.NewLayout(table)
+	if err != nil {
+		return nil, table, fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err)
+	}
+	return layout, table, nil
+}
+
+// A getter reads one id.
+type getter struct {
+	cfg     *config.Config
+	clients *awsclient.Clients
+	layout  *item.Layout
+	out     io.Writer
+	json    bool
+}
+
+// shown is a prediction in JSON.
+type shown struct {
+	PredictionID string                     `json:"predictionId"`
+	EventTime    time.Time                  `json:"eventTime"`
+	ExpiresAt    time.Time                  `json:"expiresAt"`
+	Prediction   json.RawMessage            `json:"prediction,omitempty"`
+	Attributes   map[string]json.RawMessage `json:"attributes,omitempty"`
+	*stored
+}
+
+// stored is what --all tells of an item beside what it holds.
+type stored struct {
+	SortKey  *int64 `json:"sortKey,omitempty"`
+	Expired  bool   `json:"expired"`
+	Bytes    int    `json:"bytes"`
+	Units    int    `json:"writeUnits"`
+	Encoding string `json:"encoding,omitempty"`
+	Problem  string `json:"problem,omitempty"` // where it can't be read
+}
+
+func (g *getter) newest(ctx context.Context, id string) error {
+	l := g.layout
+	c := cache.New(g.clients.DynamoDB, g.cfg.TableName, cache.Consistent(),
+		cache.WithLayout(cache.Layout{HashKey: l.HashKey, Numeric: l.HashType == item.TypeN, SortKey: l.SortKey, TTLAttribute: l.TTLAttribute}))
+	p, err := c.Get(ctx, id)
+	switch {
+	case errors.Is(err, cache.ErrNotFound):
+		return fmt.Errorf("%w; worker get --all lists what has expired too", err)
+	case err != nil:
+		return err
+	}
+	s := shown{PredictionID: p.ID, EventTime: p.EventTime, ExpiresAt: p.ExpiresAt, Prediction: p.Payload, Attributes: p.Attributes}
+	if g.json {
+		return g.print(s)
+	}
+	g.line("prediction", "%s", s.Prediction)
+	g.line("event time", "%s (%s ago)", s.EventTime.Format(time.RFC3339Nano), lasting(g.now().Sub(s.EventTime)))
+	g.line("expires", "%s (in %s)", s.ExpiresAt.Format(time.RFC3339), lasting(s.ExpiresAt.Sub(g.now())))
+	for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {
+		g.line(name, "%s", s.Attributes[name])
+	}
+	return nil
+}
+
+// now is the services' clock, by which ages are shown.
+func (g *getter) now() time.Time { return g.clients.Clock.Now() }
+
+func (g *getter) line(name, format string, args ...any) {
+	fmt.Fprintf(g.out, "%-12s %s\n", name, fmt.Sprintf(format, args...))
+}
+
+func (g *getter) print(s shown) error {
+	if err := json.NewEncoder(g.out).Encode(s); err != nil {
+		return fmt.Errorf("printing: %w", err)
+	}
+	return nil
+}
+
+// all lists the items of an id, newest sort key first.
+func (g *getter) all(ctx context.Context, id string) error {
+	key, err := g.layout.ReadKey(id)
+	if err != nil {
+		return fmt.Errorf("the id %q: %w", id, err)
+	}
+	var hash types.AttributeValue = &types.AttributeValueMemberS{Value: key}
+	if g.layout.HashType == item.TypeN {
+		hash = &types.AttributeValueMemberN{Value: key}
+	}
+	pages := dynamodb.NewQueryPaginator(g.clients.DynamoDB, &dynamodb.QueryInput{
+		TableName: &g.cfg.TableName, ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false),
+		KeyConditionExpression: aws.String("#h = :h"), ExpressionAttributeNames: map[string]string{"#h": g.layout.HashKey},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":h": hash},
+	})
+	items, bytes, units := 0, 0, 0
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("reading %q: %w", id, err)
+		}
+		for _, attributes := range page.Items {
+			s := g.show(attributes)
+			if items == 0 && !g.json {
+				fmt.Fprintf(g.out, "%-35s %-10s %-28s %9s %5s  %-8s %s\n", "EVENT TIME", "AGE", "EXPIRES", "BYTES", "UNITS", "ENCODING", "PREDICTION")
+			}
+			items, bytes, units = items+1, bytes+s.Bytes, units+s.Units
+			if err := g.row(s); err != nil {
+				return err
+			}
+		}
+	}
+	if items == 0 {
+		return fmt.Errorf("the table has no item of %q", id)
+	}
+	if !g.json {
+		fmt.Fprintf(g.out, "%d items, %d bytes, %d write units\n", items, bytes, units)
+	}
+	return nil
+}
+
+func (g *getter) show(attributes map[string]types.AttributeValue) shown {
+	fields := awsitem.Fields(attributes)
+	s := shown{stored: &stored{Bytes: item.StoredSize(fields)}}
+	s.Units = item.Units(s.Bytes)
+	if key, err := g.layout.DecodeKey(fields); err == nil {
+		s.PredictionID = key.ID
+		if g.layout.SortKey != "" {
+			s.SortKey = &key.Sort
+		}
+	}
+	it, err := g.layout.Decode(fields, true)
+	if err != nil {
+		s.Problem = err.Error()
+		return s
+	}
+	s.EventTime, s.ExpiresAt, s.Prediction, s.Encoding = it.CreatedAt.Clock(), time.Unix(it.Expires, 0).UTC(), it.Payload, string(it.Encoding)
+	s.Expired = it.Expires <= g.now().Unix()
+	for _, f := range it.Others {
+		text, err := f.Value.JSON()
+		if err != nil {
+			s.Problem = fmt.Sprintf("the attribute %q %v", f.Name, err)
+			continue
+		}
+		if s.Attributes == nil {
+			s.Attributes = map[string]json.RawMessage{}
+		}
+		s.Attributes[f.Name] = text
+	}
+	return s
+}
+
+func (g *getter) row(s shown) error {
+	if g.json {
+		return g.print(s)
+	}
+	if s.Problem != "" {
+		fmt.Fprintf(g.out, "can't be read: %s (%d bytes)\n", s.Problem, s.Bytes)
+		return nil
+	}
+	expires := "in " + lasting(s.ExpiresAt.Sub(g.now()))
+	if s.Expired {
+		expires = "expired " + lasting(g.now().Sub(s.ExpiresAt)) + " ago"
+	}
+	fmt.Fprintf(g.out, "%-35s %-10s %-28s %9d %5d  %-8s %s\n", s.EventTime.Format(time.RFC3339Nano), lasting(g.now().Sub(s.EventTime)), expires, s.Bytes, s.Units, s.Encoding, brief(string(s.Prediction), 60))
+	return nil
+}
+
+// brief shortens a text to so many characters.
+func brief(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
+}
+
+// lasting writes a length of time with its two largest units, as people say it.
+func lasting(d time.Duration) string {
+	if d < 0 {
+		return "-" + lasting(-d)
+	}
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	units := []struct {
+		name string
+		long time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+	var parts []string
+	for _, u := range units {
+		if n := d / u.long; n > 0 && len(parts) < 2 {
+			parts = append(parts, fmt.Sprint(int64(n), u.name))
+			d -= n * u.long
+		} else if len(parts) == 1 {
+			break
+		}
+	}
+	return strings.Join(parts, " ")
+}
