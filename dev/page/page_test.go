@@ -6,10 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"image"
-	_ "image/png"
+	"image/color"
+	"image/png"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,7 +95,7 @@ func (w *window) size(width, height int64, phone bool) {
 	w.t.Helper()
 	scale := 1.5
 	if phone {
-		scale = 2
+		scale = 1.25
 	}
 	w.do(emulation.SetDeviceMetricsOverride(width, height, scale, phone))
 }
@@ -133,11 +136,24 @@ func (w *window) picture(name string) {
 	if over := w.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth"); over != "0" {
 		w.t.Errorf("%s: the page is wider than its window by %s pixels", name, over)
 	}
-	var png []byte
-	w.do(chromedp.Evaluate("document.activeElement.blur(); scrollTo(0, 0)", nil), chromedp.FullScreenshot(&png, 100))
-	config, _, err := image.DecodeConfig(bytes.NewReader(png))
-	if err != nil || config.Height < 1000 || len(png) < 40_000 {
-		w.t.Errorf("%s: the picture has %d bytes, %d by %d pixels (%v)", name, len(png), config.Width, config.Height, err)
+	var whole []byte
+	w.do(chromedp.Evaluate("document.activeElement.blur(); scrollTo(0, 0)", nil), chromedp.FullScreenshot(&whole, 100))
+	w.keep(name, whole)
+}
+
+// top looks at what is in the window.
+func (w *window) top(name string) {
+	w.t.Helper()
+	var part []byte
+	w.do(chromedp.Evaluate("document.activeElement.blur(); scrollTo(0, 0)", nil), chromedp.CaptureScreenshot(&part))
+	w.keep(name, part)
+}
+
+func (w *window) keep(name string, picture []byte) {
+	w.t.Helper()
+	decoded, err := png.Decode(bytes.NewReader(picture))
+	if err != nil || len(picture) < 40_000 {
+		w.t.Fatalf("%s: the picture has %d bytes (%v)", name, len(picture), err)
 	}
 	if *pictures == "" {
 		return
@@ -145,9 +161,48 @@ func (w *window) picture(name string) {
 	if err := os.MkdirAll(*pictures, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), png, 0o644); err != nil {
+	var smaller bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&smaller, opaque(decoded)); err != nil {
 		w.t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), smaller.Bytes(), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// opaque puts a picture into few colours where it has few, which makes its file small: the page is mostly flat.
+func opaque(m image.Image) image.Image {
+	b := m.Bounds()
+	seen := map[color.RGBA]int{}
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			seen[rgba(m.At(x, y))]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(seen), func(a, b color.RGBA) int { return seen[b] - seen[a] })
+	var palette color.Palette
+	for _, c := range colours[:min(256, len(colours))] {
+		palette = append(palette, c)
+	}
+	nearest := map[color.RGBA]uint8{}
+	out := image.NewPaletted(b, palette)
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			c := rgba(m.At(x, y))
+			i, known := nearest[c]
+			if !known {
+				i = uint8(palette.Index(c))
+				nearest[c] = i
+			}
+			out.SetColorIndex(x, y, i)
+		}
+	}
+	return out
+}
+
+func rgba(c color.Color) color.RGBA {
+	r, g, b, _ := c.RGBA()
+	return color.RGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 255}
 }
 
 // readable checks the colours of what is written against what is behind it: 4.5 to 1, as WCAG asks.
@@ -248,6 +303,9 @@ func TestPage(t *testing.T) {
 	}
 	w.readable("under load")
 	w.picture("status-load")
+	w.size(1240, 740, false)
+	w.top("status")
+	w.size(1240, 1000, false)
 	w.scheme("dark")
 	w.readable("under load, dark")
 	w.picture("status-load-dark")
@@ -264,7 +322,7 @@ func TestPage(t *testing.T) {
 
 	// In an outage.
 	s.SetTrouble(scene.Denied)
-	w.until("it says why nothing is written", `document.getElementById('state').dataset.state === 'critical' && document.getElementById('state-text').innerText.includes('AccessDeniedException')`)
+	w.until("it says why nothing is written", `document.getElementById('state').dataset.state === 'critical' && document.getElementById('state-reason').innerText.includes('AccessDeniedException')`)
 	w.until("the intake is closed", `document.getElementById('received').innerText === 'closed' && document.getElementById('table-state').innerText === 'down'`)
 	w.until("the charts show it", `document.querySelectorAll('#chart-throughput .down').length > 1`)
 	time.Sleep(*load / 4)

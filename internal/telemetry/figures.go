@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/predcache/predcache/internal/consumer"
@@ -12,26 +13,33 @@ import (
 // Figures are what the status page shows, at /status.json too. Rates are of the last ten seconds, percentiles and
 // "recent" counts of the last minute; a number that is not known is null.
 type Figures struct {
-	Time     int64              `json:"time"` // milliseconds since the epoch
-	Uptime   number             `json:"uptime"`
-	State    string             `json:"state"` // good, warning, critical or idle
-	Title    string             `json:"title"`
-	Text     string             `json:"text"`
-	Table    string             `json:"table"`
-	Closed   bool               `json:"closed"` // nothing is received
-	Failing  []Condition        `json:"failing"`
-	Backlog  *Backlog           `json:"backlog"`
-	Received number             `json:"received"` // a second
-	Outcomes []OutcomeFigures   `json:"outcomes"`
-	Rejects  []RejectFigures    `json:"rejects"`
-	Calls    []CallFigures      `json:"calls"`
-	Age      AgeFigures         `json:"age"`
-	Batch    BatchFigures       `json:"batch"`
-	Held     HeldFigures        `json:"held"`
-	Writers  WriterFigures      `json:"writers"`
-	Units    UnitFigures        `json:"units"`
-	Cost     *CostFigures       `json:"cost"`
-	Messages map[string]float64 `json:"messages"` // counts since the start
+	Time     int64            `json:"time"` // milliseconds since the epoch
+	Uptime   number           `json:"uptime"`
+	State    string           `json:"state"` // good, warning, critical or idle
+	Title    string           `json:"title"`
+	Text     string           `json:"text"`
+	Reason   string           `json:"reason,omitempty"` // of what fails, as the service said it
+	Table    string           `json:"table"`
+	Closed   bool             `json:"closed"` // nothing is received
+	Failing  []Condition      `json:"failing"`
+	Backlog  *Backlog         `json:"backlog"`
+	Received number           `json:"received"` // a second
+	Outcomes []OutcomeFigures `json:"outcomes"`
+	Rejects  []RejectFigures  `json:"rejects"`
+	Calls    []CallFigures    `json:"calls"`
+	Age      AgeFigures       `json:"age"`
+	Batch    BatchFigures     `json:"batch"`
+	Held     HeldFigures      `json:"held"`
+	Writers  WriterFigures    `json:"writers"`
+	Units    UnitFigures      `json:"units"`
+	Cost     *CostFigures     `json:"cost"`
+	Counts   []Count          `json:"counts"` // since the start
+}
+
+// Count is a figure with its name.
+type Count struct {
+	Name string `json:"name"`
+	N    number `json:"n"`
 }
 
 // Backlog is what the queue holds, about.
@@ -153,12 +161,11 @@ func (s *Status) figures(now, ten, minute *sample) *Figures {
 		Time: now.at.UnixMilli(), Uptime: number(now.at.Sub(s.started).Seconds()),
 		Table: now.state.String(), Closed: now.state == writer.Down,
 		Received: rate(now.received, ten.received, now, ten),
-		Messages: map[string]float64{
-			"received": now.received, "redelivered": now.redelivered, "extended": now.extended, "leases lost": now.leasesLost, "retries": now.retries,
-		},
 	}
-	for _, how := range []consumer.How{consumer.Deleted, consumer.Rejected, consumer.Released, consumer.BackedOff} {
-		f.Messages[string(how)] = now.settled[how]
+	f.Counts = []Count{
+		{"messages received", number(now.received)}, {"of those, redelivered", number(now.redelivered)}, {"deleted", number(now.settled[consumer.Deleted])},
+		{"moved to the rejects", number(now.settled[consumer.Rejected])}, {"released", number(now.settled[consumer.Released])}, {"backed off", number(now.settled[consumer.BackedOff])},
+		{"leases extended", number(now.extended)}, {"leases lost", number(now.leasesLost)}, {"settling retried", number(now.retries)},
 	}
 	for o := range prediction.NumOutcomes {
 		f.Outcomes = append(f.Outcomes, OutcomeFigures{o.String(), number(now.outcomes[o]), rate(now.outcomes[o], ten.outcomes[o], now, ten)})
@@ -194,6 +201,7 @@ func (s *Status) figures(now, ten, minute *sample) *Figures {
 		f.Held.Keys, f.Held.Pending = stats.Written, stats.Pending
 	}
 	f.Writers = WriterFigures{number(now.writing), number(now.concurrency), s.facts.Limits.WriteConcurrency, number(now.pollers), s.facts.Limits.Pollers}
+	f.Counts = append(f.Counts, Count{"keys on their way", number(f.Held.Pending)}, Count{"keys remembered", number(f.Held.Keys)})
 	f.Units = UnitFigures{Rate: rate(now.units, ten.units, now, ten), Used: number(now.units), Saved: map[string]number{}}
 	for o, m := range s.metrics.saved {
 		if m != nil {
@@ -246,6 +254,19 @@ func point(now, before *sample) Point {
 		Errors: rate(errs, 0, now, before), Returned: rate(now.unprocessed, before.unprocessed, now, before),
 		State: int(now.state),
 	}
+}
+
+// columns turns points into one list a field, since to repeat the names would treble the event.
+func columns(points []Point) map[string][]any {
+	out, t := map[string][]any{}, reflect.TypeFor[Point]()
+	for i := range t.NumField() {
+		list := make([]any, len(points))
+		for j := range points {
+			list[j] = reflect.ValueOf(points[j]).Field(i).Interface()
+		}
+		out[t.Field(i).Tag.Get("json")] = list
+	}
+	return out
 }
 
 // step is the time between two points of the charts, window the time that they show.

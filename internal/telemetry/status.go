@@ -188,10 +188,10 @@ func (s *Status) Events(w http.ResponseWriter, r *http.Request) {
 	}
 	first := marshal("facts", struct {
 		Facts
-		Step   int64   `json:"step"`
-		Window int64   `json:"window"`
-		Points []Point `json:"points"`
-	}{s.facts, step.Milliseconds(), window.Milliseconds(), s.points})
+		Step   int64            `json:"step"`
+		Window int64            `json:"window"`
+		Points map[string][]any `json:"points"`
+	}{s.facts, step.Milliseconds(), window.Milliseconds(), columns(s.points)})
 	if s.latest != nil {
 		first = append(first, marshal("figures", s.latest)...)
 	}

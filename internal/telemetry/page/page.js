@@ -60,9 +60,9 @@
     { id: 'throughput', title: 'Predictions', unit: 'a second', kind: 'stack', format: short, series: Object.keys(outcomes).map(k => ({ k, name: k, color: `var(--${k})` })) },
     { id: 'age', title: 'Age when durable', unit: 'log scale', kind: 'lines', log: true, format: time, series: [{ k: 'p99', name: '99 %', color: 'var(--p99)' }, { k: 'p95', name: '95 %', color: 'var(--p95)' }, { k: 'p50', name: 'median', color: 'var(--p50)' }] },
     { id: 'held', title: 'Messages held', unit: '', kind: 'area', format: short, series: [{ k: 'held', name: 'held', color: 'var(--written)' }] },
-    { id: 'writers', title: 'Writers', unit: 'calls at once', kind: 'step', format: short, min: 1, series: [{ k: 'allowed', name: 'allowed', color: 'var(--written)' }, { k: 'inFlight', name: 'under way', color: 'var(--duplicate)' }] },
+    { id: 'writers', title: 'Writers', unit: 'calls at once', kind: 'step', format: short, series: [{ k: 'allowed', name: 'allowed', color: 'var(--written)' }, { k: 'inFlight', name: 'under way', color: 'var(--duplicate)' }] },
     { id: 'fill', title: 'Items a call', unit: 'of 25', kind: 'area', format: short, top: 25, series: [{ k: 'fill', name: 'items a call', color: 'var(--written)' }] },
-    { id: 'trouble', title: 'Trouble', unit: 'a second', kind: 'lines', format: short, min: 1, series: [{ k: 'errors', name: 'calls failed', color: 'var(--failed)' }, { k: 'returned', name: 'items sent back', color: 'var(--superseded)' }] },
+    { id: 'trouble', title: 'Trouble', unit: 'a second', kind: 'lines', format: short, series: [{ k: 'errors', name: 'calls failed', color: 'var(--failed)' }, { k: 'returned', name: 'items sent back', color: 'var(--superseded)' }] },
   ];
   const total = (c, p) => c.kind === 'stack' ? c.series.reduce((n, s) => n + (p[s.k] || 0), 0) : Math.max(...c.series.map(s => p[s.k] ?? 0));
 
@@ -145,15 +145,23 @@
       y = v => top + h - (Math.log10(Math.max(v, 10 ** lo)) - lo) / (hi - lo) * h;
       ticks = []; for (let e = lo; e <= hi; e++) ticks.push(10 ** e);
     } else {
-      const most = c.top || niceMax(Math.max(c.min || .5, c.least || 0, ...points.map(p => total(c, p))));
+      const most = c.top || niceMax(Math.max(1, ...points.map(p => total(c, p))));
       y = v => top + h - v / most * h;
-      ticks = c.top ? [0, 5, 10, 15, 20, 25] : [0, most / 2, most];
+      ticks = c.top ? [0, 5, 10, 15, 20, 25] : most <= 1 ? [0, most] : [0, most / 2, most];
     }
     // Times when the table was down are shaded, over all charts.
-    for (let i = 0; i < points.length; i++) {
-      if (points[i].state === 1 || (points[i].state === 0 && !(i && points[i - 1].state === 2))) continue;
-      const a = x(points[i].t - step), b = x(points[i].t);
-      kids.push(svg('rect', { class: 'down', x: Math.max(left, a), y: top, width: Math.max(0, b - Math.max(left, a) + .5), height: h }));
+    for (let i = 0, begin = null; i <= points.length; i++) {
+      const p = points[i], down = p && (p.state === 2 || (p.state === 0 && begin != null));
+      if (down && begin == null) begin = p.t - step;
+      if (down || begin == null) continue;
+      const a = Math.max(left, x(begin)), b = x(points[i - 1].t);
+      if (b > a) kids.push(svg('rect', { class: 'down', x: a, y: top, width: b - a, height: h }));
+      begin = null;
+    }
+    if (!points.some(p => c.series.some(s => p[s.k] != null))) {
+      const label = svg('text', { class: 'nothing', x: left + w / 2, y: top + h / 2 + 4, 'text-anchor': 'middle' });
+      label.textContent = 'nothing yet';
+      kids.push(label);
     }
     for (const t of ticks) {
       kids.push(svg('line', { class: t === 0 ? 'base' : 'grid', x1: left, x2: left + w, y1: Math.round(y(t)), y2: Math.round(y(t)) }));
@@ -263,13 +271,15 @@
     $('state-icon').setAttribute('d', icons[f.state]);
     text('state-title', f.title);
     text('state-text', f.text);
+    text('state-reason', f.reason || '');
+    $('state-reason').hidden = !f.reason;
     const others = f.failing && f.failing.length ? f.failing : [];
     $('failing').hidden = !others.length;
     $('failing').replaceChildren(...others.map(c => make('li', {}, `${c.part}: failing for ${ago((f.time - Date.parse(c.since)) / 1000)}`)));
     text('uptime', ago(f.uptime));
     document.title = { critical: '✖ ', warning: '▲ ' }[f.state] ? { critical: '✖ ', warning: '▲ ' }[f.state] + f.title + ' · predcache' : `predcache worker · ${short(f.outcomes[0].rate)}/s`;
     const spoken = f.state === 'good' ? 'At work' : f.title;
-    if (spoken !== lastState) { announce(spoken + '. ' + f.text); lastState = spoken; }
+    if (spoken !== lastState) { announce(spoken + '. ' + f.text + ' ' + (f.reason || '')); lastState = spoken; }
 
     text('waiting', f.backlog ? whole(f.backlog.waiting) : none);
     text('in-flight', f.backlog ? whole(f.backlog.inFlight) : none);
@@ -278,16 +288,17 @@
     $('pipe-in').dataset.on = f.closed ? 'shut' : f.received > 0;
     text('held', whole(f.held.messages));
     text('held-limit', whole(f.held.messagesLimit));
-    text('node-held-name', `${bytes(f.held.bytes)} of ${bytes(f.held.bytesLimit)}; ${whole(f.held.keys)} keys remembered`);
-    meter('held-meter', Math.max(f.held.messages / f.held.messagesLimit, f.held.bytes / f.held.bytesLimit), 1);
+    text('held-bytes', `${bytes(f.held.bytes)} of ${bytes(f.held.bytesLimit)} taken or reserved`);
+    meter('held-meter', f.held.messages, f.held.messagesLimit);
     const by = Object.fromEntries(f.outcomes.map(o => [o.name, o]));
     const all = f.outcomes.reduce((n, o) => n + o.total, 0);
     text('needless', percent(by.duplicate.total + by.superseded.total + by.expired.total, all));
-    text('written', f.table === 'up' || by.written.rate > 0 ? short(by.written.rate) : 'stopped');
-    document.querySelector('#pipe-out span').textContent = f.table === 'up' || by.written.rate > 0 ? 'predictions a second' : f.table === 'down' ? 'nothing is written' : 'trying one batch';
+    const untried = f.table === 'probing' && !by.written.total, shut = f.table !== 'up' && !untried && !(by.written.rate > 0);
+    text('written', shut ? 'stopped' : short(by.written.rate));
+    document.querySelector('#pipe-out span').textContent = !shut ? 'predictions a second' : f.table === 'down' ? 'nothing is written' : 'trying one batch';
     $('pipe-out').dataset.on = f.table === 'down' ? 'shut' : by.written.rate > 0;
-    text('table-state', f.table);
-    $('table-state').dataset.state = f.table;
+    text('table-state', untried ? 'not tried yet' : f.table);
+    $('table-state').dataset.state = untried ? '' : f.table;
     text('allowed', f.table === 'up' ? whole(f.writers.allowed) : f.table === 'down' ? '0' : '1');
     text('writers', whole(f.writers.limit));
     meter('writer-meter', f.table === 'up' ? f.writers.allowed : 0, f.writers.limit, 2);
@@ -324,29 +335,25 @@
       (r, x) => { cell(r, 1, whole(x.recent)); cell(r, 2, whole(x.total)); });
 
     rows($('calls'), f.calls, c => c.operation,
-      c => make('tr', {}, make('th', { scope: 'row' }, c.operation), ...'1234'.split('').map(() => make('td', { class: 'n' }))),
+      c => make('tr', {}, make('th', { scope: 'row' }, c.operation, make('small')), make('td', { class: 'n' }), make('td', { class: 'n rare' }), make('td', { class: 'n' }), make('td', { class: 'n' })),
       (r, c) => {
-        cell(r, 1, short(c.rate)); cell(r, 2, time(c.p50)); cell(r, 3, time(c.p99));
-        const failed = r.children[4];
-        const codes = Object.entries(c.failures).sort((a, b) => b[1] - a[1]).map(([k, n]) => `${k} ${short(n)}`).join(', ');
-        const said = whole(c.recent) + '|' + codes;
-        if (failed.dataset.said !== said) {
-          failed.dataset.said = said;
-          failed.className = c.recent > 0 ? 'n bad' : 'n';
-          failed.replaceChildren(whole(c.recent), ...(codes ? [make('span', { class: 'codes' }, codes + ' in all')] : []));
-        }
+        const codes = Object.entries(c.failures).sort((a, b) => b[1] - a[1]).map(([k, n]) => `${k} ${whole(n)} times`).join(', ');
+        const small = r.children[0].lastChild;
+        if (small.textContent !== codes) small.textContent = codes;
+        cell(r, 1, short(c.rate)); cell(r, 2, time(c.p50)); cell(r, 3, time(c.p99)); cell(r, 4, whole(c.recent));
+        r.children[4].className = c.recent > 0 ? 'n bad' : 'n';
       });
 
-    rows($('messages'), Object.entries(f.messages), ([k]) => k, ([k]) => make('div', {}, make('dt', {}, k.replace('_', ' ')), make('dd')), (r, [, n]) => cell(r, 1, whole(n)));
+    rows($('messages'), f.counts, c => c.name, c => make('div', {}, make('dt', {}, c.name), make('dd')), (r, c) => cell(r, 1, whole(c.n)));
   };
 
   const showFacts = f => {
-    step = f.step; span = f.window; points = f.points || [];
+    step = f.step; span = f.window; points = f.points.t.map((_, i) => Object.fromEntries(Object.entries(f.points).map(([k, list]) => [k, list[i]])));
     text('version', f.version);
     text('queue', tail(f.queue)); $('queue').title = f.queue;
     text('table', tail(f.table) + (f.layout ? `, ${f.layout}` : '')); $('table').title = f.table;
     text('region', f.region || none);
-    text('rejects-note', f.rejects ? `They are in ${tail(f.rejects)}, each with its reason.` : 'There is no reject queue: such messages stay on their queue, invisible for longer and longer.');
+    text('rejects-note', f.rejects ? `Rejects go to ${tail(f.rejects)}, each with its reason.` : 'There is no reject queue: messages with rejects stay on their queue, invisible for longer and longer.');
     const set = f.settings.filter(s => s.value !== s.default).length;
     text('settings-note', `${f.settings.length}, of which ${set} differ from their default`);
     $('settings').replaceChildren(...f.settings.map(s => make('tr', { 'data-set': s.value !== s.default },
