@@ -60,9 +60,9 @@ type Backoff struct {
 
 // After returns how long to wait after so many failed attempts, of which there is at least one.
 func (b Backoff) After(attempts int) time.Duration {
-	limit := b.Base << min(attempts-1, 30)
-	if limit <= 0 || limit > b.Max {
-		limit = b.Max
+	limit := b.Max
+	if doublings := attempts - 1; b.Base <= b.Max>>doublings { // else it would exceed Max, or wrap around
+		limit = b.Base << doublings
 	}
 	return time.Duration(rand.Int64N(int64(limit) + 1))
 }
@@ -161,10 +161,10 @@ func (b *Batcher[T]) Drain() []T {
 func (b *Batcher[T]) work(ctx context.Context) {
 	batch := make([]*Entry[T], 0, b.cfg.MaxItems)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	for {
 		batch = b.next(batch[:0])
 		if len(batch) == 0 {
+			b.mu.Unlock() // not deferred: it would hide a panic of the handler, which runs unlocked
 			return
 		}
 		b.busy++
@@ -186,6 +186,8 @@ func (b *Batcher[T]) next(batch []*Entry[T]) []*Entry[T] {
 			batch = b.take(batch)
 			if b.head < len(b.queue) {
 				b.wake.Signal()
+			} else {
+				b.schedule(now) // a retry that falls due while this worker is busy is for an idle one
 			}
 			return batch
 		}
@@ -254,6 +256,7 @@ func (b *Batcher[T]) settle(batch []*Entry[T]) {
 	now := time.Now()
 	for _, e := range batch {
 		if e.verdict == done {
+			*e = Entry[T]{} // else a neighbour that is retried would keep its value in memory: Add allocates them together
 			continue
 		}
 		e.Attempts++
