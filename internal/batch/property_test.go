@@ -1,0 +1,261 @@
+package batch_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/predcache/predcache/internal/batch"
+)
+
+// A thing is what the model's batcher gathers, with what must be true of it next.
+type thing struct {
+	id, size int
+	attempts int       // made so far
+	since    time.Time // it was added, or its last attempt ended
+	state    state
+}
+
+type state int
+
+const (
+	pending state = iota
+	underWay
+	finished
+)
+
+// A call is a batch under way, which ends when the model says so.
+type call struct {
+	entries []*batch.Entry[*thing]
+	end     chan struct{}
+}
+
+// A model knows each thing and what may be done with it.
+type model struct {
+	*batch.Batcher[*thing]
+	cfg    batch.Config[*thing]
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	limit   int
+	flushed bool
+	things  []*thing
+	first   int // the thing whose first attempt is next
+
+	mu      sync.Mutex
+	calls   []*call
+	started []*call // since the last look
+}
+
+func newModel(t *rapid.T) *model {
+	m := &model{ended: make(chan struct{})}
+	m.cfg = batch.Config[*thing]{
+		MaxItems: rapid.IntRange(1, 5).Draw(t, "maxItems"),
+		MaxBytes: rapid.SampledFrom([]int{0, 10, 20}).Draw(t, "maxBytes"),
+		Workers:  rapid.IntRange(1, 4).Draw(t, "workers"),
+		Linger:   rapid.SampledFrom([]time.Duration{0, 0, 3 * time.Second}).Draw(t, "linger"),
+		Backoff:  batch.Backoff{Base: rapid.SampledFrom([]time.Duration{0, 1, time.Second}).Draw(t, "base"), Max: 5 * time.Second},
+		Handle:   m.handle,
+	}
+	m.cfg.Take = func(v *thing, room int) (int, bool) { return v.size, v.size <= room }
+	m.limit = m.cfg.Workers
+	m.Batcher = batch.New(m.cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	go func() {
+		defer close(m.ended)
+		_ = m.Run(ctx)
+	}()
+	return m
+}
+
+// handle runs in a worker: it notes the batch, and waits for the model to end it.
+func (m *model) handle(_ context.Context, entries []*batch.Entry[*thing]) {
+	c := &call{slices.Clone(entries), make(chan struct{})}
+	m.mu.Lock()
+	m.calls = append(m.calls, c)
+	m.started = append(m.started, c)
+	m.mu.Unlock()
+	<-c.end
+}
+
+// look takes the batches that were started into the model, once everything has come to rest, and checks them.
+func (m *model) look(t *rapid.T) {
+	synctest.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.started {
+		bytes := 0
+		fresh := false
+		for _, e := range c.entries {
+			v := e.Value
+			bytes += v.size
+			if v.state != pending || e.Attempts != v.attempts {
+				t.Fatalf("thing %d is handed out in state %d, attempts %d of %d", v.id, v.state, e.Attempts, v.attempts)
+			}
+			v.state = underWay
+			if fresh && v.attempts > 0 {
+				t.Fatalf("retry of %d behind things that are new", v.id)
+			}
+			fresh = v.attempts == 0
+		}
+		if n := len(c.entries); n == 0 || n > m.cfg.MaxItems || n > 1 && m.cfg.MaxBytes > 0 && bytes > m.cfg.MaxBytes {
+			t.Fatalf("a batch of %d things, %d bytes", n, bytes)
+		}
+	}
+	if before := len(m.calls) - len(m.started); len(m.calls) > max(m.limit, before) {
+		t.Fatalf("%d batches under way at a limit of %d", len(m.calls), m.limit)
+	}
+	m.checkOrder(t)
+	m.started = nil
+	if len(m.calls) < m.limit {
+		m.checkIdle(t)
+	}
+}
+
+// checkOrder: things are attempted first in the order in which they were added. Batches of one moment are in no order.
+func (m *model) checkOrder(t *rapid.T) {
+	var fresh []int
+	for _, c := range m.started {
+		for i, e := range c.entries {
+			if e.Value.attempts > 0 {
+				continue
+			}
+			if i > 0 && c.entries[i-1].Value.attempts == 0 && c.entries[i-1].Value.id+1 != e.Value.id {
+				t.Fatalf("%d follows %d in a batch", e.Value.id, c.entries[i-1].Value.id)
+			}
+			fresh = append(fresh, e.Value.id)
+		}
+	}
+	slices.Sort(fresh)
+	for _, id := range fresh {
+		if id != m.first {
+			t.Fatalf("%d is attempted before %d", id, m.first)
+		}
+		m.first++
+	}
+}
+
+// checkIdle: no worker is idle while something could go.
+func (m *model) checkIdle(t *rapid.T) {
+	waiting := 0
+	for _, v := range m.things {
+		if v.state != pending {
+			continue
+		}
+		age := time.Since(v.since)
+		switch {
+		case v.attempts > 0 && age > m.cfg.Backoff.Max:
+			t.Fatalf("a worker is idle, but the retry of %d has waited %v", v.id, age)
+		case v.attempts == 0:
+			waiting++
+			if m.flushed || age >= m.cfg.Linger {
+				t.Fatalf("a worker is idle, but %d has waited %v", v.id, age)
+			}
+		}
+	}
+	if waiting >= m.cfg.MaxItems {
+		t.Fatalf("a worker is idle, but %d things wait", waiting)
+	}
+}
+
+func (m *model) add(t *rapid.T) {
+	sizes := rapid.SliceOfN(rapid.IntRange(0, 12), 0, 12).Draw(t, "sizes")
+	var added []*thing
+	for _, size := range sizes {
+		added = append(added, &thing{id: len(m.things) + len(added), size: size, since: time.Now()})
+	}
+	m.things = append(m.things, added...)
+	m.Add(added...)
+}
+
+// end ends one of the batches under way, with a verdict for each entry.
+func (m *model) end(t *rapid.T) {
+	m.mu.Lock()
+	if len(m.calls) == 0 {
+		m.mu.Unlock()
+		t.Skip("nothing is under way")
+	}
+	i := rapid.IntRange(0, len(m.calls)-1).Draw(t, "call")
+	c := m.calls[i]
+	m.calls = slices.Delete(m.calls, i, i+1)
+	m.mu.Unlock()
+	for _, e := range c.entries {
+		v := e.Value
+		v.state, v.since = pending, time.Now()
+		switch rapid.SampledFrom([]string{"done", "done", "retry", "nothing"}).Draw(t, fmt.Sprint("verdict of ", v.id)) {
+		case "done":
+			v.state = finished
+			e.Done()
+		case "retry":
+			v.attempts++
+			e.Retry()
+		default:
+			v.attempts++
+		}
+	}
+	close(c.end)
+}
+
+// stop ends everything, and checks that each thing is finished or handed back.
+func (m *model) stop(t *rapid.T) {
+	m.cancel()
+	synctest.Wait()
+	m.mu.Lock()
+	for _, c := range m.calls {
+		for _, e := range c.entries {
+			e.Value.state = pending
+		}
+		close(c.end)
+	}
+	m.mu.Unlock()
+	<-m.ended
+	left := m.Drain()
+	for _, v := range left {
+		if v.state != pending {
+			t.Fatalf("%d is handed back in state %d", v.id, v.state)
+		}
+		v.state = finished
+	}
+	for _, v := range m.things {
+		if v.state != finished {
+			t.Fatalf("%d is lost", v.id)
+		}
+	}
+}
+
+func TestNothingIsLostOrTwiceUnderWayAndBoundsHoldWhateverHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// Wrapped, since rapid would ask a testing.T for its deadline, which is no time of the bubble.
+		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
+			m := newModel(t)
+			defer m.stop(t)
+			t.Repeat(map[string]func(*rapid.T){
+				"add":  m.add,
+				"end":  m.end,
+				"end ": m.end, // twice as often
+				"time passes": func(t *rapid.T) {
+					time.Sleep(rapid.SampledFrom([]time.Duration{1, time.Second, 3 * time.Second, 6 * time.Second}).Draw(t, "time"))
+				},
+				"limit": func(t *rapid.T) {
+					m.limit = rapid.IntRange(0, m.cfg.Workers).Draw(t, "limit")
+					m.SetLimit(m.limit)
+				},
+				"flush": func(t *rapid.T) {
+					if rapid.IntRange(0, 9).Draw(t, "rarely") > 0 {
+						t.Skip("not yet")
+					}
+					m.flushed = true
+					m.Flush()
+				},
+				"": m.look,
+			})
+		})
+	})
+}
