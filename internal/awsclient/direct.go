@@ -111,12 +111,7 @@ func (s *service) operation(name string) *operation {
 	o.calls.New = func() any {
 		c := &call{header: s.header.Clone()}
 		c.header.Set("X-Amz-Target", s.target+"."+name)
-		c.reread = func() (io.ReadCloser, error) {
-			c.reusable = false // whether this second body has been closed is not followed
-			again := &body{}
-			again.reader.Reset(c.request)
-			return again, nil
-		}
+		c.reread = func() (io.ReadCloser, error) { return c.body(), nil }
 		return c
 	}
 	return o
@@ -129,15 +124,13 @@ type call struct {
 
 	header   http.Header
 	url      url.URL
-	body     body
 	reread   func() (io.ReadCloser, error)
-	answered bool // net/http may still read the request of a call that failed
 	reusable bool
 }
 
 func (o *operation) begin() *call {
 	c := o.calls.Get().(*call)
-	c.request, c.answered, c.reusable = c.request[:0], false, true
+	c.request, c.reusable = c.request[:0], false
 	return c
 }
 
@@ -146,25 +139,15 @@ const maxKept = 1 << 20
 
 // end gives a call back. Nothing of its answer may be used any more.
 func (o *operation) end(c *call) {
-	if c.answered && c.reusable && c.body.closed.Load() && cap(c.request) <= maxKept && cap(c.answer) <= maxKept {
+	if c.reusable && cap(c.request) <= maxKept && cap(c.answer) <= maxKept {
 		o.calls.Put(c)
 	}
 }
 
-// body is a request's body for net/http, which closes it when it needs it no more: maybe only after the answer has come.
-// It has no WriteTo: see plainBodies.
-type body struct {
-	reader bytes.Reader
-	closed atomic.Bool
-}
-
-func (b *body) Read(p []byte) (int, error) { return b.reader.Read(p) }
-
-// Close implements io.Closer.
-func (b *body) Close() error {
-	b.closed.Store(true)
-	return nil
-}
+// body returns the request's body for net/http, which sends it in one write with the header only where it knows the type. It
+// may be closed, and its end be checked for, after the answer has come: so it is new for each call, and has the WriteTo that
+// plainBodies takes away from the SDK's, but a right one.
+func (c *call) body() io.ReadCloser { return io.NopCloser(bytes.NewReader(c.request)) }
 
 // send makes the request and reads the answer, as text that is the call's. An error of the service is of the SDK's types.
 func (o *operation) send(ctx context.Context, c *call) (answer string, err error) {
@@ -176,10 +159,9 @@ func (o *operation) send(ctx context.Context, c *call) (answer string, err error
 	switch {
 	case err != nil:
 	case resp.StatusCode/100 != 2:
-		c.answered = true
 		err = o.failure(ctx, resp, c.answer)
 	default:
-		c.answered = true
+		c.reusable = true // what took the request has read it to its end; what refused it, maybe not
 		err = checkSum(resp.Header, c.answer)
 	}
 	if err != nil {
@@ -207,13 +189,11 @@ func (o *operation) roundTrip(ctx context.Context, c *call) (*http.Response, err
 		c.header[name] = values
 	}
 	delete(c.header, "X-Amz-Security-Token") // of earlier credentials
-	c.body.reader.Reset(c.request)
-	c.body.closed.Store(false)
 	req := (&http.Request{
 		Method: http.MethodPost, URL: &c.url, Host: e.url.Host, Header: c.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		// GetBody is for a connection that turns out to have been closed before anything was written.
-		Body: &c.body, GetBody: c.reread, ContentLength: int64(len(c.request)),
+		Body: c.body(), GetBody: c.reread, ContentLength: int64(len(c.request)),
 	}).WithContext(ctx)
 	sum := sha256.Sum256(c.request)
 	if err := o.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), e.signing, e.region, o.clock.Now()); err != nil {
