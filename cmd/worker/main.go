@@ -25,6 +25,7 @@ func commands() []command {
 		{"check", "", "read the settings, the queue and the table, and say what is wrong with them", runCheck},
 		{"config", "[--markdown]", "list every setting with its default and meaning", runConfig},
 		{"publish", "[--pack] FILE|-", "send predictions, one JSON object a line, to the queue", runPublish},
+		{"warm", "[flags] FILE…|-", "fill the table straight from files, without the queue", runWarm},
 		{"get", "ID [--all] [--json]", "read an id from the table, as a service would see it", runGet},
 		{"version", "", "print the version", runVersion},
 	}
@@ -90,6 +91,9 @@ and endpoints are those of the AWS SDK: AWS_REGION, AWS_ENDPOINT_URL, the role o
 `)
 }
 
+// anyNumber of arguments may be left by parse, for a command that counts them itself.
+const anyNumber = -1
+
 // parse reads a subcommand's flags and checks how many arguments are left.
 func parse(fs *flag.FlagSet, usage string, args []string, want int, stdout io.Writer) error {
 	fs.SetOutput(io.Discard)
@@ -107,7 +111,7 @@ func parse(fs *flag.FlagSet, usage string, args []string, want int, stdout io.Wr
 		return err
 	case err != nil:
 		return usageError(fmt.Sprintf("%s: %v", fs.Name(), err))
-	case fs.NArg() != want:
+	case want != anyNumber && fs.NArg() != want:
 		return usageError(fmt.Sprintf("%s takes %d arguments, not %d", fs.Name(), want, fs.NArg()))
 	}
 	return nil

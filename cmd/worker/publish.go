@@ -46,7 +46,7 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return problems{"nothing can be sent", err}
 	}
-	bar := newBar(stderr, size)
+	bar := newBar(stderr, "publishing", size)
 	sending, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p := cache.NewPublisher(clients.SQS, cfg.QueueURL, cache.PublisherConfig{
@@ -105,11 +105,14 @@ func open(name string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// newBar shows progress: a bar on a terminal, nothing elsewhere.
-func newBar(w io.Writer, size int64) *progressbar.ProgressBar {
+func isTerminal(w io.Writer) bool {
 	f, isFile := w.(*os.File)
-	visible := isFile && term.IsTerminal(int(f.Fd()))
+	return isFile && term.IsTerminal(int(f.Fd()))
+}
+
+// newBar shows progress: a bar on a terminal, nothing elsewhere.
+func newBar(w io.Writer, what string, size int64) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(size,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription("publishing"), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+		progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(isTerminal(w)), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetDescription(what), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 }

@@ -15,7 +15,9 @@ type Config struct {
 	// TTLJitter shortens lives by up to this fraction, by a hash of the id, so that what was written in one burst does
 	// not expire in one. An end given by ExpiresAt stays as it is.
 	TTLJitter float64
-	MaxFuture time.Duration // how far ahead of the clock an event time may be
+	// RequireTimestamp rejects a prediction without an event time, which otherwise is the message's sent time.
+	RequireTimestamp bool
+	MaxFuture        time.Duration // how far ahead of the clock an event time may be
 	// MaxDecodedBytes is how long a body may be once it is decompressed: without it 1 MiB could become 1 GiB.
 	MaxDecodedBytes int
 }

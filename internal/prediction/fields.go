@@ -119,6 +119,9 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 	name := r.fields[fieldTimestamp].name
 	v := r.values[fieldTimestamp]
 	if isAbsent(v) {
+		if r.cfg.RequireTimestamp {
+			return Rejectf(ReasonMissingField, name, "is missing: it orders the predictions of an id, and a file has no sent time that could stand in for it")
+		}
 		p.EventTime = FromMillis(r.sent)
 	} else {
 		t, err := parseTime(v)

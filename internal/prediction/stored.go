@@ -15,6 +15,15 @@ func ParseSeconds(number string) (Time, error) {
 	return decimalTime(jsonscan.ParseDecimal(number))
 }
 
+// ParseTime reads a time as a message may give it: RFC 3339, or a number of seconds, milliseconds, microseconds or
+// nanoseconds since the epoch, told apart by size.
+func ParseTime(text string) (Time, error) {
+	if v, err := jsonscan.Parse(text); err == nil && v.Kind() == jsonscan.Number {
+		return parseEpoch(v.Text)
+	}
+	return parseRFC3339(text)
+}
+
 // FromTime returns a clock's time, which must not be before 1970.
 func FromTime(t time.Time) Time { return Time{t.Unix(), uint64(t.Nanosecond()) * attosPerNano} }
 

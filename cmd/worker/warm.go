@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+const warmUsage = `Usage: worker warm [flags] FILE…|-
+
+Fills WORKER_TABLE_NAME straight from files, without the queue: one prediction a line, as a message has them, plain or
+compressed by gzip or zstd; - is standard input. They go the way of the worker's own: the same fields, checks, duplicates,
+encodings and settings. It takes all the write capacity that it gets, so give it --max-write-units beside live traffic.
+
+A table that keeps only the newest prediction of an id is written conditionally, as by WORKER_ORDERING=newest: what is newer
+there stays. Of two lines of one id and event time the later one wins.
+
+An interrupted run goes on where it was when the same command is given again: what is in the table for certain is kept in
+FILE.warm (--state), as a byte offset. What can't be stored goes to FILE.rejects (--rejects), with the line and the reason.`
+
+// warmFlags are the command line of warm.
+type warmFlags struct {
+	maxUnits       int
+	dryRun         bool
+	state, rejects string
+	timestamp      string
+	every          time.Duration
+	files          []string
+}
+
+// runWarm fills the table from files.
+func runWarm(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("warm", flag.ContinueOnError)
+	var f warmFlags
+	fs.IntVar(&f.maxUnits, "max-write-units", 0, "write units a second at the most; 0 is WORKER_MAX_WRITE_UNITS")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars, and write nothing")
+	fs.StringVar(&f.state, "state", "", "`FILE` that keeps how far it is; the first file's name with .warm by default, none for standard input")
+	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for what can't be stored; the first file's name with .rejects by default, none for standard input")
+	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, as a message may give it, or now; without it they are rejected")
+	fs.DurationVar(&f.every, "every", 10*time.Second, "how often progress is told where there is no terminal")
+	if err := parse(fs, warmUsage, flagsFirst(fs, args), anyNumber, stdout); err != nil {
+		return err
+	}
+	if f.files = fs.Args(); len(f.files) == 0 {
+		return usageError("warm takes at least one file")
+	}
+	if first := f.files[0]; first != "-" {
+		orElse(&f.state, first+".warm")
+		orElse(&f.rejects, first+".rejects")
+	}
+	cfg, err := config.LoadForTable()
+	if err != nil {
+		return problems{"the settings are not valid", err}
+	}
+	decoding := cfg.Prediction()
+	at, err := eventTime(f.timestamp)
+	if err != nil {
+		return err
+	}
+	decoding.RequireTimestamp = f.timestamp == ""
+	if f.maxUnits > 0 {
+		cfg.MaxWriteUnits = f.maxUnits
+	}
+	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: cfg.WriteConcurrency*writer.PutsAtOnce + 8, Clock: &awsclient.Clock{}})
+	if err != nil {
+		return problems{"the table can't be written", err}
+	}
+	layout, table, err := warmTable(ctx, cfg, clients)
+	if err != nil {
+		return problems{"the table can't be written", err}
+	}
+	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(intake, stop) // a second signal ends it at once
+	w := &warmer{
+		cfg: cfg, flags: f, layout: layout, at: at, clients: clients, decoder: prediction.NewDecoder(decoding),
+		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: table}).recheck, notes: stderr,
+	}
+	return w.run(intake, stdout)
+}
+
+func orElse(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// warmTable finds the table. One that keeps only the newest of an id is written so that it does.
+func warmTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
+	cfg.Ordering = config.OrderingLastWrite
+	layout, table, err := findTable(ctx, cfg, clients)
+	if err == nil && layout.Kind == item.LatestOnly {
+		cfg.Ordering = config.OrderingNewest
+		layout, err = cfg.NewLayout(table)
+	}
+	return layout, table, err
+}
+
+// eventTime reads --timestamp, in milliseconds since the epoch.
+func eventTime(text string) (int64, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "now":
+		return time.Now().UnixMilli(), nil
+	}
+	t, err := prediction.ParseTime(text)
+	if err != nil {
+		return 0, usageError(fmt.Sprintf("--timestamp %q %v", text, err))
+	}
+	return t.In(1000), nil
+}
+
+// dollarsPerUnit is the price of an on-demand write unit in us-east-1 ("Pricing for On-Demand Capacity").
+const dollarsPerUnit = 0.625e-6
+
+// report prints what became of everything.
+func (w *warmer) report(out io.Writer, took time.Duration, where position) {
+	c := &w.counts
+	verb, units := "written", c.units()
+	if w.flags.dryRun {
+		verb = "would be written"
+	}
+	read := c.predictions.Load()
+	fmt.Fprintf(out, "%s predictions of %s in %s, %s a second\n", thousands(read), strings.Join(w.flags.files, ", "), lasting(took), thousands(int64(float64(read)/max(took.Seconds(), 0.001))))
+	row := func(name string, n int64, more string) {
+		if n > 0 || name == verb {
+			fmt.Fprintf(out, "  %-18s %13s%s\n", name, thousands(n), more)
+		}
+	}
+	row(verb, c.outcomes[prediction.Written].Load(), fmt.Sprintf("  %s bytes, %s write units, $%.2f on demand", thousands(c.bytes.Load()), thousands(units), float64(units)*dollarsPerUnit))
+	for _, o := range []prediction.Outcome{prediction.Duplicate, prediction.Superseded, prediction.Expired, prediction.Failed} {
+		row(o.String(), c.outcomes[o].Load(), "")
+	}
+	more := ""
+	if w.flags.rejects != "" && !w.flags.dryRun {
+		more = "  see " + w.flags.rejects
+	}
+	row(prediction.Rejected.String(), c.outcomes[prediction.Rejected].Load(), more)
+	for _, reason := range prediction.Reasons {
+		row("  "+string(reason), c.reasons[reason].Load(), "")
+	}
+	if where.Offset > 0 && w.flags.state != "" && !w.flags.dryRun {
+		fmt.Fprintf(out, "the first %s bytes of %s are in the table for certain: the same command goes on from there\n", thousands(where.Offset), where.File)
+	}
+}
+
+// thousands writes a number with its digits in groups.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// writeState keeps how far it is, in one step, so that a crash leaves the last state or this one.
+func writeState(name string, text []byte) error {
+	next := name + ".next"
+	if err := os.WriteFile(next, text, 0o600); err != nil {
+		return fmt.Errorf("keeping how far it is: %w", err)
+	}
+	if err := os.Rename(next, name); err != nil {
+		return fmt.Errorf("keeping how far it is: %w", err)
+	}
+	return nil
+}
