@@ -243,7 +243,7 @@ func lasting(d time.Duration) string {
 		return "-" + lasting(-d)
 	}
 	if d < 10*time.Second {
-		return d.Round(100 * time.Millisecond).String()
+		return d.Round(10 * time.Millisecond).String()
 	}
 	units := []struct {
 		name string

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/item"
+)
+
+// packed are the ways in which a file may come.
+var packed = map[string]func(text string) []byte{
+	"plain": func(text string) []byte { return []byte(text) },
+	"gzip": func(text string) []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		if _, err := w.Write([]byte(text)); err != nil {
+			panic(err)
+		}
+		if err := w.Close(); err != nil {
+			panic(err)
+		}
+		return b.Bytes()
+	},
+	"zstd": func(text string) []byte {
+		w, err := zstd.NewWriter(nil)
+		if err != nil {
+			panic(err)
+		}
+		return w.EncodeAll([]byte(text), nil)
+	},
+}
+
+func fileOf(t *testing.T, text []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "predictions.ndjson")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestWarmFillsEachLayout(t *testing.T) {
+	at := time.Now().Add(-time.Minute).Unix()
+	var lines strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&lines, "{\"predictionId\":\"%d\",\"timestamp\":%d,\"prediction\":{\"n\":%d}}\r\n\n", i, at, i)
+	}
+	fmt.Fprintf(&lines, "{\"predictionId\":\"7\",\"timestamp\":%d,\"prediction\":{\"n\":7}}\n", at)      // a repeat
+	fmt.Fprintf(&lines, "{\"predictionId\":\"8\",\"timestamp\":%d,\"prediction\":\"newer\"}\n", at+1)    // a newer one
+	fmt.Fprintf(&lines, "{\"predictionId\":\"9\",\"timestamp\":%d,\"prediction\":\"later line\"}\n", at) // of one event time, the later line wins
+	lines.WriteString("{\"predictionId\":\"over\",\"timestamp\":1000,\"prediction\":1}\n")
+	lines.WriteString("{\"predictionId\":\"no time\",\"prediction\":1}\n")
+	lines.WriteString("{\"predictionId\":\n")
+	fmt.Fprintf(&lines, "{\"timestamp\":%d,\"prediction\":1}", at) // and no newline at the end
+	for _, b := range awstest.Backends(t) {
+		for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
+			for how, pack := range packed {
+				t.Run(fmt.Sprint(b.Name, "/", kind, "/", how), func(t *testing.T) {
+					w := newWire(t, b, kind, item.TypeS, false)
+					t.Setenv("WORKER_QUEUE_URL", "")
+					name := fileOf(t, pack(lines.String()))
+					dry, err := runCommand(t, "warm", "--dry-run", name)
+					if err != nil || !strings.Contains(dry, "would be written") {
+						t.Fatalf("%s, %v", dry, err)
+					}
+					out, err := runCommand(t, "warm", name)
+					if err != nil {
+						t.Fatalf("%s, %v", out, err)
+					}
+					for _, want := range []string{"307 predictions of ", "duplicate                      1", "expired                        1", "rejected                       3  see " + name + ".rejects", "missing_field                2", "syntax                       1"} {
+						if !strings.Contains(out, want) || strings.Contains(want, "duplicate") && !strings.Contains(dry, want) {
+							t.Errorf("the report lacks %q:\n%s", want, out)
+						}
+					}
+					checkRejects(t, name+".rejects")
+					if got := w.payload(t, "8"); got != `"newer"` {
+						t.Errorf("the newest of 8 is %s", got)
+					}
+					if got := w.payload(t, "9"); got != `"later line"` {
+						t.Errorf("9 is %s", got)
+					}
+					if got := w.payload(t, "299"); got != `{"n":299}` {
+						t.Errorf("299 is %s", got)
+					}
+					if _, err := os.Stat(name + ".warm"); !os.IsNotExist(err) {
+						t.Errorf("the state is still there: %v", err)
+					}
+				})
+			}
+		}
+	}
+}
+
+func checkRejects(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(text)) {
+		var r rejectedLine
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Detail == "" || r.Raw == "" {
+			t.Fatalf("%s: %v", line, err)
+		}
+		got = append(got, fmt.Sprint(r.Line, " ", r.Reason, " ", r.Field))
+	}
+	if want := "605 missing_field timestamp, 606 syntax , 607 missing_field predictionId"; strings.Join(got, ", ") != want {
+		t.Errorf("the rejects are %v, want %s", got, want)
+	}
+}
+
+// publish sends messages by the SDK.
+func (w *wire) publish(t *testing.T, bodies ...string) {
+	t.Helper()
+	for _, body := range bodies {
+		if _, err := w.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &w.queue, MessageBody: &body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// payload is what a service reads of an id, by worker get.
+func (w *wire) payload(t *testing.T, id string) string {
+	t.Helper()
+	out, err := runCommand(t, "get", id, "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct{ Prediction json.RawMessage }
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatal(err)
+	}
+	return string(p.Prediction)
+}
+
+func TestWarmReplacesNothingNewer(t *testing.T) {
+	at := time.Now().Add(-time.Minute).Unix()
+	for _, b := range awstest.Backends(t) {
+		t.Run(b.Name, func(t *testing.T) {
+			w := newWire(t, b, item.LatestOnly, item.TypeS, false)
+			t.Setenv("WORKER_ORDERING", "newest")
+			w.publish(t, fmt.Sprintf(`{"predictionId":"newer","timestamp":%d,"prediction":"live"}`, at+1),
+				fmt.Sprintf(`{"predictionId":"same","timestamp":%d,"prediction":"live"}`, at),
+				fmt.Sprintf(`{"predictionId":"older","timestamp":%d,"prediction":"live"}`, at-1))
+			w.consume(t)
+			t.Setenv("WORKER_ORDERING", "")
+			os.Unsetenv("WORKER_ORDERING")
+			name := fileOf(t, []byte(strings.Join([]string{
+				fmt.Sprintf(`{"predictionId":"newer","timestamp":%d,"prediction":"file"}`, at),
+				fmt.Sprintf(`{"predictionId":"same","timestamp":%d,"prediction":"file"}`, at),
+				fmt.Sprintf(`{"predictionId":"older","timestamp":%d,"prediction":"file"}`, at),
+			}, "\n")))
+			out, err := runCommand(t, "warm", name)
+			if err != nil || !strings.Contains(out, "superseded                     2") {
+				t.Fatalf("%s, %v", out, err)
+			}
+			if newer, same, older := w.payload(t, "newer"), w.payload(t, "same"), w.payload(t, "older"); newer != `"live"` || same != `"live"` || older != `"file"` {
+				t.Errorf("newer is %s, same %s, older %s", newer, same, older)
+			}
+		})
+	}
+}
+
+func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
+	b := awstest.Backends(t)[0]
+	const n = 3000
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, "{\"predictionId\":\"%d\",\"prediction\":{\"n\":%d}}\n", i, i)
+	}
+	for how, pack := range packed {
+		t.Run(how, func(t *testing.T) {
+			w := newWire(t, b, item.Versioned, item.TypeS, false)
+			name := fileOf(t, pack(lines.String()))
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			var calls atomic.Int32
+			b.FakeDynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
+				if c.Operation != "BatchWriteItem" {
+					return awstest.Fault{}
+				}
+				switch n := calls.Add(1); {
+				case n == 40:
+					interrupt()
+					return awstest.Fault{Err: awstest.ServiceUnavailable()}
+				case n > 40 && n%3 == 0:
+					return awstest.Fault{Err: awstest.ServiceUnavailable()}
+				}
+				return awstest.Fault{}
+			})
+			t.Setenv("WORKER_DRAIN_TIMEOUT", "1s")
+			t.Setenv("WORKER_RECEIVE_WAIT", "0s")
+			t.Setenv("WORKER_WRITE_CONCURRENCY", "2")
+			var out bytes.Buffer
+			err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, &out, &out)
+			b.FakeDynamoDB.SetFault(nil)
+			if err == nil || !strings.Contains(err.Error(), "interrupted") {
+				t.Fatalf("%s, %v", out.String(), err)
+			}
+			var at position
+			text, err := os.ReadFile(name + ".warm")
+			if err == nil {
+				err = json.Unmarshal(text, &at)
+			}
+			if err != nil || at.Offset == 0 || at.Offset >= int64(lines.Len()) || int(at.Line) != strings.Count(lines.String()[:at.Offset], "\n") {
+				t.Fatalf("the state is %+v, %v", at, err)
+			}
+			for i := range at.Line { // what counts as in the table is there
+				if got := w.payload(t, fmt.Sprint(i)); got != fmt.Sprintf(`{"n":%d}`, i) && i%50 == 0 {
+					t.Fatalf("%d is %s", i, got)
+				}
+				if i > 200 {
+					break
+				}
+			}
+			again, err := runCommand(t, "warm", "--timestamp", "now", name)
+			if err != nil || !strings.Contains(again, fmt.Sprintf("going on in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Line)+" predictions of") {
+				t.Fatalf("%s, %v", again, err)
+			}
+			ids := map[string]bool{}
+			for _, it := range b.FakeDynamoDB.Items(w.table) {
+				ids[it.Text("predictionId")] = true
+			}
+			if len(ids) != n {
+				t.Errorf("the table has %d ids, want %d", len(ids), n)
+			}
+		})
+	}
+}
+
+func TestWarmRefusesAFileThatHasChanged(t *testing.T) {
+	newWire(t, awstest.Backends(t)[0], item.Versioned, item.TypeS, false)
+	name := fileOf(t, []byte("{\"predictionId\":\"1\",\"prediction\":1}\n"))
+	if err := os.WriteFile(name+".warm", []byte(fmt.Sprintf(`{"file":%q,"index":0,"offset":10,"line":1,"size":5}`, name)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := runCommand(t, "warm", name); err == nil || !strings.Contains(err.Error(), "no longer the file") {
+		t.Errorf("%s, %v", out, err)
+	}
+	if out, err := runCommand(t, "warm", name+"x", name); err == nil {
+		t.Errorf("%s, %v", out, err)
+	}
+	if _, err := runCommand(t, "warm"); err == nil {
+		t.Error("no error without a file")
+	}
+	if _, err := runCommand(t, "warm", "--timestamp", "soon", name); err == nil || !strings.Contains(err.Error(), "RFC 3339") {
+		t.Errorf("got %v", err)
+	}
+}
