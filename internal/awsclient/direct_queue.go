@@ -59,7 +59,7 @@ func (q *DirectQueue) Receive(ctx context.Context, limit int, wait time.Duration
 	b = append(append(b, q.url...), `,"MaxNumberOfMessages":`...)
 	b = append(strconv.AppendInt(b, int64(limit), 10), `,"WaitTimeSeconds":`...)
 	b = strconv.AppendInt(b, int64(wait/time.Second), 10)
-	c.request = append(b, `,"MessageSystemAttributeNames":["ApproximateReceiveCount","SentTimestamp","MessageGroupId"],"MessageAttributeNames":["All"]}`...)
+	c.request = append(b, `,"MessageSystemAttributeNames":["ApproximateReceiveCount","SentTimestamp","MessageGroupId","AWSTraceHeader"],"MessageAttributeNames":["All"]}`...)
 
 	var received []consumer.Received
 	err := q.receive.observed(ctx, q.clients, c, func(w *jsonscan.Walker) {
@@ -103,6 +103,8 @@ func readMessages(w *jsonscan.Walker, limit int) []consumer.Received {
 						r.Sent, _ = strconv.ParseInt(w.String(), 10, 64)
 					case "MessageGroupId":
 						r.GroupID = small.unquote(w.String())
+					case "AWSTraceHeader":
+						r.TraceHeader = small.unquote(w.String())
 					}
 				})
 			case "MessageAttributes":

@@ -37,6 +37,7 @@ func (q *Queue) Receive(ctx context.Context, limit int, wait time.Duration) ([]c
 			types.MessageSystemAttributeNameApproximateReceiveCount,
 			types.MessageSystemAttributeNameSentTimestamp,
 			types.MessageSystemAttributeNameMessageGroupId,
+			types.MessageSystemAttributeNameAWSTraceHeader,
 		},
 		MessageAttributeNames: []string{"All"},
 	})
@@ -51,7 +52,7 @@ func (q *Queue) Receive(ctx context.Context, limit int, wait time.Duration) ([]c
 		r.ID, r.Receipt, r.Body = aws.ToString(m.MessageId), aws.ToString(m.ReceiptHandle), aws.ToString(m.Body)
 		r.Receives, _ = strconv.Atoi(m.Attributes["ApproximateReceiveCount"]) // 0 where a stand-in leaves it out
 		r.Sent, _ = strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
-		r.GroupID = m.Attributes["MessageGroupId"]
+		r.GroupID, r.TraceHeader = m.Attributes["MessageGroupId"], m.Attributes["AWSTraceHeader"]
 		for name, a := range m.MessageAttributes {
 			value := aws.ToString(a.StringValue)
 			if a.BinaryValue != nil {

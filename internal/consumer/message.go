@@ -14,6 +14,7 @@ type Received struct {
 	Receives          int   // ApproximateReceiveCount
 	Sent              int64 // SentTimestamp, milliseconds since the epoch
 	GroupID           string
+	TraceHeader       string // AWSTraceHeader, X-Ray's
 	Attributes        []Attribute
 }
 

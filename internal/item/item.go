@@ -30,6 +30,7 @@ type Item struct {
 	Expires int64  // epoch seconds
 	Size    int    // as DynamoDB counts it
 	Raw     string // the prediction's JSON text as it came
+	Trace   any    // what follows the prediction through the pipeline, where traces are on
 
 	layout     *Layout
 	payload    jsonscan.Value
