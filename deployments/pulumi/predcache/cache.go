@@ -1,0 +1,360 @@
+// Package predcache is a Pulumi component: the table of a prediction cache, the queues in front of it, the policies of who
+// writes, reads and publishes, alarms, and by choice the worker as an ECS service.
+package predcache
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/appautoscaling"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/dynamodb"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sqs"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/predcache/predcache/deployments/pulumi/policies"
+)
+
+// A Cache is the table and what stands around it.
+type Cache struct {
+	pulumi.ResourceState
+
+	Table           *dynamodb.Table
+	Queue           *sqs.Queue
+	DeadLetters     *sqs.Queue
+	Rejects         *sqs.Queue // nil where left out
+	WorkerPolicy    *iam.Policy
+	ReaderPolicy    *iam.Policy
+	PublisherPolicy *iam.Policy
+	RedrivePolicy   *iam.Policy // nil unless asked for
+	ScalerPolicy    *iam.Policy // nil unless asked for
+	PodRole         *iam.Role   // nil unless asked for
+	// Settings are the worker's environment.
+	Settings pulumi.StringMap
+
+	name   string
+	args   Args
+	parent pulumi.ResourceOption
+}
+
+// New makes a Cache.
+func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Cache, error) {
+	args, err := args.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("the prediction cache %q: %w", name, err)
+	}
+	c := &Cache{name: name, args: args}
+	if err := ctx.RegisterComponentResource("predcache:index:Cache", name, c, opts...); err != nil {
+		return nil, fmt.Errorf("registering the prediction cache: %w", err)
+	}
+	c.parent = pulumi.Parent(c)
+	for _, make := range []func(*pulumi.Context) error{c.makeTable, c.makeScaling, c.makeQueues, c.makeSettings, c.makePolicies, c.makeAlarms} {
+		if err := make(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.RegisterResourceOutputs(c, c.Outputs()); err != nil {
+		return nil, fmt.Errorf("registering the outputs: %w", err)
+	}
+	return c, nil
+}
+
+// Outputs are what a stack exports.
+func (c *Cache) Outputs() pulumi.Map {
+	out := pulumi.Map{
+		"prediction_cache_table_name": c.Table.Name,
+		"prediction_cache_table_arn":  c.Table.Arn,
+		"queue_url":                   c.Queue.Url,
+		"queue_arn":                   c.Queue.Arn,
+		"dead_letter_queue_url":       c.DeadLetters.Url,
+		"worker_policy_arn":           c.WorkerPolicy.Arn,
+		"reader_policy_arn":           c.ReaderPolicy.Arn,
+		"publisher_policy_arn":        c.PublisherPolicy.Arn,
+		"worker_environment":          c.Settings,
+	}
+	if c.Rejects != nil {
+		out["reject_queue_url"] = c.Rejects.Url
+	}
+	if c.RedrivePolicy != nil {
+		out["redrive_policy_arn"] = c.RedrivePolicy.Arn
+	}
+	if c.ScalerPolicy != nil {
+		out["scaler_policy_arn"] = c.ScalerPolicy.Arn
+	}
+	if c.PodRole != nil {
+		out["worker_role_arn"] = c.PodRole.Arn
+	}
+	return out
+}
+
+func (c *Cache) makeTable(ctx *pulumi.Context) error {
+	a := c.args
+	table := &dynamodb.TableArgs{
+		HashKey:                   pulumi.String(a.HashKey),
+		Attributes:                dynamodb.TableAttributeArray{dynamodb.TableAttributeArgs{Name: pulumi.String(a.HashKey), Type: pulumi.String(a.HashKeyType)}},
+		Ttl:                       dynamodb.TableTtlArgs{AttributeName: pulumi.String("expiresAt"), Enabled: pulumi.Bool(true)},
+		DeletionProtectionEnabled: pulumi.Bool(a.DeletionProtection),
+		PointInTimeRecovery:       dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(a.PointInTimeRecovery)},
+		Tags:                      a.tags(),
+	}
+	if a.TableName != "" {
+		table.Name = pulumi.String(a.TableName)
+	}
+	if a.Layout != LatestOnly {
+		table.RangeKey = pulumi.String(a.SortKey)
+		table.Attributes = append(table.Attributes.(dynamodb.TableAttributeArray), dynamodb.TableAttributeArgs{Name: pulumi.String(a.SortKey), Type: pulumi.String("N")})
+	}
+	if a.Layout == ExpirySorted {
+		table.Ttl = dynamodb.TableTtlArgs{AttributeName: pulumi.String(a.SortKey), Enabled: pulumi.Bool(true)}
+	}
+	if a.KeyArn != "" {
+		table.ServerSideEncryption = dynamodb.TableServerSideEncryptionArgs{Enabled: pulumi.Bool(true), KmsKeyArn: pulumi.String(a.KeyArn)}
+	}
+	opts := []pulumi.ResourceOption{c.parent}
+	if a.Billing.Mode == Provisioned {
+		table.BillingMode = pulumi.String("PROVISIONED")
+		table.ReadCapacity, table.WriteCapacity = pulumi.Int(a.Billing.MinReadUnits), pulumi.Int(a.Billing.MinWriteUnits)
+		// From then on they are autoscaling's.
+		opts = append(opts, pulumi.IgnoreChanges([]string{"readCapacity", "writeCapacity"}))
+	} else {
+		table.BillingMode = pulumi.String("PAY_PER_REQUEST")
+		if a.Billing.MaxReadUnits > 0 || a.Billing.MaxWriteUnits > 0 {
+			table.OnDemandThroughput = dynamodb.TableOnDemandThroughputArgs{
+				MaxReadRequestUnits: pulumi.Int(bound(a.Billing.MaxReadUnits)), MaxWriteRequestUnits: pulumi.Int(bound(a.Billing.MaxWriteUnits)),
+			}
+		}
+	}
+	var err error
+	if c.Table, err = dynamodb.NewTable(ctx, c.name+"-table", table, opts...); err != nil {
+		return fmt.Errorf("declaring the table: %w", err)
+	}
+	return nil
+}
+
+// bound is a bound as DynamoDB has it: -1 is none.
+func bound(units int) int {
+	if units == 0 {
+		return -1
+	}
+	return units
+}
+
+// makeScaling lets a provisioned table follow its use.
+func (c *Cache) makeScaling(ctx *pulumi.Context) error {
+	b := c.args.Billing
+	if b.Mode != Provisioned {
+		return nil
+	}
+	for _, s := range []struct {
+		name, dimension, metric string
+		min, max                int
+	}{
+		{"read", "dynamodb:table:ReadCapacityUnits", "DynamoDBReadCapacityUtilization", b.MinReadUnits, b.MaxReadUnits},
+		{"write", "dynamodb:table:WriteCapacityUnits", "DynamoDBWriteCapacityUtilization", b.MinWriteUnits, b.MaxWriteUnits},
+	} {
+		target, err := appautoscaling.NewTarget(ctx, c.name+"-"+s.name, &appautoscaling.TargetArgs{
+			MinCapacity: pulumi.Int(s.min), MaxCapacity: pulumi.Int(s.max),
+			ResourceId: pulumi.Sprintf("table/%s", c.Table.Name), ScalableDimension: pulumi.String(s.dimension), ServiceNamespace: pulumi.String("dynamodb"),
+			Tags: c.args.tags(),
+		}, c.parent)
+		if err != nil {
+			return fmt.Errorf("declaring the scaling of the table: %w", err)
+		}
+		if _, err := appautoscaling.NewPolicy(ctx, c.name+"-"+s.name, &appautoscaling.PolicyArgs{
+			PolicyType: pulumi.String("TargetTrackingScaling"),
+			ResourceId: target.ResourceId, ScalableDimension: target.ScalableDimension, ServiceNamespace: target.ServiceNamespace,
+			TargetTrackingScalingPolicyConfiguration: appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs{
+				TargetValue: pulumi.Float64(b.TargetUtilization),
+				PredefinedMetricSpecification: appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationPredefinedMetricSpecificationArgs{
+					PredefinedMetricType: pulumi.String(s.metric),
+				},
+			},
+		}, c.parent); err != nil {
+			return fmt.Errorf("declaring the scaling of the table: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *Cache) makeQueues(ctx *pulumi.Context) error {
+	q := c.args.Queue
+	newQueue := func(name string, more func(*sqs.QueueArgs)) (*sqs.Queue, error) {
+		args := &sqs.QueueArgs{MessageRetentionSeconds: pulumi.Int(q.RetentionDays * 24 * 60 * 60), Tags: c.args.tags()}
+		if c.args.KeyArn != "" {
+			args.KmsMasterKeyId = pulumi.String(c.args.KeyArn)
+		} else {
+			args.SqsManagedSseEnabled = pulumi.Bool(true)
+		}
+		if more != nil {
+			more(args)
+		}
+		queue, err := sqs.NewQueue(ctx, c.name+"-"+name, args, c.parent)
+		if err != nil {
+			return nil, fmt.Errorf("declaring the queue %s: %w", name, err)
+		}
+		return queue, nil
+	}
+	var err error
+	// A dead letter keeps its first sent time, so it needs the longest retention there is.
+	if c.DeadLetters, err = newQueue("dead-letters", func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
+		return err
+	}
+	if c.Queue, err = newQueue("queue", func(a *sqs.QueueArgs) {
+		a.VisibilityTimeoutSeconds = pulumi.Int(q.VisibilitySeconds)
+		a.ReceiveWaitTimeSeconds = pulumi.Int(20)
+		a.RedrivePolicy = pulumi.Sprintf(`{"deadLetterTargetArn":"%s","maxReceiveCount":%d}`, c.DeadLetters.Arn, q.MaxReceives)
+	}); err != nil {
+		return err
+	}
+	if _, err := sqs.NewRedriveAllowPolicy(ctx, c.name+"-dead-letters", &sqs.RedriveAllowPolicyArgs{
+		QueueUrl:           c.DeadLetters.Url,
+		RedriveAllowPolicy: pulumi.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":["%s"]}`, c.Queue.Arn),
+	}, c.parent); err != nil {
+		return fmt.Errorf("declaring who may use the dead-letter queue: %w", err)
+	}
+	if !q.NoRejectQueue {
+		if c.Rejects, err = newQueue("rejects", func(a *sqs.QueueArgs) { a.VisibilityTimeoutSeconds = pulumi.Int(60) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cache) makeSettings(*pulumi.Context) error {
+	c.Settings = pulumi.StringMap{"WORKER_QUEUE_URL": c.Queue.Url, "WORKER_TABLE_NAME": c.Table.Name}
+	if c.Rejects != nil {
+		c.Settings["WORKER_REJECT_QUEUE_URL"] = c.Rejects.Url
+	}
+	for name, value := range c.args.WorkerSettings {
+		c.Settings[name] = pulumi.String(value)
+	}
+	return nil
+}
+
+// policy declares an IAM policy out of the named ones.
+func (c *Cache) policy(ctx *pulumi.Context, name, description string, names ...string) (*iam.Policy, error) {
+	arns := pulumi.StringMap{"QueueArn": c.Queue.Arn, "TableArn": c.Table.Arn, "KeyArn": pulumi.String(c.args.KeyArn)}
+	if c.Rejects != nil {
+		arns["RejectQueueArn"] = c.Rejects.Arn
+	}
+	document := arns.ToStringMapOutput().ApplyT(func(arns map[string]string) (string, error) {
+		return policies.Document(arns, names...)
+	}).(pulumi.StringOutput)
+	p, err := iam.NewPolicy(ctx, c.name+"-"+name, &iam.PolicyArgs{Description: pulumi.String(description), Policy: document, Tags: c.args.tags()}, c.parent)
+	if err != nil {
+		return nil, fmt.Errorf("declaring the policy %s: %w", name, err)
+	}
+	return p, nil
+}
+
+func (c *Cache) makePolicies(ctx *pulumi.Context) (err error) {
+	worker, reader, publisher := []string{"worker"}, []string{"reader"}, []string{"publisher"}
+	if c.Rejects != nil {
+		worker = append(worker, "worker-rejects")
+	}
+	if c.args.WorkerSettings["WORKER_ORDERING"] == "newest" {
+		worker = append(worker, "worker-newest")
+	}
+	if c.args.KeyArn != "" {
+		worker, reader, publisher = append(worker, "worker-key"), append(reader, "reader-key"), append(publisher, "publisher-key")
+	}
+	if c.WorkerPolicy, err = c.policy(ctx, "worker", "What predcache's worker may do", worker...); err != nil {
+		return err
+	}
+	if c.ReaderPolicy, err = c.policy(ctx, "reader", "Reads predictions", reader...); err != nil {
+		return err
+	}
+	if c.PublisherPolicy, err = c.policy(ctx, "publisher", "Publishes predictions", publisher...); err != nil {
+		return err
+	}
+	if c.args.Redrive {
+		redrive := []string{"redrive"}
+		if c.args.KeyArn != "" {
+			redrive = append(redrive, "publisher-key")
+		}
+		if c.RedrivePolicy, err = c.policy(ctx, "redrive", "Sends rejected predictions back to the queue", redrive...); err != nil {
+			return err
+		}
+	}
+	if c.args.Scaler {
+		if c.ScalerPolicy, err = c.policy(ctx, "scaler", "Lets KEDA ask how long the queue is", "scaler"); err != nil {
+			return err
+		}
+	}
+	if c.args.PodIdentity {
+		if c.PodRole, err = c.role(ctx, "pod", "pods.eks.amazonaws.com", c.WorkerPolicy, "sts:TagSession"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// role declares a role that a service of AWS may take, with a policy.
+func (c *Cache) role(ctx *pulumi.Context, name, service string, p *iam.Policy, more ...string) (*iam.Role, error) {
+	trust, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
+		"Effect": "Allow", "Principal": map[string]any{"Service": service}, "Action": append([]string{"sts:AssumeRole"}, more...),
+	}}})
+	if err != nil {
+		return nil, fmt.Errorf("writing a role's trust: %w", err)
+	}
+	r, err := iam.NewRole(ctx, c.name+"-"+name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(trust), Tags: c.args.tags()}, c.parent)
+	if err != nil {
+		return nil, fmt.Errorf("declaring the role %s: %w", name, err)
+	}
+	if _, err := iam.NewRolePolicyAttachment(ctx, c.name+"-"+name, &iam.RolePolicyAttachmentArgs{Role: r.Name, PolicyArn: p.Arn}, c.parent); err != nil {
+		return nil, fmt.Errorf("declaring the role %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// runbook is where each alarm is explained.
+const runbook = "https://github.com/predcache/predcache/blob/main/docs/runbook.md#"
+
+func (c *Cache) makeAlarms(ctx *pulumi.Context) error {
+	if c.args.Alarms == nil {
+		return nil
+	}
+	alarm := func(name, what, metric string, queue *sqs.Queue, threshold, periods int) error {
+		topics := pulumi.Array{}
+		for _, topic := range slices.Sorted(slices.Values(c.args.Alarms.Topics)) {
+			topics = append(topics, pulumi.String(topic))
+		}
+		_, err := cloudwatch.NewMetricAlarm(ctx, c.name+"-"+name, &cloudwatch.MetricAlarmArgs{
+			AlarmDescription: pulumi.String(what + ". " + runbook + strings.ReplaceAll(name, "-", "")),
+			Namespace:        pulumi.String("AWS/SQS"), MetricName: pulumi.String(metric), Dimensions: pulumi.StringMap{"QueueName": queue.Name},
+			Statistic: pulumi.String("Maximum"), Period: pulumi.Int(60), EvaluationPeriods: pulumi.Int(periods),
+			ComparisonOperator: pulumi.String("GreaterThanThreshold"), Threshold: pulumi.Float64(float64(threshold)),
+			// SQS tells nothing of a queue that has long been empty.
+			TreatMissingData: pulumi.String("notBreaching"),
+			AlarmActions:     topics, OkActions: topics, Tags: c.args.tags(),
+		}, c.parent)
+		if err != nil {
+			return fmt.Errorf("declaring the alarm %s: %w", name, err)
+		}
+		return nil
+	}
+	const visible = "ApproximateNumberOfMessagesVisible"
+	if err := alarm("oldest-message", "The oldest prediction waits too long", "ApproximateAgeOfOldestMessage", c.Queue, c.args.Alarms.MaxAgeSeconds, 3); err != nil {
+		return err
+	}
+	if err := alarm("dead-letters", "Messages were received again and again and never settled", visible, c.DeadLetters, 0, 1); err != nil {
+		return err
+	}
+	if c.Rejects == nil {
+		return nil
+	}
+	return alarm("rejects", "Predictions can't be stored", visible, c.Rejects, 0, 1)
+}
+
+// environment is the worker's environment in a fixed order.
+func environment(settings map[string]string) []variable {
+	list := make([]variable, 0, len(settings))
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		list = append(list, variable{name, settings[name]})
+	}
+	return list
+}

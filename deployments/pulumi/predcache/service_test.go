@@ -1,0 +1,128 @@
+package predcache
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+var onFargate = ServiceArgs{Image: "ghcr.io/predcache/worker:v1.2.3", Region: "eu-west-1", VpcID: "vpc-1", Subnets: []string{"subnet-1", "subnet-2"}}
+
+// container is the worker's container definition.
+func container(t *testing.T, resources map[string]object) object {
+	t.Helper()
+	var list []object
+	if err := json.Unmarshal([]byte(resources["aws:ecs/taskDefinition:TaskDefinition worker"]["containerDefinitions"].(string)), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 {
+		t.Fatalf("%d containers", len(list))
+	}
+	return list[0]
+}
+
+func environmentOf(c object) object {
+	all := object{}
+	for _, v := range c["environment"].([]any) {
+		all[v.(object)["name"].(string)] = v.(object)["value"]
+	}
+	return all
+}
+
+func TestTaskDefinition(t *testing.T) {
+	resources := service(t, nil, onFargate)
+	task, c := resources["aws:ecs/taskDefinition:TaskDefinition worker"], container(t, resources)
+	same(t, "the platform", task["runtimePlatform"], object{"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"})
+	same(t, "CPU", task["cpu"], "512")
+	same(t, "memory", task["memory"], "1024")
+	same(t, "the network", task["networkMode"], "awsvpc")
+	same(t, "the root", c["readonlyRootFilesystem"], true)
+	same(t, "the user", c["user"], "65532:65532")
+	same(t, "the health check", c["healthCheck"], object{"command": []string{"CMD", "/worker", "health"}, "interval": 10, "timeout": 5, "retries": 3, "startPeriod": 30})
+	same(t, "the stop timeout", c["stopTimeout"], 35)
+	same(t, "the log driver", c["logConfiguration"].(object)["logDriver"], "awslogs")
+	same(t, "the environment", environmentOf(c), object{
+		"AWS_REGION": "eu-west-1", "GOMEMLIMIT": "921MiB",
+		"WORKER_QUEUE_URL":        "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-queue",
+		"WORKER_REJECT_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-rejects",
+		"WORKER_TABLE_NAME":       "predictions-table",
+	})
+	same(t, "the task's policy", resources["aws:iam/rolePolicyAttachment:RolePolicyAttachment worker-task"]["policyArn"], "arn:aws:policy:::predictions-worker")
+}
+
+func TestTaskStopsAfterTheDrain(t *testing.T) {
+	c := container(t, service(t, map[string]string{"WORKER_DRAIN_TIMEOUT": "1m"}, onFargate))
+	same(t, "the stop timeout", c["stopTimeout"], 70)
+	if _, err := ContainerDefinitions(onFargate, "g", map[string]string{"WORKER_DRAIN_TIMEOUT": "2m"}); err == nil || !strings.Contains(err.Error(), "give 1m50s at the most") {
+		t.Errorf("a drain longer than Fargate allows: %v", err)
+	}
+}
+
+func TestServiceDefaults(t *testing.T) {
+	resources := service(t, nil, onFargate)
+	s := resources["aws:ecs/service:Service worker"]
+	same(t, "the circuit breaker", s["deploymentCircuitBreaker"], object{"enable": true, "rollback": true})
+	same(t, "the mix", s["capacityProviderStrategies"], []object{{"base": 1, "capacityProvider": "FARGATE", "weight": 25}, {"base": 0, "capacityProvider": "FARGATE_SPOT", "weight": 75}})
+	same(t, "the group", resources["aws:ec2/securityGroup:SecurityGroup worker"]["ingress"], nil)
+	same(t, "the insights", resources["aws:ecs/cluster:Cluster worker"]["settings"], []object{{"name": "containerInsights", "value": "enabled"}})
+	target := resources["aws:appautoscaling/target:Target worker"]
+	same(t, "the least", target["minCapacity"], 1)
+	same(t, "the most", target["maxCapacity"], 10)
+	same(t, "what", target["resourceId"], "service/worker/worker")
+	policy := resources["aws:appautoscaling/policy:Policy worker"]["targetTrackingScalingPolicyConfiguration"].(object)
+	same(t, "the backlog", policy["targetValue"], 5000)
+	metrics := policy["customizedMetricSpecification"].(object)["metrics"].([]any)
+	same(t, "the metrics", len(metrics), 3)
+	for i, returned := range []bool{false, false, true} {
+		same(t, "what is returned", metrics[i].(object)["returnData"], returned)
+	}
+}
+
+func TestServiceOptions(t *testing.T) {
+	args := onFargate
+	args.Architecture, args.CPU, args.Memory, args.MinTasks, args.MaxTasks, args.MessagesPerTask = "X86_64", 1024, 2048, 2, 6, 20000
+	args.ClusterName, args.SecurityGroups, args.SpotShare, args.AssignPublicIP, args.LogDays = "shared", []string{"sg-1"}, -1, true, 7
+	resources := service(t, nil, args)
+	for _, absent := range []string{"aws:ecs/cluster:Cluster worker", "aws:ec2/securityGroup:SecurityGroup worker"} {
+		if resources[absent] != nil {
+			t.Errorf("there is a %s", absent)
+		}
+	}
+	s := resources["aws:ecs/service:Service worker"]
+	same(t, "the cluster", s["cluster"], "shared")
+	same(t, "the mix", s["capacityProviderStrategies"], []object{{"base": 0, "capacityProvider": "FARGATE", "weight": 1}})
+	same(t, "the network", s["networkConfiguration"], object{"assignPublicIp": true, "securityGroups": []string{"sg-1"}, "subnets": []string{"subnet-1", "subnet-2"}})
+	same(t, "CPU", resources["aws:ecs/taskDefinition:TaskDefinition worker"]["runtimePlatform"], object{"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"})
+	same(t, "the memory limit", environmentOf(container(t, resources))["GOMEMLIMIT"], "1843MiB")
+	same(t, "the logs", resources["aws:cloudwatch/logGroup:LogGroup worker"]["retentionInDays"], 7)
+	same(t, "the target", resources["aws:appautoscaling/target:Target worker"]["resourceId"], "service/shared/worker")
+}
+
+func TestServiceRefusals(t *testing.T) {
+	for want, change := range map[string]func(*ServiceArgs){
+		"service.image is needed":       func(a *ServiceArgs) { a.Image = "" },
+		"service.region is needed":      func(a *ServiceArgs) { a.Region = "" },
+		"service.subnets are needed":    func(a *ServiceArgs) { a.Subnets = nil },
+		"service.vpcId is needed":       func(a *ServiceArgs) { a.VpcID = "" },
+		"service.cpu is 300":            func(a *ServiceArgs) { a.CPU = 300 },
+		"service.memory is 512":         func(a *ServiceArgs) { a.Memory = 512 },
+		`service.architecture is "arm"`: func(a *ServiceArgs) { a.Architecture = "arm" },
+		"service.minTasks is 11":        func(a *ServiceArgs) { a.MinTasks = 11 },
+	} {
+		args := onFargate
+		change(&args)
+		err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+			c, err := New(ctx, "predictions", Args{})
+			if err != nil {
+				return err
+			}
+			_, err = NewService(ctx, "worker", c, args)
+			return err
+		}, pulumi.WithMocks("predcache", "test", &recorder{resources: map[string]object{}}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
