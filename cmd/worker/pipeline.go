@@ -77,7 +77,7 @@ func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients
 		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,
 	}
 	if found.layout.Ordered {
-		s.newest = awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent)
+		s.newest = watch.WatchNewest(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent))
 	}
 	if found.rejects != nil {
 		s.rejects = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
@@ -215,6 +215,7 @@ func (p *pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 		if compressed {
 			p.consumer.Decompressed(m, decoded.Inflated)
 		}
+		p.consumer.Unpacked(m, len(decoded.Predictions))
 	}
 	p.writer.Submit(items...)
 }
@@ -238,7 +239,10 @@ func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 	p.decoder.Decode(decoded, prediction.Message{
 		Body: m.Body, ContentEncoding: m.Attribute(consumer.AttrContentEncoding), Sent: m.SentTime(),
 	}, now)
+	trace := p.metrics.Tracer().Message(m)
+	defer trace.Close()
 	for _, r := range decoded.Rejected {
+		trace.Rejected(r.Why)
 		p.reject(m, consumer.Reject{Raw: r.Raw, Whole: r.Whole, Why: r.Why})
 	}
 	over := now.Add(-writer.ExpiryGrace).Unix()
@@ -246,6 +250,7 @@ func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 		it, why := p.layout.New(&decoded.Predictions[i])
 		switch {
 		case why != nil:
+			trace.Rejected(why)
 			p.reject(m, consumer.Reject{Raw: decoded.Predictions[i].Raw, Why: why})
 			continue
 		case it.Expires < over:
@@ -253,7 +258,7 @@ func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 			continue
 		}
 		m.Expect()
-		if p.admit(it, m) {
+		if p.admit(it, trace.Prediction(it, m)) {
 			items = append(items, it)
 		}
 	}

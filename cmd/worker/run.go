@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,6 +43,12 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	clock := &awsclient.Clock{}
 	watch := observer{telemetry.NewMetrics(clock.Now), health}
 	watch.Build(version(), health.IsReady)
+	tracer, err := telemetry.NewTracer(ctx, log, "predcache-worker", version(), cfg.QueueURL, cfg.TableName)
+	if err != nil {
+		return problems{"traces can't be made", err}
+	}
+	watch.Trace(tracer)
+	defer closeTracer(ctx, tracer)
 	clients, err := awsclient.New(ctx, awsclient.Config{
 		QueueURL: cfg.QueueURL, Connections: connections(cfg), Observer: watch, Clock: clock,
 	})
@@ -97,6 +104,13 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		log.Info("stopped; nothing is held")
 	}
 	return err
+}
+
+// closeTracer sends the traces that are left, where there is a collector to take them.
+func closeTracer(ctx context.Context, t *telemetry.Tracer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	_ = t.Close(ctx) // its failure has been logged
 }
 
 // problems are several things to be put right, each on a line.

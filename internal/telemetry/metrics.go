@@ -44,7 +44,14 @@ type Metrics struct {
 	calls *calls
 
 	window atomic.Pointer[func() dedup.Stats] // nil until the pipeline is wired
+	tracer *Tracer                            // nil: no traces
 }
+
+// Trace lets what is watched make spans too. It is for before the pipeline is wired.
+func (m *Metrics) Trace(t *Tracer) { m.tracer = t }
+
+// Tracer returns what Trace was given, or nil.
+func (m *Metrics) Tracer() *Tracer { return m.tracer }
 
 // NewMetrics makes the metrics. now is the services' clock, by which ages are counted.
 func NewMetrics(now func() time.Time) *Metrics {

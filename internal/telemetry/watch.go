@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/predcache/predcache/internal/consumer"
@@ -9,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// WatchQueue counts what a queue's answers say that the consumer doesn't report.
+// WatchQueue counts what a queue's answers say that the consumer doesn't report, and makes the spans of receives.
 func (m *Metrics) WatchQueue(q consumer.Queue) consumer.Queue { return &watchedQueue{q, m} }
 
 type watchedQueue struct {
@@ -18,7 +19,11 @@ type watchedQueue struct {
 }
 
 func (q *watchedQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
+	began := time.Now()
 	received, err := q.Queue.Receive(ctx, limit, wait)
+	if q.m.tracer != nil && len(received) > 0 {
+		q.m.tracer.received(ctx, began, received)
+	}
 	again := 0
 	for i := range received {
 		if received[i].Receives > 1 {
@@ -75,7 +80,7 @@ func (m *Metrics) retried(operation string, entries int, failures []consumer.Fai
 	m.retries[operation].Add(float64(entries))
 }
 
-// WatchTable counts the writes under way.
+// WatchTable counts the writes under way, and makes their spans.
 func (m *Metrics) WatchTable(t writer.Table) writer.Table { return &watchedTable{t, m} }
 
 type watchedTable struct {
@@ -86,5 +91,35 @@ type watchedTable struct {
 func (t *watchedTable) BatchWrite(ctx context.Context, items []*item.Item) ([]int, error) {
 	t.m.writing.Inc()
 	defer t.m.writing.Dec()
-	return t.Table.BatchWrite(ctx, items)
+	if t.m.tracer == nil {
+		return t.Table.BatchWrite(ctx, items)
+	}
+	ctx, done := t.m.tracer.write(ctx, "BatchWriteItem", items)
+	unprocessed, err := t.Table.BatchWrite(ctx, items)
+	done(unprocessed, err)
+	return unprocessed, err
+}
+
+// WatchNewest does for conditional writes what WatchTable does for batches.
+func (m *Metrics) WatchNewest(t writer.NewestTable) writer.NewestTable { return &watchedNewest{t, m} }
+
+type watchedNewest struct {
+	writer.NewestTable
+	m *Metrics
+}
+
+func (t *watchedNewest) PutNewest(ctx context.Context, it *item.Item) error {
+	t.m.writing.Inc()
+	defer t.m.writing.Dec()
+	if t.m.tracer == nil {
+		return t.NewestTable.PutNewest(ctx, it)
+	}
+	ctx, done := t.m.tracer.write(ctx, "PutItem", []*item.Item{it})
+	err := t.NewestTable.PutNewest(ctx, it)
+	if errors.Is(err, writer.ErrSuperseded) {
+		done(nil, nil) // an answer, and no fault
+	} else {
+		done(nil, err)
+	}
+	return err
 }

@@ -1,0 +1,335 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// A Tracer makes spans, by OpenTelemetry's semantic conventions for messaging and databases. A nil *Tracer makes none: it
+// is what a worker without OTEL_* variables has.
+//
+//	send predictions            the publisher's, in its own trace
+//	receive predictions         one a receive, linked to the senders of what it brought
+//	process predictions         one a message, linked to its sender
+//	  store prediction          one a prediction, its child: ends with the prediction's outcome
+//	BatchWriteItem predictions  one a call, linked to the predictions in it
+type Tracer struct {
+	tracer       trace.Tracer
+	provider     *sdktrace.TracerProvider
+	queue, table string
+}
+
+// TracesWanted tells whether the OTEL_* variables ask for traces: by an exporter or by an endpoint.
+func TracesWanted() (bool, error) {
+	if disabled, _ := strconv.ParseBool(os.Getenv("OTEL_SDK_DISABLED")); disabled {
+		return false, nil
+	}
+	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter {
+	case "none":
+		return false, nil
+	case "otlp":
+		return true, nil
+	case "":
+		return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "", nil
+	default:
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER is %q: give otlp or none", exporter)
+	}
+}
+
+// NewTracer makes a Tracer by the standard OTEL_* variables, or nil where they ask for no traces. queue is the queue's URL,
+// table the table's name. That traces can't be exported is logged, and hinders nothing.
+func NewTracer(ctx context.Context, log *slog.Logger, service, version, queue, table string) (*Tracer, error) {
+	wanted, err := TracesWanted()
+	if !wanted || err != nil {
+		return nil, err
+	}
+	exporter, err := newExporter(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the export of traces: %w", err)
+	}
+	failing := &repeated{log: log, message: "traces can't be exported: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector behind it; predictions are written all the same"}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(failing.report))
+	return newTracer(sdktrace.WithBatcher(exporter), service, version, queue, table)
+}
+
+func newExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
+	switch protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf"); protocol {
+	case "http/protobuf":
+		return otlptrace.New(ctx, otlptracehttp.NewClient())
+	case "grpc":
+		return otlptrace.New(ctx, otlptracegrpc.NewClient())
+	default:
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q: give http/protobuf or grpc", protocol)
+	}
+}
+
+func newTracer(processor sdktrace.TracerProviderOption, service, version, queue, table string) (*Tracer, error) {
+	about, err := resource.Merge(resource.NewSchemaless(semconv.ServiceName(service), semconv.ServiceVersion(version)), resource.Environment())
+	if err != nil {
+		return nil, fmt.Errorf("describing the worker in its traces: %w", err)
+	}
+	options := []sdktrace.TracerProviderOption{processor, sdktrace.WithResource(about)}
+	sampler, err := linkedSampler()
+	if err != nil {
+		return nil, err
+	}
+	if sampler != nil {
+		options = append(options, sdktrace.WithSampler(sampler))
+	}
+	provider := sdktrace.NewTracerProvider(options...)
+	return &Tracer{
+		tracer: provider.Tracer("github.com/predcache/predcache"), provider: provider,
+		queue: queue[strings.LastIndexByte(queue, '/')+1:], table: table[strings.LastIndexByte(table, '/')+1:],
+	}, nil
+}
+
+// Close sends what has not been sent.
+func (t *Tracer) Close(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	return t.provider.Shutdown(ctx)
+}
+
+// linkedSampler samples as the SDK would, but lets the parent-based samplers go by links where there is no parent: what
+// a worker does for a message is sampled where its sender was, and a write where a prediction in it was. It is nil for the
+// samplers that ask nobody.
+func linkedSampler() (sdktrace.Sampler, error) {
+	name := cmp.Or(os.Getenv("OTEL_TRACES_SAMPLER"), "parentbased_always_on")
+	rest, parentBased := strings.CutPrefix(name, "parentbased_")
+	if !parentBased {
+		return nil, nil //nolint:nilnil // the SDK's own
+	}
+	root := sdktrace.AlwaysSample()
+	switch rest {
+	case "always_on":
+	case "always_off":
+		root = sdktrace.NeverSample()
+	case "traceidratio":
+		ratio := 1.0
+		if arg := os.Getenv("OTEL_TRACES_SAMPLER_ARG"); arg != "" {
+			var err error
+			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || ratio < 0 || ratio > 1 {
+				return nil, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG is %q: give a number from 0 to 1", arg)
+			}
+		}
+		root = sdktrace.TraceIDRatioBased(ratio)
+	default:
+		return nil, nil //nolint:nilnil // the SDK's own, or its complaint
+	}
+	return sdktrace.ParentBased(byLinks{root}), nil
+}
+
+// byLinks samples a span without a parent where one that it links to is sampled. Where it links to none, root decides.
+type byLinks struct{ root sdktrace.Sampler }
+
+func (s byLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if len(p.Links) == 0 {
+		return s.root.ShouldSample(p)
+	}
+	for _, l := range p.Links {
+		if l.SpanContext.IsSampled() {
+			return sdktrace.AlwaysSample().ShouldSample(p)
+		}
+	}
+	return sdktrace.NeverSample().ShouldSample(p)
+}
+
+func (s byLinks) Description() string { return "ByLinks{" + s.root.Description() + "}" }
+
+// messaging are the attributes of an operation on the queue.
+func (t *Tracer) messaging(name string, kind attribute.KeyValue, more ...attribute.KeyValue) []attribute.KeyValue {
+	return append([]attribute.KeyValue{
+		semconv.MessagingSystemAWSSQS, semconv.MessagingDestinationName(t.queue), semconv.MessagingOperationName(name), kind,
+	}, more...)
+}
+
+// received makes the span of a receive that brought something.
+func (t *Tracer) received(ctx context.Context, began time.Time, messages []consumer.Received) {
+	var links []trace.Link
+	for i := range messages {
+		if from := sender(&messages[i]); from.IsValid() {
+			links = append(links, trace.Link{SpanContext: from, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(messages[i].ID)}})
+		}
+	}
+	_, span := t.tracer.Start(ctx, "receive "+t.queue, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(began), trace.WithLinks(links...),
+		trace.WithAttributes(t.messaging("receive", semconv.MessagingOperationTypeReceive, semconv.MessagingBatchMessageCount(len(messages)))...))
+	span.End()
+}
+
+// A MessageTrace is the span of one message, from its being read until each of its predictions has an outcome.
+type MessageTrace struct {
+	tracer *Tracer
+	ctx    context.Context //nolint:containedctx // holds the span alone
+	span   trace.Span
+	open   atomic.Int32
+}
+
+// Message begins the span of a message; Close ends it. It returns nil, whose methods do nothing, where traces are off or the
+// message isn't sampled.
+func (t *Tracer) Message(m *consumer.Message) *MessageTrace {
+	if t == nil {
+		return nil
+	}
+	var links []trace.Link
+	if from := sender(&m.Received); from.IsValid() {
+		links = append(links, trace.Link{SpanContext: from})
+	}
+	ctx, span := t.tracer.Start(context.Background(), "process "+t.queue, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...),
+		trace.WithAttributes(t.messaging("process", semconv.MessagingOperationTypeProcess, semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Body)),
+			attribute.Int("predcache.receive_count", m.Receives), attribute.Int64("predcache.sent_timestamp_ms", m.SentTime()))...))
+	if !span.IsRecording() {
+		return nil
+	}
+	mt := &MessageTrace{tracer: t, ctx: ctx, span: span}
+	mt.open.Store(1)
+	return mt
+}
+
+// Rejected notes a part of the message that can't be stored, on a span of its own.
+func (mt *MessageTrace) Rejected(why *prediction.Reject) {
+	if mt == nil {
+		return
+	}
+	_, span := mt.tracer.tracer.Start(mt.ctx, "store prediction")
+	endPrediction(span, prediction.Rejected, why)
+}
+
+// Prediction begins the span of one of the message's predictions. Whoever is told its outcome must be the Waiter that this
+// returns, which tells next.
+func (mt *MessageTrace) Prediction(it *item.Item, next dedup.Waiter) dedup.Waiter {
+	if mt == nil {
+		return next
+	}
+	_, span := mt.tracer.tracer.Start(mt.ctx, "store prediction", trace.WithAttributes(attribute.Int("predcache.item_bytes", it.Size)))
+	mt.open.Add(1)
+	it.Trace = span
+	return &tracedPrediction{span, mt, next}
+}
+
+// Close says that the message has been read.
+func (mt *MessageTrace) Close() {
+	if mt != nil && mt.open.Add(-1) == 0 {
+		mt.span.End()
+	}
+}
+
+type tracedPrediction struct {
+	span trace.Span
+	mt   *MessageTrace
+	next dedup.Waiter
+}
+
+// Resolve implements dedup.Waiter.
+func (p *tracedPrediction) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
+	endPrediction(p.span, o, why)
+	p.mt.Close()
+	p.next.Resolve(o, raw, why)
+}
+
+func endPrediction(span trace.Span, o prediction.Outcome, why *prediction.Reject) {
+	span.SetAttributes(attribute.String("predcache.outcome", o.String()))
+	switch {
+	case why != nil:
+		span.SetAttributes(semconv.ErrorTypeKey.String(string(why.Reason)))
+		span.SetStatus(codes.Error, why.Error())
+	case o == prediction.Failed:
+		span.SetAttributes(semconv.ErrorTypeKey.String("failed"))
+		span.SetStatus(codes.Error, "not written: its message goes back to the queue")
+	}
+	span.End()
+}
+
+// write makes the span of a call that writes items, linked to the spans of the predictions in them. done ends it with the
+// items that came back, by their indexes, or with an error; what went wrong is told on the span of each prediction that it
+// hit, and on no other.
+func (t *Tracer) write(ctx context.Context, operation string, items []*item.Item) (inside context.Context, done func(unprocessed []int, err error)) {
+	spans := make([]trace.Span, len(items))
+	var links []trace.Link
+	for i, it := range items {
+		if span, ok := it.Trace.(trace.Span); ok {
+			spans[i] = span
+			links = append(links, trace.Link{SpanContext: span.SpanContext()})
+		}
+	}
+	if len(links) == 0 {
+		return ctx, func([]int, error) {} // none of them is sampled
+	}
+	ctx, span := t.tracer.Start(ctx, operation+" "+t.table, trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(
+		semconv.DBSystemNameAWSDynamoDB, semconv.DBOperationName(operation), semconv.DBCollectionName(t.table), semconv.DBOperationBatchSize(len(items))))
+	return ctx, func(unprocessed []int, err error) {
+		tell := func(i int, event string, attributes ...attribute.KeyValue) {
+			if spans[i] != nil {
+				spans[i].AddEvent(event, trace.WithAttributes(attributes...))
+			}
+		}
+		switch {
+		case err != nil:
+			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
+			span.SetStatus(codes.Error, err.Error())
+			for i := range items {
+				tell(i, "write failed", semconv.ErrorTypeKey.String(errorType(err)))
+			}
+		case len(unprocessed) > 0:
+			span.SetAttributes(attribute.Int("predcache.unprocessed_items", len(unprocessed)))
+			for _, i := range unprocessed {
+				tell(i, "sent back unprocessed")
+			}
+		}
+		span.End()
+	}
+}
+
+// errorType is the service's code where the error has one.
+func errorType(err error) string {
+	var coded interface{ ErrorCode() string }
+	if errors.As(err, &coded) {
+		return coded.ErrorCode()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "timeout"
+	}
+	return "_OTHER"
+}
+
+// Sent makes the span of a call that sends messages. inside is the context of the call, and traceparent what its messages carry
+// in the attribute of that name, so that who processes them can link to it; done ends the span. Where traces are off it does
+// nothing.
+func (t *Tracer) Sent(ctx context.Context, messages int) (inside context.Context, traceparent string, done func(err error)) {
+	if t == nil {
+		return ctx, "", func(error) {}
+	}
+	inside, span := t.tracer.Start(ctx, "send "+t.queue, trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(t.messaging("send", semconv.MessagingOperationTypeSend, semconv.MessagingBatchMessageCount(messages))...))
+	return inside, formatTraceparent(span.SpanContext()), func(err error) {
+		if err != nil {
+			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+	}
+}
