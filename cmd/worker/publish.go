@@ -16,6 +16,7 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/telemetry"
 )
 
 const publishUsage = `Usage: worker publish [--pack] FILE|-
@@ -49,7 +50,16 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	bar := newBar(stderr, "publishing", size)
 	sending, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	p := cache.NewPublisher(clients.SQS, cfg.QueueURL, cache.PublisherConfig{
+	tracer, err := telemetry.NewTracer(ctx, telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat), "predcache-publisher", version(), cfg.QueueURL, cfg.TableName)
+	if err != nil {
+		return problems{"traces can't be made", err}
+	}
+	defer closeTracer(ctx, tracer)
+	var sender cache.SQS = clients.SQS
+	if tracer != nil {
+		sender = &tracedSender{sender, tracer}
+	}
+	p := cache.NewPublisher(sender, cfg.QueueURL, cache.PublisherConfig{
 		Pack: *pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
 		OnFailure: func(f cache.Failure) { stop(f.Err) },
 	})
