@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/item"
 )
@@ -437,5 +439,42 @@ func TestNoBatchHoldsAKeyTwiceOrMoreThan25Items(t *testing.T) {
 				t.Errorf("a call of %d items ended with %q", len(c.Entries), c.Code)
 			}
 		}
+	})
+}
+
+func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
+	inWorld(t, item.Versioned, func(w *world) {
+		if _, err := w.queues.Client().SetQueueAttributes(w.t.Context(), &sqs.SetQueueAttributesInput{
+			QueueUrl: &w.cfg.QueueURL, Attributes: map[string]string{"MaximumMessageSize": "65536"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.cfg.MaxDecodedBytes = 1 << 20
+		w.cfg.MaxHeldBytes = 1<<20 + 2*10*64<<10 // two receives
+		w.tables.SetFault(func(c *awstest.Call) awstest.Fault {
+			if c.Operation == "BatchWriteItem" && c.N > 1 {
+				return awstest.Fault{Delay: 4 * time.Second}
+			}
+			return awstest.Fault{}
+		})
+		w.send(message("first", time.Minute, `1`))
+		for i := range 40 {
+			packed := make([]string, 500)
+			for j := range packed {
+				packed[j] = message(fmt.Sprintf("%d/%d", i, j), time.Minute, `1`)
+			}
+			w.send(strings.Join(packed, "\n"))
+		}
+		r := w.start()
+		time.Sleep(10 * time.Second)
+		// As text 40 messages are 1.2 MB, which would do; with their 500 items each, one receive takes 2.8 MB.
+		if held := r.consumer.Held(); held == 0 || held > 20 {
+			t.Errorf("%d messages are held, want one receive or two", held)
+		}
+		w.tables.SetFault(nil)
+		time.Sleep(time.Minute)
+		r.stop()
+		w.wantDeleted(41)
+		w.wantItems(20001)
 	})
 }

@@ -281,6 +281,19 @@ func (c *Consumer) Decompressed(m *Message, bytes int) {
 	c.budget.release(0, c.cfg.MaxDecodedBytes-n)
 }
 
+// predictionBytes is what a held prediction takes beside its text: its item, its place in the window and in the batcher.
+const predictionBytes = 512
+
+// Unpacked counts what the predictions of m take. A message can carry thousands, each longer in memory than in its text;
+// there is no way to know before it is read, so one receive may go over the bound, and the next one waits.
+func (c *Consumer) Unpacked(m *Message, predictions int) {
+	n := int64(predictions) * predictionBytes
+	c.mu.Lock()
+	m.bytes += n
+	c.mu.Unlock()
+	c.budget.take(n)
+}
+
 func (c *Consumer) observeHeld() {
 	messages, bytes := c.budget.used()
 	c.cfg.Observer.Held(messages, bytes)

@@ -149,6 +149,13 @@ func (b *budget) reserve(ctx context.Context, messages int, bytes, limit int64) 
 	return true
 }
 
+// take uses so many bytes, whether there is room or not.
+func (b *budget) take(bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes += bytes
+}
+
 func (b *budget) release(messages int, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
