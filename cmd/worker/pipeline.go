@@ -74,7 +74,7 @@ func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients
 		queue:   watch.WatchQueue(queue),
 		table:   watch.WatchTable(table),
 		clock:   clients.Clock.Now,
-		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table}).recheck,
+		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table, asking: make(chan struct{}, 1)}).recheck,
 	}
 	if found.layout.Ordered {
 		s.newest = watch.WatchNewest(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent))
@@ -278,7 +278,7 @@ type rechecker struct {
 	cfg     *config.Config
 	atStart item.Table
 
-	mu     sync.Mutex
+	asking chan struct{} // holds one while somebody asks, which takes a call: no mutex for that
 	last   time.Time
 	answer error
 }
@@ -290,8 +290,12 @@ func (r *rechecker) recheck(ctx context.Context) error {
 	if _, told := r.cfg.Table(); told {
 		return nil // we may not ask
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-ctx.Done():
+		return nil
+	}
 	if !r.last.IsZero() && time.Since(r.last) < recheckEvery {
 		return r.answer
 	}
