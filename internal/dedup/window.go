@@ -25,7 +25,7 @@ type Observer interface {
 
 // Config of a Window.
 type Config struct {
-	Size     int                       // how many written keys are remembered at the most; at least half of it are
+	Size     int                       // how many written keys are remembered at the most, 2 or more; at least half of it are
 	Submit   func(items ...*item.Item) // hands items to the write batcher
 	Observer Observer
 }
@@ -66,11 +66,16 @@ type fingerprint struct {
 
 // pending is the write of a key that has been handed to the batcher, and the one that must wait for its end.
 type pending struct {
-	item     *item.Item // what the batcher holds; replaced in place while it has not left
-	underWay bool
-	waiters  []waiter
-	next     *item.Item // newer than item, which is under way
-	nextFor  []waiter
+	write
+	underWay bool   // until then the item is replaced in place by a newer one
+	next     *write // of a newer version; nil unless one is under way
+}
+
+// A write is of one version, for all who wait for it.
+type write struct {
+	item    *item.Item
+	version prediction.Version // the item's, or that of its newest repeat
+	waiters []waiter
 }
 
 // A waiter shares the fate of a write: if that succeeds, outcome is what becomes of its prediction.
@@ -100,52 +105,93 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	w.mu.Lock()
 	p := w.pending[it.Key]
 	if p == nil {
-		if latest, found := w.latest(it.Key); found && (it.Version.SameContent(latest) || it.Version.Compare(latest) < 0) {
+		if me.outcome = w.known(it); me.outcome != prediction.Written {
 			w.writtenHits++
 			w.mu.Unlock()
-			me.outcome = prediction.Superseded
-			if it.Version.SameContent(latest) {
-				me.outcome = prediction.Duplicate
-			}
 			w.resolve(me, nil)
 			return false
 		}
-		w.pending[it.Key] = &pending{item: it, waiters: []waiter{me}}
+		w.pending[it.Key] = &pending{write: write{it, it.Version, []waiter{me}}}
 		w.mu.Unlock()
 		return true
 	}
 	defer w.mu.Unlock()
 	w.pendingHits++ // one write less, but where it has to wait for its turn
-	newest, waiters := p.item, &p.waiters
+	last := &p.write
 	if p.next != nil {
-		newest, waiters = p.next, &p.nextFor
+		last = p.next
 	}
+	newer := it.Version.Compare(last.version) > 0
 	switch {
-	case it.Version.SameContent(p.item.Version):
-		// Also where a newer one waits behind it: what it repeats is the write under way.
-		me.outcome = prediction.Duplicate
-		p.waiters = append(p.waiters, me)
-	case it.Version.SameContent(newest.Version):
-		me.outcome = prediction.Duplicate
-		*waiters = append(*waiters, me)
-	case it.Version.Compare(newest.Version) < 0:
+	case it.Version.SameContent(last.version):
+		if newer && (last == p.next || !p.underWay) {
+			*last.item = *it
+		}
+		last.repeat(me, it.Version)
+	case it.Version.SameContent(p.version):
+		// It repeats what is under way. If it is the newest, what waits for that one's end need not be written at all.
+		if newer {
+			p.overtake(p.next.waiters)
+			p.next = nil
+		}
+		p.repeat(me, it.Version)
+	case !newer:
 		me.outcome = prediction.Superseded
-		*waiters = append(*waiters, me)
+		last.waiters = append(last.waiters, me)
 	case p.next == nil && p.underWay:
 		w.pendingHits--
-		p.next, p.nextFor = it, []waiter{me}
+		p.next = &write{it, it.Version, []waiter{me}}
 	default: // newer than one that has not left
-		supersede(*waiters)
-		*newest = *it
-		*waiters = append(*waiters, me)
+		last.replace(it, it.Version, []waiter{me})
 	}
 	return false
 }
 
-func supersede(waiters []waiter) {
-	for i := range waiters {
-		waiters[i].outcome = prediction.Superseded
+// known tells what becomes of a prediction whose key has been written lately: Duplicate or Superseded, else Written.
+// w.mu is held.
+func (w *Window) known(it *item.Item) prediction.Outcome {
+	f := w.fingerprint(it.Key)
+	generation := w.written
+	latest, found := generation[f]
+	if !found {
+		generation = w.before
+		latest, found = generation[f]
 	}
+	newer := it.Version.Compare(latest) > 0
+	switch {
+	case found && it.Version.SameContent(latest):
+		if newer {
+			generation[f] = it.Version // so that what was sent between the two is known to be older
+		}
+		return prediction.Duplicate
+	case found && !newer:
+		return prediction.Superseded
+	}
+	return prediction.Written
+}
+
+// repeat adds a waiter whose prediction is the one that is written.
+func (r *write) repeat(me waiter, v prediction.Version) {
+	me.outcome = prediction.Duplicate
+	r.waiters = append(r.waiters, me)
+	if v.Compare(r.version) > 0 {
+		r.version = v
+	}
+}
+
+// replace puts a newer version in the place of one that has not left.
+func (r *write) replace(it *item.Item, v prediction.Version, waiters []waiter) {
+	*r.item, r.version = *it, v
+	waiters, r.waiters = r.waiters, waiters
+	r.overtake(waiters)
+}
+
+// overtake adds waiters whose predictions are older than the one that is written.
+func (r *write) overtake(older []waiter) {
+	for i := range older {
+		older[i].outcome = prediction.Superseded
+	}
+	r.waiters = append(r.waiters, older...)
 }
 
 // Begin marks an item as under way, unless its encoded size exceeds room. From then on it is not replaced.
@@ -166,13 +212,10 @@ func (w *Window) Requeue(it *item.Item) {
 	defer w.mu.Unlock()
 	p := w.pending[it.Key]
 	p.underWay = false
-	if p.next == nil {
-		return
+	if p.next != nil {
+		p.replace(p.next.item, p.next.version, p.next.waiters)
+		p.next = nil
 	}
-	supersede(p.waiters)
-	*it = *p.next
-	p.waiters = append(p.waiters, p.nextFor...)
-	p.next, p.nextFor = nil, nil
 }
 
 // Done ends an item's write: Written, or Superseded where the table already had a newer version, or Expired or Rejected
@@ -182,15 +225,17 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 	w.mu.Lock()
 	p := w.pending[it.Key]
 	if o == prediction.Written || o == prediction.Superseded {
-		w.remember(it)
+		w.remember(it.Key, p.version)
 	}
 	waiters, next := p.waiters, p.next
-	if next != nil && o != prediction.Failed {
-		*p = pending{item: next, waiters: p.nextFor}
-	} else {
-		waiters = append(waiters, p.nextFor...)
-		delete(w.pending, it.Key)
+	if next != nil && o == prediction.Failed {
+		waiters = append(waiters, next.waiters...)
 		next = nil
+	}
+	if next == nil {
+		delete(w.pending, it.Key)
+	} else {
+		*p = pending{write: *next}
 	}
 	w.mu.Unlock()
 
@@ -213,7 +258,7 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 		w.resolve(waiting, why)
 	}
 	if next != nil {
-		w.cfg.Submit(next)
+		w.cfg.Submit(next.item)
 	}
 }
 
@@ -222,23 +267,15 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 	me.to.Resolve(me.outcome, me.raw, why)
 }
 
-// latest is the version of a key that was written last, as far as it is remembered. w.mu is held.
-func (w *Window) latest(k item.Key) (prediction.Version, bool) {
-	f := w.fingerprint(k)
-	if v, found := w.written[f]; found {
-		return v, true
-	}
-	v, found := w.before[f]
-	return v, found
-}
-
 // remember notes what was written. w.mu is held.
-func (w *Window) remember(it *item.Item) {
-	if len(w.written) >= w.cfg.Size/2 {
+func (w *Window) remember(k item.Key, v prediction.Version) {
+	f := w.fingerprint(k)
+	if _, found := w.written[f]; !found && len(w.written) >= w.cfg.Size/2 {
 		clear(w.before)
 		w.written, w.before = w.before, w.written
 	}
-	w.written[w.fingerprint(it.Key)] = it.Version
+	delete(w.before, f)
+	w.written[f] = v
 }
 
 func (w *Window) fingerprint(k item.Key) fingerprint {
