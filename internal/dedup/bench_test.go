@@ -1,0 +1,71 @@
+package dedup_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// deaf hears nothing of outcomes.
+type deaf struct{}
+
+func (deaf) Resolve(prediction.Outcome, string, *prediction.Reject) {}
+func (deaf) Outcome(prediction.Outcome, int, int64)                 {}
+
+func BenchmarkWindow(b *testing.B) {
+	const size = 10_000
+	items := make([]*item.Item, 4*size) // what is written anew has been forgotten
+	for i := range items {
+		items[i] = newItem(latestOnly, fmt.Sprint("user-", i), 10, 1, "x")
+	}
+	write := func(w *dedup.Window, it *item.Item) {
+		if !w.Admit(it, deaf{}) {
+			b.Fatal("it is known already")
+		}
+		w.Begin(it, 1<<20)
+		w.Done(it, prediction.Written, nil)
+	}
+	newWindow := func() *dedup.Window {
+		return dedup.NewWindow(dedup.Config{Size: size, Observer: deaf{}, Submit: func(...*item.Item) {}})
+	}
+	b.Run("written", func(b *testing.B) {
+		w := newWindow()
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			write(w, items[i%len(items)])
+		}
+	})
+	b.Run("duplicate-of-written", func(b *testing.B) {
+		w := newWindow()
+		write(w, items[0])
+		b.ReportAllocs()
+		for b.Loop() {
+			if w.Admit(items[0], deaf{}) {
+				b.Fatal("it is not known")
+			}
+		}
+	})
+	b.Run("newer-over-pending", func(b *testing.B) {
+		const versions = 100
+		newer := make([]*item.Item, versions)
+		for i := range newer {
+			newer[i] = newItem(latestOnly, "user-1", 20+int64(i), 1, "x")
+		}
+		w := newWindow()
+		oldest := newItem(latestOnly, "user-1", 10, 1, "x")
+		held := *oldest
+		w.Admit(&held, deaf{})
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if i%versions == versions-1 {
+				w.Done(&held, prediction.Failed, nil)
+				held = *oldest
+				w.Admit(&held, deaf{})
+			}
+			w.Admit(newer[i%versions], deaf{})
+		}
+	})
+}

@@ -1,0 +1,320 @@
+package dedup_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/jsonscan"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+var latestOnly, versioned = layout(""), layout("timestamp")
+
+func layout(sortKey string) *item.Layout {
+	l, err := item.NewLayout(item.Table{HashKey: "predictionId", HashType: item.TypeS, SortKey: sortKey, SortType: item.TypeN, TTLAttribute: "expiresAt"},
+		item.Options{PerSecond: 1, Encoding: item.JSON})
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// newItem is an item of a prediction that happened at event, in seconds, and was sent at sent, in milliseconds.
+func newItem(l *item.Layout, id string, event, sent int64, content string) *item.Item {
+	raw := fmt.Sprintf(`{"predictionId":%q,"timestamp":%d,"prediction":%q}`, id, event, content)
+	at := prediction.Time{Sec: event}
+	it, why := l.New(&prediction.Prediction{
+		ID: prediction.ID{Text: id}, EventTime: at, Expires: event + 3600, Raw: raw,
+		Version: prediction.Version{Event: at, Sent: sent, Hash: xxhash.Sum64String(raw)},
+		Payload: jsonscan.Value{Text: fmt.Sprintf("%q", content)},
+	})
+	if why != nil {
+		panic(why)
+	}
+	return it
+}
+
+// A world has a window, a batcher that does nothing by itself, and a log of outcomes.
+type world struct {
+	*dedup.Window
+	t         *testing.T
+	submitted []*item.Item
+	log       []string
+	observed  []string
+}
+
+func newWorld(t *testing.T, size int) *world {
+	w := &world{t: t}
+	w.Window = dedup.NewWindow(dedup.Config{Size: size, Observer: w, Submit: func(items ...*item.Item) { w.submitted = append(w.submitted, items...) }})
+	return w
+}
+
+// Outcome implements dedup.Observer.
+func (w *world) Outcome(o prediction.Outcome, units int, sent int64) {
+	w.observed = append(w.observed, fmt.Sprintf("%v %d units, sent %d", o, units, sent))
+}
+
+// A named waiter logs its outcomes.
+type named struct {
+	w    *world
+	name string
+}
+
+// Resolve implements dedup.Waiter.
+func (n named) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
+	n.w.Stats() // which takes the window's lock: it is not held here
+	text := fmt.Sprintf("%s %v", n.name, o)
+	if o == prediction.Rejected {
+		text += fmt.Sprintf(" for %s: %s", why.Reason, raw[strings.LastIndex(raw, ":"):])
+	}
+	n.w.log = append(n.w.log, text)
+}
+
+// admit takes in a prediction whose content is the first word of its waiter's name.
+func (w *world) admit(name string, event, sent int64) (*item.Item, bool) {
+	content, _, _ := strings.Cut(name, " ")
+	it := newItem(latestOnly, "user-1", event, sent, content)
+	return it, w.Admit(it, named{w, name})
+}
+
+// first admits one that must be handed to the batcher, and join one that must not.
+func (w *world) first(name string, event, sent int64) *item.Item {
+	w.t.Helper()
+	it, submit := w.admit(name, event, sent)
+	if !submit {
+		w.t.Fatalf("%s was not handed to the batcher", name)
+	}
+	return it
+}
+
+func (w *world) join(name string, event, sent int64) {
+	w.t.Helper()
+	if _, submit := w.admit(name, event, sent); submit {
+		w.t.Fatalf("%s was handed to the batcher", name)
+	}
+}
+
+func (w *world) begin(it *item.Item) {
+	w.t.Helper()
+	if size, fits := w.Begin(it, 1<<20); !fits || size != it.MaxJSONSize() {
+		w.t.Fatalf("%d bytes, fits: %v", size, fits)
+	}
+}
+
+// take is the one item that the window itself has submitted.
+func (w *world) take() *item.Item {
+	w.t.Helper()
+	if len(w.submitted) != 1 {
+		w.t.Fatalf("%d items submitted", len(w.submitted))
+	}
+	it := w.submitted[0]
+	w.submitted = nil
+	return it
+}
+
+func (w *world) expect(outcomes ...string) {
+	w.t.Helper()
+	slices.Sort(w.log)
+	slices.Sort(outcomes)
+	if !slices.Equal(w.log, outcomes) {
+		w.t.Errorf("outcomes %q\n    want %q", w.log, outcomes)
+	}
+	w.log = nil
+}
+
+func (w *world) expectContent(it *item.Item, content string) {
+	w.t.Helper()
+	if !strings.HasSuffix(it.Raw, `"`+content+`"}`) {
+		w.t.Errorf("the item is %s, want %s", it.Raw, content)
+	}
+}
+
+var refused = prediction.Rejectf(prediction.ReasonTable, "", "refused")
+
+func TestWhatIsPendingDecidesForAllWhoWaitForIt(t *testing.T) {
+	for _, underWay := range []bool{false, true} {
+		for _, test := range []struct {
+			outcome prediction.Outcome
+			want    []string
+		}{
+			{prediction.Written, []string{"b written", "b again duplicate", "a superseded"}},
+			{prediction.Expired, []string{"b expired", "b again expired", "a failed"}}, // a must be written itself
+			{prediction.Rejected, []string{`b rejected for table: :"b"}`, `b again rejected for table: :"b"}`, "a failed"}},
+			{prediction.Failed, []string{"b failed", "b again failed", "a failed"}},
+			{prediction.Superseded, []string{"b superseded", "b again superseded", "a superseded"}}, // by what the table had
+		} {
+			t.Run(fmt.Sprintf("under way %v, %v", underWay, test.outcome), func(t *testing.T) {
+				w := newWorld(t, 100)
+				it := w.first("b", 20, 1)
+				if underWay {
+					w.begin(it)
+				}
+				w.join("b again", 20, 2)
+				w.join("a", 10, 3)
+				w.expect()
+				if !underWay {
+					w.begin(it)
+				}
+				w.Done(it, test.outcome, refused)
+				w.expect(test.want...)
+				if len(w.submitted) > 0 || w.Stats().Pending > 0 {
+					t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
+				}
+			})
+		}
+	}
+}
+
+func TestANewerVersionReplacesOneThatHasNotLeft(t *testing.T) {
+	for _, test := range []struct {
+		outcome prediction.Outcome
+		want    []string
+	}{
+		{prediction.Written, []string{"c written", "b superseded", "a superseded", "a again superseded"}},
+		{prediction.Expired, []string{"c expired", "b failed", "a failed", "a again failed"}},
+		{prediction.Rejected, []string{`c rejected for table: :"c"}`, "b failed", "a failed", "a again failed"}},
+		{prediction.Failed, []string{"c failed", "b failed", "a failed", "a again failed"}},
+	} {
+		t.Run(test.outcome.String(), func(t *testing.T) {
+			w := newWorld(t, 100)
+			it := w.first("a", 10, 1)
+			w.join("a again", 10, 2)
+			w.join("b", 20, 3)
+			w.join("c", 30, 4)
+			w.expectContent(it, "c")
+			w.begin(it)
+			w.Done(it, test.outcome, refused)
+			w.expect(test.want...)
+		})
+	}
+}
+
+func TestANewerVersionWaitsForTheOneUnderWay(t *testing.T) {
+	for _, test := range []struct {
+		outcome  prediction.Outcome // of the one under way
+		want     []string
+		followed bool
+	}{
+		{prediction.Written, []string{"a written"}, true},
+		{prediction.Superseded, []string{"a superseded"}, true},
+		{prediction.Expired, []string{"a expired"}, true},
+		{prediction.Rejected, []string{`a rejected for table: :"a"}`}, true},
+		{prediction.Failed, []string{"a failed", "b failed", "c failed", "c again failed"}, false}, // what can't be written now can't be followed either
+	} {
+		t.Run(test.outcome.String(), func(t *testing.T) {
+			w := newWorld(t, 100)
+			it := w.first("a", 10, 1)
+			w.begin(it)
+			w.join("b", 20, 2)
+			w.join("c", 30, 3) // replaces b, which has not left
+			w.join("c again", 30, 4)
+			w.expectContent(it, "a")
+			w.Done(it, test.outcome, refused)
+			w.expect(test.want...)
+			if !test.followed {
+				if len(w.submitted) > 0 || w.Stats().Pending > 0 {
+					t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
+				}
+				return
+			}
+			next := w.take()
+			w.expectContent(next, "c")
+			w.begin(next)
+			w.Done(next, prediction.Written, nil)
+			w.expect("b superseded", "c written", "c again duplicate")
+		})
+	}
+}
+
+func TestARequeuedItemTakesInTheNewerOneThatWaited(t *testing.T) {
+	w := newWorld(t, 100)
+	it := w.first("a", 10, 1)
+	w.begin(it)
+	w.join("a again", 10, 2)
+	w.join("b", 20, 3)
+	w.Requeue(it)
+	w.expectContent(it, "b")
+	w.join("c", 30, 4) // it has not left again
+	w.expectContent(it, "c")
+	w.begin(it)
+	w.join("d", 40, 5)
+	w.expectContent(it, "c")
+	w.Requeue(it)
+	w.begin(it)
+	w.Requeue(it) // with none that waited
+	w.begin(it)
+	w.Done(it, prediction.Written, nil)
+	w.expect("d written", "c superseded", "b superseded", "a superseded", "a again superseded")
+	if len(w.submitted) > 0 || w.Stats().Pending > 0 {
+		t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
+	}
+}
+
+func TestAnItemThatDoesNotFitTheBatchHasNotLeft(t *testing.T) {
+	w := newWorld(t, 100)
+	it := w.first("a", 10, 1)
+	if _, fits := w.Begin(it, it.MaxJSONSize()-1); fits {
+		t.Fatal("it fits a room that is too small")
+	}
+	w.join("b", 20, 2)
+	w.expectContent(it, "b")
+	if _, fits := w.Begin(it, it.MaxJSONSize()); !fits {
+		t.Fatal("it does not fit its room")
+	}
+}
+
+func TestAnOlderVersionWaitsWithTheNewestOfItsKey(t *testing.T) {
+	w := newWorld(t, 100)
+	it := w.first("b", 20, 1)
+	w.begin(it)
+	w.join("c", 30, 2)
+	w.join("a", 10, 3)
+	w.Done(it, prediction.Written, nil)
+	w.expect("b written")
+	next := w.take()
+	w.begin(next)
+	w.Done(next, prediction.Written, nil)
+	w.expect("c written", "a superseded")
+}
+
+func TestKeysAreApart(t *testing.T) {
+	w := newWorld(t, 100)
+	for _, it := range []*item.Item{
+		newItem(versioned, "user-1", 10, 1, "a"), newItem(versioned, "user-1", 20, 1, "a"), newItem(versioned, "user-2", 10, 1, "a"), // the same content
+	} {
+		if !w.Admit(it, named{w, "a"}) {
+			t.Errorf("%+v shares a write", it.Key)
+		}
+	}
+	if pending := w.Stats().Pending; pending != 3 {
+		t.Errorf("%d pending", pending)
+	}
+}
+
+func TestTheObserverHearsOfEachOutcomeWithItsUnitsAndSentTime(t *testing.T) {
+	w := newWorld(t, 100)
+	long := strings.Repeat("x", 3000)
+	it := w.first(long, 10, 1)
+	w.join(long+" again", 10, 2)
+	w.begin(it)
+	w.Done(it, prediction.Written, nil)
+	w.join("older", 5, 3)
+	if want := []string{"written 3 units, sent 1", "duplicate 3 units, sent 2", "superseded 1 units, sent 3"}; !slices.Equal(w.observed, want) {
+		t.Errorf("%q", w.observed)
+	}
+	w.observed = nil
+	it = w.first("newer", 20, 4)
+	w.join("older", 15, 5)
+	w.begin(it)
+	w.Done(it, prediction.Superseded, nil)
+	// The table was asked and paid for the first; only the second was saved.
+	if want := []string{"superseded 0 units, sent 4", "superseded 1 units, sent 5"}; !slices.Equal(w.observed, want) {
+		t.Errorf("%q", w.observed)
+	}
+}
