@@ -16,8 +16,11 @@ type Config[T any] struct {
 	// Workers is how many batches may be under way at once. SetLimit can lower it while the batcher runs.
 	Workers int
 	// Linger is how long a batch that isn't full may wait for more. 0: what is pending goes at once, and batches grow
-	// only while all workers are busy.
+	// only while workers are busy.
 	Linger time.Duration
+	// Patience is how much longer a batch that isn't full waits while another is under way, whose end would make a worker
+	// free: under load all batches go full. 0: it goes at once to an idle worker.
+	Patience time.Duration
 	// Take is called, under the batcher's lock, for each thing that is about to leave in a batch that has room for so many
 	// bytes. It returns the thing's size, or false where that is more than the room and the thing must wait for the next batch.
 	// It must not call the batcher. nil: everything has size 0.
@@ -76,9 +79,11 @@ type Batcher[T any] struct {
 	queue   []*Entry[T] // first in, first out
 	head    int         // of queue
 	delayed []*Entry[T] // retries whose time hasn't come, a heap by due
+	free    []*Entry[T] // to be used again
 	busy    int
 	limit   int
 	timer   *time.Timer // wakes a worker when a lingering batch or a retry is due
+	armed   time.Time   // when it will
 	flush   bool        // no more lingering
 	closed  bool
 }
@@ -90,6 +95,7 @@ func New[T any](cfg Config[T]) *Batcher[T] {
 	b.timer = time.AfterFunc(time.Hour, func() {
 		b.mu.Lock() // else the wake-up could fall between a worker's look at the queue and its wait
 		defer b.mu.Unlock()
+		b.armed = time.Time{}
 		b.wake.Broadcast()
 	})
 	b.timer.Stop()
@@ -122,12 +128,32 @@ func (b *Batcher[T]) Add(values ...T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	entries := make([]Entry[T], len(values))
-	for i, v := range values {
-		entries[i] = Entry[T]{Value: v, added: now}
-		b.queue = append(b.queue, &entries[i])
+	for _, v := range values {
+		b.queue = append(b.queue, b.entry(v, now))
 	}
-	b.wake.Signal()
+	b.rouse(now)
+}
+
+// entry makes an entry, of the memory of one that is done. b.mu is held.
+func (b *Batcher[T]) entry(v T, now time.Time) *Entry[T] {
+	last := len(b.free) - 1
+	if last < 0 {
+		return &Entry[T]{Value: v, added: now}
+	}
+	e := b.free[last]
+	b.free = b.free[:last]
+	e.Value, e.added = v, now
+	return e
+}
+
+// rouse sees to it that what is queued gets a worker in time: at once if it is ripe, else when it will be. A worker that is
+// busy finds it by itself when it ends. b.mu is held.
+func (b *Batcher[T]) rouse(now time.Time) {
+	if b.busy < b.limit && b.ripe(now) {
+		b.wake.Signal()
+	} else {
+		b.schedule(now)
+	}
 }
 
 // SetLimit sets how many batches may be under way at once; 0 pauses, with those under way let finish.
@@ -167,7 +193,6 @@ func (b *Batcher[T]) work(ctx context.Context) {
 			b.mu.Unlock() // not deferred: it would hide a panic of the handler, which runs unlocked
 			return
 		}
-		b.busy++
 		b.mu.Unlock()
 		b.cfg.Handle(ctx, batch)
 		b.mu.Lock()
@@ -184,11 +209,8 @@ func (b *Batcher[T]) next(batch []*Entry[T]) []*Entry[T] {
 		b.promote(now)
 		if b.busy < b.limit && b.ripe(now) {
 			batch = b.take(batch)
-			if b.head < len(b.queue) {
-				b.wake.Signal()
-			} else {
-				b.schedule(now) // a retry that falls due while this worker is busy is for an idle one
-			}
+			b.busy++
+			b.rouse(now) // also for a retry that falls due while this worker is busy
 			return batch
 		}
 		b.schedule(now)
@@ -200,7 +222,16 @@ func (b *Batcher[T]) next(batch []*Entry[T]) []*Entry[T] {
 // ripe tells whether what is queued may go now. b.mu is held.
 func (b *Batcher[T]) ripe(now time.Time) bool {
 	queued := len(b.queue) - b.head
-	return queued >= b.cfg.MaxItems || queued > 0 && (b.flush || now.Sub(b.queue[b.head].added) >= b.cfg.Linger)
+	return queued >= b.cfg.MaxItems || queued > 0 && (b.flush || !now.Before(b.ripens()))
+}
+
+// ripens is when what is queued may go though it makes no full batch. b.mu is held.
+func (b *Batcher[T]) ripens() time.Time {
+	at := b.queue[b.head].added.Add(b.cfg.Linger)
+	if b.busy > 0 {
+		at = at.Add(b.cfg.Patience)
+	}
+	return at
 }
 
 // schedule sets the timer to when something becomes ripe without anybody's doing. b.mu is held.
@@ -210,12 +241,13 @@ func (b *Batcher[T]) schedule(now time.Time) {
 	}
 	var due time.Time
 	if b.head < len(b.queue) {
-		due = b.queue[b.head].added.Add(b.cfg.Linger)
+		due = b.ripens()
 	}
 	if len(b.delayed) > 0 && (due.IsZero() || b.delayed[0].due.Before(due)) {
 		due = b.delayed[0].due
 	}
-	if !due.IsZero() {
+	if !due.IsZero() && !due.Equal(b.armed) {
+		b.armed = due
 		b.timer.Reset(due.Sub(now))
 	}
 }
@@ -256,7 +288,8 @@ func (b *Batcher[T]) settle(batch []*Entry[T]) {
 	now := time.Now()
 	for _, e := range batch {
 		if e.verdict == done {
-			*e = Entry[T]{} // else a neighbour that is retried would keep its value in memory: Add allocates them together
+			*e = Entry[T]{}
+			b.free = append(b.free, e)
 			continue
 		}
 		e.Attempts++
@@ -275,7 +308,7 @@ func (b *Batcher[T]) promote(now time.Time) {
 		return
 	}
 	for _, e := range due {
-		e.added = time.Time{} // no more lingering
+		e.added = e.due.Add(-b.cfg.Linger) // no more lingering
 	}
 	if b.head < len(due) {
 		b.queue = append(make([]*Entry[T], len(due)), b.queue[b.head:]...)

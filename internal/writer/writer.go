@@ -62,6 +62,8 @@ type Config struct {
 	Concurrency int
 	// CallTimeout bounds each call: one that hangs would hold its items, and the whole drain.
 	CallTimeout time.Duration
+	// Linger is how long items may wait for others to make a full batch; see WORKER_FRESHNESS.
+	Linger time.Duration
 	// MaxUnits caps the write units a second; 0 is no cap.
 	MaxUnits int
 	// Now is the services' clock: what expired over a minute ago by it is not paid for.
@@ -71,6 +73,10 @@ type Config struct {
 	// OnState is told when writing stops and starts again.
 	OnState func(s State, reason error)
 }
+
+// patience is for how long a batch that isn't full waits while another is under way: about two calls' time. A call that
+// hangs so delays those after it by no more.
+const patience = 10 * time.Millisecond
 
 // ExpiryGrace is for how long an expired prediction is written all the same: clocks differ a little.
 const ExpiryGrace = time.Minute
@@ -91,6 +97,7 @@ func New(cfg Config, take func(it *item.Item, room int) (size int, fits bool)) *
 	}
 	w.batcher = batch.New(batch.Config[*item.Item]{
 		MaxItems: MaxItems, MaxBytes: MaxBytes, Workers: cfg.Concurrency, Take: take, Handle: w.handle,
+		Linger: cfg.Linger, Patience: patience,
 		// An unprocessed key is most often one of a busy partition, whose capacity is counted by the second.
 		Backoff: batch.Backoff{Base: 50 * time.Millisecond, Max: 10 * time.Second},
 	})
