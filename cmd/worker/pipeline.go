@@ -74,7 +74,7 @@ func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients
 		queue:   watch.WatchQueue(queue),
 		table:   watch.WatchTable(table),
 		clock:   clients.Clock.Now,
-		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: found.table, asking: make(chan struct{}, 1)}).recheck,
+		recheck: newRechecker(clients, cfg, found.table).recheck,
 	}
 	if found.layout.Ordered {
 		s.newest = watch.WatchNewest(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent))
@@ -281,6 +281,10 @@ type rechecker struct {
 	asking chan struct{} // holds one while somebody asks, which takes a call: no mutex for that
 	last   time.Time
 	answer error
+}
+
+func newRechecker(clients *awsclient.Clients, cfg *config.Config, atStart item.Table) *rechecker {
+	return &rechecker{clients: clients, cfg: cfg, atStart: atStart, asking: make(chan struct{}, 1)}
 }
 
 // recheckEvery is how long an answer holds: a batch that is halved asks several times.

@@ -86,7 +86,7 @@ func runWarm(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	context.AfterFunc(intake, stop) // a second signal ends it at once
 	w := &warmer{
 		cfg: cfg, flags: f, layout: layout, at: at, clients: clients, decoder: prediction.NewDecoder(decoding),
-		recheck: (&rechecker{clients: clients, cfg: cfg, atStart: table}).recheck, notes: stderr,
+		recheck: newRechecker(clients, cfg, table).recheck, notes: stderr,
 	}
 	return w.run(intake, stdout)
 }
