@@ -1,0 +1,13 @@
+# Proofs that nothing is lost: docs/guarantees.md. The Makefile at the top includes this file.
+
+SEEDS ?= 2000
+FROM ?= 1
+SEED ?= 0
+RERUNS ?= 20
+
+.PHONY: sim
+sim: ## Simulate outages, faults and restarts (SEEDS=2000 FROM=1, or SEED=… to repeat one)
+	@mkdir -p .cache/bin
+	@go test -c -o .cache/bin/sim.test ./cmd/worker
+	@cd cmd/worker && ../../.cache/bin/sim.test -test.run '^TestSimulation$$' -test.v -test.timeout 0 -sim.seeds $(SEEDS) -sim.from $(FROM) -sim.seed $(SEED) -sim.reruns $(RERUNS) \
+		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulation/'
