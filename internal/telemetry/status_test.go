@@ -177,11 +177,16 @@ func TestFigures(t *testing.T) {
 		if f.Counts[2].Name != "deleted" || f.Counts[2].N != 2000 {
 			t.Errorf("counts: %v", f.Counts)
 		}
-		if n := len(s.points); n < 33 || n > 35 {
+		points := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.points)
+		}
+		if n := points(); n < 33 || n > 35 {
 			t.Errorf("%d points in 100 s", n)
 		}
 		time.Sleep(time.Hour)
-		if n := len(s.points); n != int(window/step)+1 {
+		if n := points(); n != int(window/step)+1 {
 			t.Errorf("%d points in an hour", n)
 		}
 	})
