@@ -1,0 +1,303 @@
+//go:build long
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optrefresh"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
+)
+
+// A site is what the tests of stacks share: the provider, the worker, and clients of the stand-ins.
+type site struct {
+	dir, worker string
+	env         map[string]string
+	dynamodb    *dynamodb.Client
+	sqs         *sqs.Client
+}
+
+// The stand-ins are started by dev/standins/run.sh, which says where they are.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{dir: t.TempDir(), env: map[string]string{}}
+	for variable, source := range map[string]string{"AWS_ENDPOINT_URL_SQS": "PREDCACHE_TEST_SQS_ENDPOINT", "AWS_ENDPOINT_URL_DYNAMODB": "PREDCACHE_TEST_DYNAMODB_ENDPOINT"} {
+		value := os.Getenv(source)
+		if value == "" {
+			t.Fatalf("%s is not set: run this by make deploy-test", source)
+		}
+		t.Setenv(variable, value)
+	}
+	build(t, ".", filepath.Join(s.dir, "pulumi-resource-aws"), "./internal/pulumi-resource-aws")
+	s.worker = filepath.Join(s.dir, "worker")
+	build(t, "../..", s.worker, "./cmd/worker")
+	cache, err := filepath.Abs("../../.cache/deploy/bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := s.dir + string(os.PathListSeparator) + cache + string(os.PathListSeparator) + os.Getenv("PATH")
+	t.Setenv("PATH", path) // for the Automation API, which looks pulumi up itself
+	s.env = map[string]string{
+		"PATH": path, "PULUMI_BACKEND_URL": "file://" + s.dir, "PULUMI_CONFIG_PASSPHRASE": "test", "PULUMI_SKIP_UPDATE_CHECK": "true",
+		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+	}
+	conf, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dynamodb, s.sqs = dynamodb.NewFromConfig(conf), sqs.NewFromConfig(conf)
+	return s
+}
+
+func build(t *testing.T, dir, output, pkg string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", output, pkg)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", pkg, err, out)
+	}
+}
+
+func (s *site) stack(t *testing.T, name, cache string) auto.Stack {
+	t.Helper()
+	stack, err := auto.UpsertStackInlineSource(t.Context(), name, "predcache", program, auto.EnvVars(s.env), auto.PulumiHome(filepath.Join(s.dir, "home")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{"aws:region": os.Getenv("AWS_REGION"), "predcache:cache": cache} {
+		if err := stack.SetConfig(t.Context(), key, auto.ConfigValue{Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return stack
+}
+
+func summary(counts map[string]int) string {
+	text, _ := json.Marshal(counts)
+	return string(text)
+}
+
+func TestStacks(t *testing.T) {
+	s := newSite(t)
+	for _, c := range []struct {
+		layout, options string
+		check           func(t *testing.T, table *types.TableDescription)
+		ttl             string
+		keys            string
+	}{
+		{"versioned", `"deletionProtection": true`, func(t *testing.T, table *types.TableDescription) {
+			if !aws.ToBool(table.DeletionProtectionEnabled) {
+				t.Error("the table is not protected")
+			}
+			onDemand(t, table)
+		}, "expiresAt", "predictionId S HASH, timestamp N RANGE"},
+		{"expiry-sorted", `"tags": {"team": "ml"}`, onDemand, "timestamp", "predictionId S HASH, timestamp N RANGE"},
+		{"latest-only", `"hashKeyType": "N", "billing": {"mode": "provisioned", "minReadUnits": 5, "maxReadUnits": 50, "minWriteUnits": 10, "maxWriteUnits": 100}`,
+			func(t *testing.T, table *types.TableDescription) {
+				if p := table.ProvisionedThroughput; p == nil || aws.ToInt64(p.WriteCapacityUnits) != 10 || aws.ToInt64(p.ReadCapacityUnits) != 5 {
+					t.Errorf("provisioned: %+v", p)
+				}
+			}, "expiresAt", "predictionId N HASH"},
+	} {
+		t.Run(c.layout, func(t *testing.T) {
+			stack := s.stack(t, c.layout, fmt.Sprintf(`{"layout": %q, %s}`, c.layout, c.options))
+			preview, err := stack.Preview(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("preview: %v", preview.ChangeSummary)
+			up, err := stack.Up(t.Context(), optup.Message("test"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("up: %s", summary(*up.Summary.ResourceChanges))
+			// Nothing is left to change: by what is declared, and by what the services say there is.
+			again, err := stack.Preview(t.Context(), optpreview.ExpectNoChanges())
+			if err != nil {
+				t.Errorf("the second preview: %v", err)
+			}
+			t.Logf("second preview: %v", again.ChangeSummary)
+			refreshed, err := stack.Refresh(t.Context(), optrefresh.ExpectNoChanges())
+			if err != nil {
+				t.Errorf("what was made is not what was declared: %v\n%s", err, refreshed.StdOut)
+			}
+			out := outputs(t, up.Outputs)
+			s.checkTable(t, out["prediction_cache_table_name"].(string), c.keys, c.ttl, c.check)
+			s.checkQueue(t, out)
+			s.runWorker(t, out, c.layout == "latest-only")
+
+			if c.layout == "versioned" { // what protects the table goes first
+				if err := stack.SetConfig(t.Context(), "predcache:cache", auto.ConfigValue{Value: `{"layout": "versioned"}`}); err != nil {
+					t.Fatal(err)
+				}
+				change, err := stack.Up(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("without protection: %s", summary(*change.Summary.ResourceChanges))
+			}
+			down, err := stack.Destroy(t.Context(), optdestroy.Message("test"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("destroy: %s", summary(*down.Summary.ResourceChanges))
+			if _, err := s.dynamodb.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(out["prediction_cache_table_name"].(string))}); err == nil {
+				t.Error("the table is still there")
+			}
+		})
+	}
+}
+
+func onDemand(t *testing.T, table *types.TableDescription) {
+	t.Helper()
+	if table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest {
+		t.Errorf("billing: %+v", table.BillingModeSummary)
+	}
+}
+
+func outputs(t *testing.T, all auto.OutputMap) map[string]any {
+	t.Helper()
+	values := map[string]any{}
+	for name, o := range all {
+		values[name] = o.Value
+	}
+	return values
+}
+
+// checkTable reads the table back by the SDK.
+func (s *site) checkTable(t *testing.T, name, keys, ttl string, check func(*testing.T, *types.TableDescription)) {
+	t.Helper()
+	d, err := s.dynamodb.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, k := range d.Table.KeySchema {
+		for _, a := range d.Table.AttributeDefinitions {
+			if *a.AttributeName == *k.AttributeName {
+				found = append(found, fmt.Sprintf("%s %s %s", *k.AttributeName, a.AttributeType, k.KeyType))
+			}
+		}
+	}
+	if got := strings.Join(found, ", "); got != keys {
+		t.Errorf("the keys are %s, want %s", got, keys)
+	}
+	check(t, d.Table)
+	described, err := s.dynamodb.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := described.TimeToLiveDescription; got.TimeToLiveStatus != types.TimeToLiveStatusEnabled || aws.ToString(got.AttributeName) != ttl {
+		t.Errorf("TTL is %s on %s, want it on %s", got.TimeToLiveStatus, aws.ToString(got.AttributeName), ttl)
+	}
+	listed, err := s.dynamodb.ListTagsOfResource(t.Context(), &dynamodb.ListTagsOfResourceInput{ResourceArn: d.Table.TableArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := map[string]string{}
+	for _, tag := range listed.Tags {
+		tags[*tag.Key] = *tag.Value
+	}
+	if tags["Environment"] != "Production" || tags["Purpose"] != "CachePredictionOutputs" {
+		t.Errorf("the tags are %v", tags)
+	}
+	t.Logf("table: %s; TTL %s; tags %v", strings.Join(found, ", "), ttl, tags)
+}
+
+// checkQueue reads the redrive policy back by the SDK.
+func (s *site) checkQueue(t *testing.T, out map[string]any) {
+	t.Helper()
+	attributes := func(url string) map[string]string {
+		got, err := s.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{"All"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Attributes
+	}
+	var redrive struct {
+		Target string      `json:"deadLetterTargetArn"`
+		Max    json.Number `json:"maxReceiveCount"`
+	}
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(attributes(out["queue_url"].(string))["RedrivePolicy"], `"50"`, "50")), &redrive); err != nil {
+		t.Fatal(err)
+	}
+	if want := attributes(out["dead_letter_queue_url"].(string))["QueueArn"]; redrive.Target != want || redrive.Max != "50" {
+		t.Errorf("redrive: %+v, want %s after 50", redrive, want)
+	}
+	t.Logf("queue: redrive to %s after %s", redrive.Target, redrive.Max)
+}
+
+// runWorker has the worker work on what the stack made, with the stack's outputs as its settings.
+func (s *site) runWorker(t *testing.T, out map[string]any, numeric bool) {
+	t.Helper()
+	env := append(os.Environ(), "WORKER_HTTP_ADDR=127.0.0.1:0", "WORKER_ADMIN_ADDR=", "WORKER_RECEIVE_WAIT=1s")
+	for name, value := range out["worker_environment"].(map[string]any) {
+		env = append(env, name+"="+value.(string))
+	}
+	id := `"stack-1"`
+	var key types.AttributeValue = &types.AttributeValueMemberS{Value: "stack-1"}
+	if numeric {
+		id, key = "4711", &types.AttributeValueMemberN{Value: "4711"}
+	}
+	work := func(stdin string, args ...string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, s.worker, args...)
+		cmd.Env, cmd.Stdin = env, strings.NewReader(stdin)
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("worker %v: %v\n%s", args, err, text)
+		}
+		return string(text)
+	}
+	t.Logf("worker check:\n%s", work("", "check"))
+	t.Log(work(fmt.Sprintf(`{"predictionId": %s, "prediction": {"label": "cat"}}`, id), "publish", "-"))
+
+	var log bytes.Buffer
+	run := exec.CommandContext(t.Context(), s.worker, "run")
+	run.Env, run.Stderr = env, &log
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for {
+		got, err := s.dynamodb.Scan(t.Context(), &dynamodb.ScanInput{
+			TableName: aws.String(out["prediction_cache_table_name"].(string)), FilterExpression: aws.String("predictionId = :id"), ExpressionAttributeValues: map[string]types.AttributeValue{":id": key},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Items) == 1 {
+			t.Logf("written: %s", got.Items[0]["prediction"].(*types.AttributeValueMemberS).Value)
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("the worker wrote nothing:\n%s", log.String())
+			break
+		}
+		time.Sleep(100 * time.Millisecond) // a stand-in in another process: there is nothing to wait on
+	}
+	run.Process.Signal(syscall.SIGTERM)
+	if err := run.Wait(); err != nil {
+		t.Errorf("the worker's end: %v\n%s", err, log.String())
+	}
+}
