@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -34,7 +35,7 @@ func wired() *Metrics {
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	Handler(m, NewHealth(nil)).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	Handler(m, NewHealth(nil)).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if answer.Code != 200 {
 		t.Fatalf("/metrics answers %d: %s", answer.Code, answer.Body)
 	}

@@ -44,10 +44,10 @@ func (s *Status) say(f *Figures, now, minute *sample, working bool) {
 		tell("idle", "Starting", "The worker reads its queue and its table before it begins.")
 	case table != nil:
 		tell("critical", "The table can't be written", "For %s nothing has been received: %s held and stay invisible to other workers. The worker tries again by itself, every 30 s at the latest, and opens up slowly once a write succeeds. The reason:",
-			took(number(max(1, now.at.Sub(table.Since).Seconds()))), are(now.held, "message"))
+			took(number(max(1, math.Round(now.at.Sub(table.Since).Seconds())))), are(now.held, "message"))
 		f.Reason = table.Reason
 	case other != nil:
-		tell("warning", capital(other.Part)+" fails", "For %s now. It is tried again by itself, and nothing is lost meanwhile. The reason:", took(number(max(1, now.at.Sub(other.Since).Seconds()))))
+		tell("warning", capital(other.Part)+" fails", "For %s now. It is tried again by itself, and nothing is lost meanwhile. The reason:", took(number(max(1, math.Round(now.at.Sub(other.Since).Seconds())))))
 		f.Reason = other.Reason
 	case (returned > 0 || throttled > 0) && int(now.concurrency) < s.facts.Limits.WriteConcurrency && now.state == writer.Up:
 		tell("warning", "Slowed down by the table", "In the last minute DynamoDB sent back %s and throttled %s. The worker writes with %s at once, of %d that it may, and speeds up again by itself.",

@@ -34,10 +34,9 @@ type Scene struct {
 	HTTP     string // the address of the worker's metrics
 	Admin    string // the address of its status page
 
-	servers  []*http.Server
-	worker   *exec.Cmd
-	trouble  atomic.Int32
-	settings []string
+	servers []*http.Server
+	worker  *exec.Cmd
+	trouble atomic.Int32
 }
 
 // Trouble is what is wrong with the table.
@@ -240,7 +239,7 @@ func (s *Scene) Load(ctx context.Context, perSecond float64) {
 		owed += perSecond * tick.Seconds() * (1 + .22*math.Sin(t/9) + .1*math.Sin(t/2.3) + .08*rand.NormFloat64())
 		var bodies []string
 		for ; owed >= 1; owed-- {
-			body := ""
+			var body string
 			switch p := rand.Float64(); {
 			case p < .165 && len(lately) > 0:
 				body = lately[rand.IntN(len(lately))]
