@@ -1,0 +1,215 @@
+// Command grafana writes the dashboard of the worker, predcache.json. Import it into Grafana (Dashboards, New, Import), or
+// provision it from the file.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+)
+
+// file is where the dashboard is committed.
+const file = "predcache.json"
+
+func main() {
+	text, err := marshal()
+	if err == nil {
+		err = os.WriteFile(file, text, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func marshal() ([]byte, error) {
+	board, err := build()
+	if err != nil {
+		return nil, fmt.Errorf("building the dashboard: %w", err)
+	}
+	text, err := json.MarshalIndent(board, "", "  ")
+	return append(text, '\n'), err
+}
+
+// sel selects the workers that the variables name.
+const sel = `job=~"$job", instance=~"$instance"`
+
+// rate is a counter's rate, summed by labels.
+func rate(metric, by string) string { return ratesel(metric, "", by) }
+
+func ratesel(metric, more, by string) string {
+	if more != "" {
+		more = ", " + more
+	}
+	if by != "" {
+		by = " by (" + by + ") "
+	}
+	return fmt.Sprintf("sum%s(rate(predcache_%s{%s%s}[$__rate_interval]))", by, metric, sel, more)
+}
+
+func quantile(q, metric, by string) string {
+	le := "le"
+	if by != "" {
+		le += ", " + by
+	}
+	return fmt.Sprintf("histogram_quantile(%s, sum by (%s) (rate(predcache_%s_bucket{%s}[$__rate_interval])))", q, le, metric, sel)
+}
+
+func gauge(fn, metric string) string { return fmt.Sprintf("%s(predcache_%s{%s})", fn, metric, sel) }
+
+// A query is one line, or set of lines, of a panel.
+type query struct{ expr, legend string }
+
+func targets[B interface {
+	WithTarget(cog.Builder[variants.Dataquery]) B
+}](panel B, queries []query) B {
+	for i, q := range queries {
+		panel = panel.WithTarget(prometheus.NewDataqueryBuilder().RefId(string(rune('A' + i))).Expr(q.expr).LegendFormat(q.legend).Range().EditorMode(prometheus.QueryEditorModeCode))
+	}
+	return panel
+}
+
+var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+
+const half, third = 12, 8
+
+// graph is a time series panel. The description says what to make of it.
+func graph(title, description, unit string, width uint32, queries ...query) *timeseries.PanelBuilder {
+	p := timeseries.NewPanelBuilder().Title(title).Description(description).Unit(unit).Span(width).Height(8).Datasource(source).Min(0).
+		LineWidth(2).FillOpacity(8).ShowPoints(common.VisibilityModeNever).
+		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true)).
+		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
+	return targets(p, queries)
+}
+
+// stacked is a graph of parts of a whole.
+func stacked(title, description, unit string, width uint32, queries ...query) *timeseries.PanelBuilder {
+	return graph(title, description, unit, width, queries...).FillOpacity(60).LineWidth(1).
+		Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
+}
+
+// colours gives series their colours by name, the same ones as on the worker's status page.
+func colours(p *timeseries.PanelBuilder, by map[string]string) *timeseries.PanelBuilder {
+	for _, name := range []string{"written", "duplicate", "superseded", "expired", "rejected", "failed"} {
+		if colour := by[name]; colour != "" {
+			p = p.OverrideByName(name, []dashboard.DynamicConfigValue{{Id: "color", Value: map[string]string{"mode": "fixed", "fixedColor": colour}}})
+		}
+	}
+	return p
+}
+
+var outcomeColours = map[string]string{
+	"written": "#3987e5", "duplicate": "#199e70", "superseded": "#d09a15", "expired": "#9085e9", "rejected": "#e0693a", "failed": "#f06a6a",
+}
+
+type step struct {
+	from   float64
+	colour string
+}
+
+// number is a stat panel; its colour changes at the steps.
+func number(title, description, unit, expr string, width uint32, steps ...step) *stat.PanelBuilder {
+	thresholds := []dashboard.Threshold{{Color: "green"}}
+	if len(steps) > 0 && steps[0].from == 0 {
+		thresholds[0].Color, steps = steps[0].colour, steps[1:]
+	}
+	for _, s := range steps {
+		thresholds = append(thresholds, dashboard.Threshold{Value: cog.ToPtr(s.from), Color: s.colour})
+	}
+	p := stat.NewPanelBuilder().Title(title).Description(description).Unit(unit).Span(width).Height(4).Datasource(source).
+		GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue).
+		Thresholds(dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(thresholds)).
+		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}))
+	return targets(p, []query{{expr, ""}})
+}
+
+func build() (dashboard.Dashboard, error) {
+	variable := func(name, label, from string) *dashboard.QueryVariableBuilder {
+		return dashboard.NewQueryVariableBuilder(name).Label(label).Datasource(source).Query(dashboard.StringOrMap{String: cog.ToPtr(from)}).
+			Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).Multi(true).IncludeAll(true).AllValue(".+")
+	}
+	down := fmt.Sprintf(`max(predcache_table_state{state="down", %s}) == 1`, sel)
+	b := dashboard.NewDashboardBuilder("predcache worker").Uid("predcache-worker").
+		Description("What the workers do: from the queue to the table, how old predictions are, what is saved, and what fails. Made by deployments/grafana; edit it there.").
+		Tags([]string{"predcache", "sqs", "dynamodb"}).Time("now-1h", "now").Refresh("30s").Timezone("browser").Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Prometheus").Type("prometheus")).
+		WithVariable(variable("job", "Job", "label_values(predcache_build_info, job)")).
+		WithVariable(variable("instance", "Worker", `label_values(predcache_build_info{job=~"$job"}, instance)`)).
+		Annotation(dashboard.NewAnnotationQueryBuilder().Name("The table is down").Datasource(source).Enable(true).IconColor("red").Expr(down).Step("30s").TitleFormat("The table can't be written"))
+
+	b = b.WithRow(dashboard.NewRowBuilder("Now")).
+		WithPanel(number("Workers ready", "Workers whose /readyz answers yes. Fewer than there are: something that they need fails.", "none", gauge("sum", "ready"), 4, step{0, "red"}, step{1, "green"})).
+		WithPanel(number("Written", "Predictions made durable a second.", "cps", ratesel("predictions_total", `outcome="written"`, ""), 4, step{0, "blue"})).
+		WithPanel(number("Age, 99 %", "From a message's sent time until its prediction is durable.", "s", quantile("0.99", "prediction_age_seconds", ""), 4, step{0, "green"}, step{30, "orange"}, step{60, "red"})).
+		WithPanel(number("Workers that can't write", "Their table is down, or they are finding out.", "none", fmt.Sprintf(`sum(predcache_table_state{state!="up", %s})`, sel), 4, step{0, "green"}, step{1, "red"})).
+		WithPanel(number("Units saved", "Share of write units that duplicates, stale and expired predictions would have cost.", "percentunit",
+			fmt.Sprintf("%s / (%[1]s + %s)", rate("write_units_saved_total", ""), rate("write_units_total", "")), 4, step{0, "blue"})).
+		WithPanel(number("Rejected", "Share of predictions that can't be stored.", "percentunit", fmt.Sprintf("%s / %s", rate("rejects_total", ""), rate("predictions_total", "")), 4, step{0, "green"}, step{.01, "orange"}, step{.05, "red"}))
+
+	b = b.WithRow(dashboard.NewRowBuilder("Predictions")).
+		WithPanel(colours(stacked("Outcomes", "What became of predictions. Only what is written costs write units.", "cps", half, query{rate("predictions_total", "outcome"), "{{outcome}}"}), outcomeColours)).
+		WithPanel(graph("Age when durable", "From sent to durable. It grows with the queue's backlog: a worker that keeps up is well under a second.", "s", half,
+			query{quantile("0.5", "prediction_age_seconds", ""), "median"}, query{quantile("0.95", "prediction_age_seconds", ""), "95 %"}, query{quantile("0.99", "prediction_age_seconds", ""), "99 %"}).
+			ScaleDistribution(common.NewScaleDistributionConfigBuilder().Type(common.ScaleDistributionLog).Log(10)).Min(.001).FillOpacity(0)).
+		WithPanel(stacked("Rejects by reason", "The reject queue has them, each with its reason, field and remedy.", "cps", half, query{rate("rejects_total", "reason") + " > 0", "{{reason}}"})).
+		WithPanel(graph("Deduplication", "Predictions that met a key on its way to the table (pending) or written lately, and needed no write of their own.", "cps", half,
+			query{rate("dedup_hits_total", "state"), "met one {{state}}"}))
+
+	b = b.WithRow(dashboard.NewRowBuilder("Queue")).
+		WithPanel(graph("Messages", "Received, and how they ended. Over time, received is the sum of the others.", "cps", half,
+			query{rate("messages_received_total", ""), "received"}, query{rate("messages_settled_total", "how"), "{{how}}"})).
+		WithPanel(graph("Held", "Messages between their receive and their delete, and the most that may be. At the limit the worker receives only as fast as the table takes.", "none", half,
+			query{gauge("sum", "held_messages"), "held"}, query{gauge("sum", "held_messages_limit"), "limit"})).
+		WithPanel(graph("Messages a receive", "On average, of ten. Full receives ask for another poller, empty ones for one less.", "none", third,
+			query{rate("receive_messages_sum", "") + " / " + rate("receive_messages_count", ""), "messages"}, query{gauge("sum", "pollers"), "pollers"})).
+		WithPanel(graph("Held bytes", "Bytes held or reserved for receives under way.", "bytes", third, query{gauge("sum", "held_bytes"), "held"}, query{gauge("sum", "held_bytes_limit"), "limit"})).
+		WithPanel(graph("Redeliveries and leases", "Leases that are lost make messages come twice; extensions are normal while the table is slow.", "cps", third,
+			query{rate("messages_redelivered_total", ""), "redelivered"}, query{rate("visibility_extensions_total", ""), "leases extended"}, query{rate("leases_lost_total", ""), "leases lost"}, query{rate("settle_retries_total", "operation"), "retried: {{operation}}"}))
+
+	state := func(s, text, colour string) dashboard.ValueMapping {
+		return dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: map[string]dashboard.ValueMappingResult{
+			s: {Text: cog.ToPtr(text), Color: cog.ToPtr(colour)},
+		}}}
+	}
+	timeline := targets(statetimeline.NewPanelBuilder().Title("The table, as each worker finds it").
+		Description("Down: nothing is received, what is held is kept, and one batch is tried from time to time (probing).").Span(24).Height(5).Datasource(source).
+		Mappings([]dashboard.ValueMapping{state("0", "probing", "orange"), state("1", "up", "green"), state("2", "down", "red")}).FillOpacity(80),
+		[]query{{fmt.Sprintf(`sum by (instance) (predcache_table_state{state="up", %s}) + 2 * sum by (instance) (predcache_table_state{state="down", %[1]s})`, sel), "{{instance}}"}})
+
+	b = b.WithRow(dashboard.NewRowBuilder("Table")).
+		WithPanel(timeline).
+		WithPanel(stacked("Write units", "Used, and saved by cause. A write unit pays for one started KB.", "cps", third,
+			query{rate("write_units_total", ""), "used"}, query{rate("write_units_saved_total", "cause"), "saved: {{cause}}"})).
+		WithPanel(graph("Items a call", "On average, of 25. Batches grow while all writers are busy; few items a call with a low age are no fault.", "none", third,
+			query{rate("batch_items_sum", "") + " / " + rate("batch_items_count", ""), "items"}).Max(25)).
+		WithPanel(graph("Writers", "Calls under way, allowed by what the table takes, and by the settings. Throttling takes some of the allowed away, success gives them back.", "none", third,
+			query{gauge("sum", "writes_in_flight"), "under way"}, query{gauge("sum", "write_concurrency"), "allowed"}, query{gauge("sum", "write_concurrency_limit"), "limit"})).
+		WithPanel(graph("Sent back and throttled", "Unprocessed items, and calls that were throttled whole.", "cps", half,
+			query{rate("unprocessed_items_total", ""), "items sent back"},
+			query{ratesel("call_errors_total", `operation="BatchWriteItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
+		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", half,
+			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("sum", "dedup_keys_limit"), "limit"}))
+
+	b = b.WithRow(dashboard.NewRowBuilder("Calls of AWS")).
+		WithPanel(graph("Calls", "By operation, attempts that failed included.", "cps", third, query{rate("calls_total", "operation"), "{{operation}}"})).
+		WithPanel(graph("Time of a call, 99 %", "A receive's holds its wait for messages.", "s", third, query{quantile("0.99", "call_duration_seconds", "operation"), "{{operation}}"})).
+		WithPanel(graph("Failed calls", "By operation and the service's error code.", "cps", third, query{rate("call_errors_total", "operation, code"), "{{operation}}: {{code}}"}))
+
+	process := func(metric string) string {
+		return fmt.Sprintf(`%s and on (job, instance) predcache_build_info{%s}`, metric, sel)
+	}
+	b = b.WithRow(dashboard.NewRowBuilder("Process")).
+		WithPanel(graph("CPU", "Cores in use by each worker.", "none", third, query{process("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"})).
+		WithPanel(graph("Memory", "Resident memory of each worker.", "bytes", third, query{process("process_resident_memory_bytes"), "{{instance}}"})).
+		WithPanel(graph("Goroutines", "Of each worker. It follows the pollers and writers, and else stands still.", "none", third, query{process("go_goroutines"), "{{instance}}"}))
+	return b.Build()
+}
