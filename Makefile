@@ -55,7 +55,7 @@ vulncheck: ## Look for known vulnerabilities in the modules we use
 readme: ## Write the settings' table into the README
 	go test ./internal/config -run TestREADME -update
 
--include dev/dev.mk bench/bench.mk deployments/deploy.mk sim.mk
+-include dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
 
 .PHONY: clean
 clean: ## Remove what was built and downloaded

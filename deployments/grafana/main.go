@@ -36,6 +36,13 @@ func marshal() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the dashboard: %w", err)
 	}
+	for i := range board.Panels {
+		if p := board.Panels[i].Panel; p != nil {
+			p.Id = cog.ToPtr(uint32(i + 1))
+		} else {
+			board.Panels[i].RowPanel.Id = uint32(i + 1)
+		}
+	}
 	text, err := json.MarshalIndent(board, "", "  ")
 	return append(text, '\n'), err
 }

@@ -1,0 +1,26 @@
+# What shows the worker at work, checked. The Makefile at the top includes this file.
+
+.PHONY: test-page
+test-page: chromium ## Look at the status page in a real browser: at rest, under load, in an outage
+	PREDCACHE_REQUIRE_CHROMIUM=1 go -C dev/page test -count=1 ./...
+
+.PHONY: pictures
+pictures: chromium ## Take the pictures of the status page in docs/images anew
+	go -C dev/page test -count=1 -timeout 15m -load 2m -pictures ../../docs/images ./...
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { echo "Installing Debian's Chromium"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+
+.PHONY: dashboard
+dashboard: ## Make the Grafana dashboard anew
+	cd deployments/grafana && go run .
+
+.PHONY: test-dashboard
+test-dashboard: ## Run each query of the dashboard on a real Prometheus that scraped the real worker
+	deployments/tools/install.sh promtool
+	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments/grafana test -count=1 ./...
+
+.PHONY: telemetry-docs
+telemetry-docs: ## Write the generated tables of docs/metrics.md and docs/logs.md
+	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update
