@@ -286,6 +286,12 @@ func (b *Batcher[T]) take(batch []*Entry[T]) []*Entry[T] {
 // settle puts the entries that need it up for another attempt. b.mu is held.
 func (b *Batcher[T]) settle(batch []*Entry[T]) {
 	now := time.Now()
+	together, attempts := true, 0
+	for _, e := range batch {
+		together = together && e.verdict != done
+		attempts = max(attempts, e.Attempts+1)
+	}
+	shared := b.cfg.Backoff.After(attempts)
 	for _, e := range batch {
 		if e.verdict == done {
 			*e = Entry[T]{}
@@ -293,7 +299,11 @@ func (b *Batcher[T]) settle(batch []*Entry[T]) {
 			continue
 		}
 		e.Attempts++
-		e.due = now.Add(b.cfg.Backoff.After(e.Attempts))
+		// A call that failed as a whole is made again as a whole: apart, its entries would be as many calls.
+		e.due = now.Add(shared)
+		if !together {
+			e.due = now.Add(b.cfg.Backoff.After(e.Attempts))
+		}
 		b.push(e)
 	}
 }

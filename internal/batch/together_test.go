@@ -1,0 +1,27 @@
+package batch_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/predcache/predcache/internal/batch"
+)
+
+// Ten deletes that failed in one call became ten calls, each with its own backoff.
+func TestACallThatFailedAsAWholeIsMadeAgainAsAWhole(t *testing.T) {
+	failures := 3
+	handle := func(_ context.Context, entries []*entry) {
+		if failures--; failures >= 0 {
+			return // has no verdict, so it is tried again
+		}
+		done(entries...)
+	}
+	in(t, batch.Config[string]{MaxItems: 3, Workers: 4, Backoff: batch.Backoff{Base: time.Second, Max: time.Minute}}, handle, func(s *scenario) {
+		s.Add("a", "b", "c")
+		s.after(time.Hour)
+		if len(s.log) != 4 {
+			t.Errorf("the handler was called %d times, want 4: %v", len(s.log), s.log)
+		}
+	})
+}
