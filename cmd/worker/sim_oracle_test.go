@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/writer"
 )
 
 // simWrite is one item of a write that took effect.
@@ -57,6 +59,9 @@ type simReplicaView struct {
 	ackedMark map[int]bool
 	downSince map[*simFault]time.Time
 	deep      map[*simFault]int
+	second    int64 // in which so many faults struck
+	failures  int
+	killed    bool
 }
 
 func newSimOracle(s *simulation) *simOracle {
@@ -236,6 +241,8 @@ func (o *simOracle) choose(v *simReplicaView, class string, call *simCall, c *aw
 	if chosen != nil {
 		if f, strikes := o.make(chosen, c); strikes {
 			o.struck[class+": "+chosen.kind]++
+			call.struck = true
+			o.struckAgain(v, call, c)
 			call.spoiled = f.LoseAnswer || f.TearAnswer || f.HangAnswer || f.ErrAfter != nil
 			if chosen.outage() && v.downSince[chosen].IsZero() {
 				v.downSince[chosen] = time.Now()
@@ -244,6 +251,20 @@ func (o *simOracle) choose(v *simReplicaView, class string, call *simCall, c *aw
 		}
 	}
 	return awstest.Fault{}
+}
+
+// struckAgain notices a replica that repeats what fails without a pause. It requires that o.mu be held.
+func (o *simOracle) struckAgain(v *simReplicaView, call *simCall, c *awstest.Call) {
+	if now := time.Now().Unix(); now != v.second {
+		v.second, v.failures = now, 0
+	}
+	most := 60
+	if o.s.ordering == config.OrderingNewest {
+		most *= writer.PutsAtOnce // a batch is as many calls
+	}
+	if v.failures++; v.failures == most {
+		o.violated("hot loop", "%s had %d faults in one second, the last of them in %s", call.replica.name, most, c.Operation)
+	}
 }
 
 // make turns a planned fault into one of this call.
@@ -450,6 +471,9 @@ func (o *simOracle) delivered(call *simCall, e awstest.Entry, again bool) bool {
 	}
 	v.delivered[e.MessageID] = true
 	if call.ended { // a poll that nobody waits for any more
+		if !v.killed && !call.struck {
+			o.violated("invariant 7", "%s cut a receive short, which hides message %s", r.name, e.MessageID)
+		}
 		o.excused[e.MessageID]++
 		o.holder[e.MessageID] = nil
 		return again
@@ -519,11 +543,11 @@ func (o *simOracle) answered(call *simCall, ok bool) {
 }
 
 // gone notes that a replica ends: what it holds will be received again.
-func (o *simOracle) gone(r *simReplica) {
+func (o *simOracle) gone(r *simReplica, killed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	v := o.view(r)
-	v.doomed = true
+	v.doomed, v.killed = true, killed
 	for id := range v.delivered {
 		o.excused[id]++
 	}
@@ -594,7 +618,7 @@ func (o *simOracle) final() {
 			o.violated("item", "the table has %s", it.JSON())
 			continue
 		}
-		if newest := o.top[p.key(o.s.layout)]; p.event < newest && (one && !o.late || o.s.ordering == "newest" && o.s.ordered()) {
+		if newest := o.top[p.key(o.s.layout)]; p.event < newest && (one && !o.late || o.s.ordering == config.OrderingNewest) {
 			o.violated("version", "%s is left at event %d, though %d had been written", p.id, p.event, newest)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 )
 
@@ -120,10 +121,10 @@ func newSimPlan(seed uint64) *simPlan {
 		linger:     pick(0, 200*time.Millisecond), receiveWait: pick(time.Second, 5*time.Second, 20*time.Second),
 		callTimeout: pick(time.Second, 5*time.Second),
 		pollers:     1 + r.IntN(4), writers: 1 + r.IntN(4), held: []int{20, 50, 10_000}[r.IntN(3)],
-		client: []string{"direct", "direct", "sdk"}[r.IntN(3)], ordering: "last",
+		client: []string{config.ClientDirect, config.ClientDirect, config.ClientSDK}[r.IntN(3)], ordering: config.OrderingLastWrite,
 	}
 	if p.layout == item.LatestOnly && r.IntN(2) == 0 {
-		p.ordering = "newest"
+		p.ordering = config.OrderingNewest
 	}
 	p.drain = p.receiveWait + pick(4*time.Second, 10*time.Second)
 	if r.IntN(8) == 0 {

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -102,18 +101,6 @@ func simConfig(t *testing.T) *config.Config {
 	}
 	return cfg
 }
-
-// set sets a field of the settings, if this worker has it.
-func set(cfg *config.Config, field, value string) bool {
-	f := reflect.ValueOf(cfg).Elem().FieldByName(field)
-	if f.IsValid() {
-		f.SetString(value)
-	}
-	return f.IsValid()
-}
-
-// ordered tells whether this worker can let the newest version win whoever wrote it.
-func (p *simPlan) ordered() bool { return set(&config.Config{}, "Ordering", "newest") }
 
 func (p *simPlan) String() string {
 	var b strings.Builder

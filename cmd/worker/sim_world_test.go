@@ -71,6 +71,7 @@ type simCall struct {
 	replica *simReplica
 	// The oracle's, guarded by it.
 	ended     bool
+	struck    bool // by a fault
 	spoiled   bool // the fault keeps the answer from arriving
 	keys      []string
 	writes    []simWrite
@@ -162,7 +163,7 @@ func (r *simReplica) kill() {
 	r.dead, r.doomed = true, true
 	cancels := slices.Collect(maps.Values(r.calls))
 	r.mu.Unlock()
-	r.s.oracle.gone(r)
+	r.s.oracle.gone(r, true)
 	for _, cancel := range cancels {
 		cancel()
 	}
@@ -244,7 +245,7 @@ func (s *simulation) happen(what string) {
 func (s *simulation) stop(r *simReplica) {
 	began := time.Now()
 	r.doomed = true
-	s.oracle.gone(r)
+	s.oracle.gone(r, false)
 	r.terminate()
 	<-r.ended
 	s.oracle.drained(r, began)
@@ -291,8 +292,7 @@ func (s *simulation) launch() {
 	cfg.Pollers, cfg.WriteConcurrency, cfg.MaxHeldMessages, cfg.MaxWriteUnits = s.pollers, s.writers, s.held, s.units
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
 	cfg.MaxDecodedBytes = 1 << 20
-	set(&cfg, "Client", s.client)
-	set(&cfg, "Ordering", s.ordering)
+	cfg.Client, cfg.Ordering = s.client, s.ordering
 	r := &simReplica{s: s, name: fmt.Sprintf("worker %d", len(s.replicas)), ended: make(chan struct{}), calls: map[*simCall]context.CancelFunc{}}
 	if s.mutant != nil && s.mutant.config != nil {
 		s.mutant.config(&cfg)
