@@ -36,6 +36,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		return problems{"the settings are not valid", err}
 	}
 	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
+	defer telemetry.FlushLog(log)
 	for _, name := range config.Unknown() {
 		log.Warn("a variable is no setting of the worker: see `worker config` for the names", "variable", name)
 	}
@@ -99,7 +100,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		err = servers.Wait()
 	}
 	if left > 0 {
-		log.Warn("stopped before everything could be settled; nothing is lost: the messages come back when their visibility timeout ends", "held", left)
+		log.Warn("stopped before everything could be settled; nothing is lost: the messages come back when their visibility timeout ends; where this happens often, raise WORKER_DRAIN_TIMEOUT and what the orchestrator waits", "held", left)
 	} else {
 		log.Info("stopped; nothing is held")
 	}

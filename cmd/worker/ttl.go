@@ -33,7 +33,7 @@ func watchTTL(ctx context.Context, cfg *config.Config, clients *awsclient.Client
 		on := info.TTLAttribute != ""
 		set(on)
 		if was && !on {
-			log.Warn("the table's TTL was switched off: expired predictions are no longer deleted", "table", cfg.TableName)
+			log.Warn("the table's TTL was switched off: expired predictions are no longer deleted, and the table grows; switch it on again", "table", cfg.TableName)
 		}
 		was = on
 	}

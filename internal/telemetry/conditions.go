@@ -17,6 +17,7 @@ type Condition struct {
 func (h *Health) Conditions() (failing []Condition, working bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.forget()
 	for part, c := range h.failing {
 		failing = append(failing, Condition{part, c.Reason, c.Since})
 	}

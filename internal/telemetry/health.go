@@ -18,6 +18,7 @@ type Health struct {
 
 	mu      sync.Mutex
 	failing map[string]*condition
+	suspect map[string]int // calls in a row that failed, of operations that may yet work the next time
 	ready   bool
 	active  time.Time // when a call last ended
 }
@@ -27,6 +28,8 @@ type condition struct {
 	Since  time.Time `json:"since"`
 	count  int       // reports of it
 	logged time.Time
+	// until, unless zero, is when the condition counts as over, if nothing is heard of it.
+	until time.Time
 }
 
 // Stuck is for how long no call may end before the pipeline counts as stuck: an idle worker's receives end every 20 s, a
@@ -38,7 +41,7 @@ const remind = time.Minute
 
 // NewHealth makes a Health that is live and not ready.
 func NewHealth(log *slog.Logger) *Health {
-	return &Health{log: log, failing: map[string]*condition{}, active: time.Now()}
+	return &Health{log: log, failing: map[string]*condition{}, suspect: map[string]int{}, active: time.Now()}
 }
 
 // SetReady says whether the worker is at work at all: it is not while it starts and while it drains.
@@ -55,11 +58,48 @@ func (h *Health) Active() {
 	h.active = time.Now()
 }
 
+// failuresInARow is how many calls of an operation must fail before that is a condition: one lost connection is none.
+const failuresInARow = 3
+
+// silence is for how long nothing need be heard of a failing operation until that counts as over: what it was for may have
+// become needless, such as the extension of a lease whose message was deleted.
+const silence = 2 * time.Minute
+
+// Called says how a call of an operation ended. Several in a row that fail are reported.
+func (h *Health) Called(operation, remedy string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		delete(h.suspect, operation)
+	} else if h.suspect[operation]++; h.suspect[operation] < failuresInARow {
+		return
+	}
+	h.report(operation, remedy, err)
+	if c := h.failing[operation]; c != nil {
+		c.until = time.Now().Add(silence)
+	}
+}
+
 // Report says how a part of the worker is: nil is well. It logs when that changes, and once a minute while it doesn't
 // get better, with the number of reports.
 func (h *Health) Report(part, remedy string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.report(part, remedy, err)
+}
+
+// forget drops the conditions of which nothing was heard for too long. h.mu is held.
+func (h *Health) forget() {
+	for part, c := range h.failing {
+		if !c.until.IsZero() && time.Now().After(c.until) {
+			delete(h.failing, part)
+			delete(h.suspect, part)
+		}
+	}
+}
+
+// report requires that h.mu be held.
+func (h *Health) report(part, remedy string, err error) {
 	c, now := h.failing[part], time.Now()
 	switch {
 	case err == nil && c == nil:
@@ -94,6 +134,7 @@ func (h *Health) Live(w http.ResponseWriter, r *http.Request) {
 // Ready implements /readyz.
 func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
+	h.forget()
 	problems := map[string]*condition{}
 	for part, c := range h.failing {
 		copied := *c

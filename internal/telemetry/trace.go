@@ -71,8 +71,9 @@ func NewTracer(ctx context.Context, log *slog.Logger, service, version, queue, t
 	if err != nil {
 		return nil, fmt.Errorf("setting up the export of traces: %w", err)
 	}
-	failing := &repeated{log: log, message: "traces can't be exported: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector behind it; predictions are written all the same"}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(failing.report))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.Warn("traces can't be exported: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector behind it; predictions are written all the same", "reason", err.Error())
+	}))
 	return newTracer(sdktrace.WithBatcher(exporter), service, version, queue, table)
 }
 

@@ -1,14 +1,11 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -175,20 +172,4 @@ func TestTraceSettings(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestRepeatedErrorsAreSummedUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		r := &repeated{log: slog.New(slog.NewTextHandler(&out, nil)), message: "it fails"}
-		for range 150 {
-			r.report(errors.New("no answer"))
-			time.Sleep(time.Second)
-		}
-		time.Sleep(time.Hour)
-		r.report(errors.New("something else"))
-		if n := strings.Count(out.String(), "\n"); n != 4 || !strings.Contains(out.String(), "failures=121") {
-			t.Errorf("it logs\n%s", &out)
-		}
-	})
 }

@@ -1,0 +1,66 @@
+package telemetry
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestOneFailedCallIsNoCondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		h := NewHealth(slog.New(slog.NewTextHandler(&log, nil)))
+		h.SetReady(true)
+		ready := func() string {
+			w := httptest.NewRecorder()
+			h.Ready(w, httptest.NewRequest("GET", "/readyz", nil))
+			return w.Body.String()
+		}
+		lost := errors.New("connection reset")
+		for range 100 {
+			h.Called("DeleteMessageBatch", "", lost)
+			h.Called("DeleteMessageBatch", "", lost)
+			h.Called("DeleteMessageBatch", "", nil)
+		}
+		if text := ready(); text != "ready\n" || log.Len() > 0 {
+			t.Errorf("after two failures in a row: %s, log %s", text, log.String())
+		}
+		for range 1000 {
+			h.Called("DeleteMessageBatch", "see the reason", lost)
+		}
+		if text := ready(); !strings.Contains(text, "not ready: DeleteMessageBatch: connection reset (since ") {
+			t.Errorf("after a thousand failures in a row: %s", text)
+		}
+		if n := strings.Count(log.String(), "\n"); n != 1 {
+			t.Errorf("%d lines were logged, want one: %s", n, log.String())
+		}
+		h.Called("DeleteMessageBatch", "", nil)
+		if text := ready(); text != "ready\n" {
+			t.Errorf("once it works: %s", text)
+		}
+	})
+}
+
+// An extension that failed and was then not needed any more left the worker not ready for ever.
+func TestAnOperationThatIsNoLongerCalledIsNoCondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHealth(slog.New(slog.DiscardHandler))
+		h.SetReady(true)
+		for range 5 {
+			h.Called("ChangeMessageVisibilityBatch", "", errors.New("timeout"))
+		}
+		h.Report("the table", "", errors.New("denied"))
+		if failing, _ := h.Conditions(); len(failing) != 2 {
+			t.Errorf("%v fail, want two", failing)
+		}
+		time.Sleep(3 * time.Minute)
+		if failing, _ := h.Conditions(); len(failing) != 1 || failing[0].Part != "the table" {
+			t.Errorf("%v fail, want the table", failing)
+		}
+	})
+}
