@@ -121,6 +121,7 @@ func (s *service) operation(name string) *operation {
 type call struct {
 	request []byte // the body; written by the caller
 	answer  []byte // the answer's body
+	scratch []byte // for a string of the answer
 
 	header   http.Header
 	url      url.URL
@@ -139,7 +140,7 @@ const maxKept = 1 << 20
 
 // end gives a call back. Nothing of its answer may be used any more.
 func (o *operation) end(c *call) {
-	if c.reusable && cap(c.request) <= maxKept && cap(c.answer) <= maxKept {
+	if c.reusable && max(cap(c.request), cap(c.answer), cap(c.scratch)) <= maxKept {
 		o.calls.Put(c)
 	}
 }

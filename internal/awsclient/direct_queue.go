@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -65,7 +66,7 @@ func (q *DirectQueue) Receive(ctx context.Context, limit int, wait time.Duration
 	err := q.receive.observed(ctx, q.clients, c, func(w *jsonscan.Walker) {
 		w.Object(func(name string) {
 			if name == "Messages" {
-				received = readMessages(w, limit)
+				received = readMessages(w, limit, &c.scratch)
 			}
 		})
 	})
@@ -77,9 +78,9 @@ func (q *DirectQueue) Receive(ctx context.Context, limit int, wait time.Duration
 
 // readMessages reads what a receive brought. Each body is a string of its own, since it is let go before its message's other
 // parts, which share one.
-func readMessages(w *jsonscan.Walker, limit int) []consumer.Received {
+func readMessages(w *jsonscan.Walker, limit int, scratch *[]byte) []consumer.Received {
 	var received []consumer.Received
-	var small texts
+	small := texts{scratch: scratch}
 	w.Array(func() {
 		if received == nil {
 			received = make([]consumer.Received, 0, limit)
@@ -89,11 +90,12 @@ func readMessages(w *jsonscan.Walker, limit int) []consumer.Received {
 		w.Object(func(name string) {
 			switch name {
 			case "MessageId":
-				r.ID = small.unquote(w.String())
+				r.ID = small.read(w)
 			case "ReceiptHandle":
-				r.Receipt = small.unquote(w.String())
+				r.Receipt = small.read(w)
 			case "Body":
-				r.Body = unquote(w.String())
+				*scratch = w.AppendString((*scratch)[:0])
+				r.Body = string(*scratch)
 			case "Attributes":
 				w.Object(func(name string) {
 					switch name {
@@ -102,14 +104,14 @@ func readMessages(w *jsonscan.Walker, limit int) []consumer.Received {
 					case "SentTimestamp":
 						r.Sent, _ = strconv.ParseInt(w.String(), 10, 64)
 					case "MessageGroupId":
-						r.GroupID = small.unquote(w.String())
+						r.GroupID = small.read(w)
 					case "AWSTraceHeader":
-						r.TraceHeader = small.unquote(w.String())
+						r.TraceHeader = small.read(w)
 					}
 				})
 			case "MessageAttributes":
 				w.Object(func(name string) {
-					a := consumer.Attribute{Name: small.unquote(name)}
+					a := consumer.Attribute{Name: strings.Clone(name)}
 					w.Object(func(name string) { readAttribute(w, &a, name) })
 					r.Attributes = append(r.Attributes, a)
 				})
@@ -123,14 +125,14 @@ func readMessages(w *jsonscan.Walker, limit int) []consumer.Received {
 func readAttribute(w *jsonscan.Walker, a *consumer.Attribute, name string) {
 	switch name {
 	case "DataType":
-		a.Type = unquote(w.String())
+		a.Type = readString(w)
 	case "StringValue":
-		if text := w.String(); text != "" {
-			a.Value = unquote(text)
+		if text := readString(w); text != "" {
+			a.Value = text
 		}
 	case "BinaryValue":
-		if text := w.String(); text != "" {
-			value, err := base64.StdEncoding.DecodeString(unquote(text))
+		if text := readString(w); text != "" {
+			value, err := base64.StdEncoding.DecodeString(text)
 			if err != nil {
 				w.Fail("a binary value that is not base64")
 			}
@@ -199,9 +201,9 @@ func readFailure(w *jsonscan.Walker) (f types.BatchResultErrorEntry) {
 	w.Object(func(name string) {
 		switch name {
 		case "Id":
-			f.Id = aws.String(unquote(w.String()))
+			f.Id = aws.String(readString(w))
 		case "Code":
-			f.Code = aws.String(unquote(w.String()))
+			f.Code = aws.String(readString(w))
 		case "SenderFault":
 			f.SenderFault = w.Bool()
 		}
@@ -209,23 +211,23 @@ func readFailure(w *jsonscan.Walker) (f types.BatchResultErrorEntry) {
 	return f
 }
 
-// unquote copies what a string of an answer stands for.
-func unquote(text string) string {
-	b := jsonscan.AppendUnquoted(make([]byte, 0, len(text)), text)
-	return unsafe.String(unsafe.SliceData(b), len(b))
-}
+// readString is for what isn't there in every answer.
+func readString(w *jsonscan.Walker) string { return string(w.AppendString(nil)) }
 
-// texts holds short strings of one answer in one piece of memory.
+// texts holds short strings of one answer together.
 type texts struct {
-	free []byte
+	scratch *[]byte
+	free    []byte
 }
 
-func (t *texts) unquote(text string) string {
+func (t *texts) read(w *jsonscan.Walker) string {
 	const piece = 4 << 10 // ten ids and receipt handles have about this length
+	text := w.AppendString((*t.scratch)[:0])
+	*t.scratch = text
 	if cap(t.free) < len(text) {
 		t.free = make([]byte, 0, max(piece, len(text)))
 	}
-	b := jsonscan.AppendUnquoted(t.free, text)
+	b := append(t.free, text...)
 	t.free = b[len(b):]
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }

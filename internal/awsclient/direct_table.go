@@ -113,9 +113,9 @@ func (t *DirectTable) readKey(w *jsonscan.Walker) (r types.WriteRequest) {
 				w.Object(func(kind string) {
 					switch kind {
 					case "S":
-						r.PutRequest.Item[name] = &types.AttributeValueMemberS{Value: unquote(w.String())}
+						r.PutRequest.Item[name] = &types.AttributeValueMemberS{Value: readString(w)}
 					case "N":
-						r.PutRequest.Item[name] = &types.AttributeValueMemberN{Value: unquote(w.String())}
+						r.PutRequest.Item[name] = &types.AttributeValueMemberN{Value: readString(w)}
 					}
 				})
 			})

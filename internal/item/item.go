@@ -114,7 +114,7 @@ func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 		}
 	}
 	number := func(name string, text []byte) {
-		size += len(name) + numberSize(jsonscan.ParseDecimal(string(text)))
+		size += len(name) + plainSize(text)
 	}
 	if l.SortKey != "" {
 		number(l.SortKey, strconv.AppendInt(buf[:0], it.Key.Sort, 10))

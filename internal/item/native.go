@@ -37,6 +37,23 @@ func numberSize(d jsonscan.Decimal) int {
 	return size
 }
 
+// plainSize is numberSize for a number without exponent, as the worker writes its own.
+func plainSize(text []byte) int {
+	digits, zeros, negative := 0, 0, 0
+	for _, c := range text {
+		switch {
+		case c == '-':
+			negative = 1
+		case c == '0' && digits > 0:
+			zeros++ // counted once another digit follows
+		case c > '0':
+			digits += zeros + 1
+			zeros = 0
+		}
+	}
+	return (digits+1)/2 + 1 + negative
+}
+
 func checkName(name string) *prediction.Reject {
 	switch {
 	case name == "":

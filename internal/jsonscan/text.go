@@ -79,6 +79,9 @@ func AppendCompact(dst []byte, v Value) []byte {
 // AppendCompactQuoted appends, as the inside of a JSON string, the text of v without white space between its tokens.
 func AppendCompactQuoted(dst []byte, v Value) []byte {
 	s := v.Text
+	if v.Spaces == 0 {
+		return appendEscaped(dst, s) // of a valid text, nothing else needs it
+	}
 	for i := 0; i < len(s); {
 		end := i
 		for end < len(s) && s[end] > ' ' && s[end] != '"' {
@@ -87,32 +90,11 @@ func AppendCompactQuoted(dst []byte, v Value) []byte {
 		dst = append(dst, s[i:end]...) // tokens that are not strings need no escapes
 		if end < len(s) && s[end] == '"' {
 			i, end = end, stringEnd(s, end)
-			dst = appendQuotedToken(dst, s[i:end])
+			dst = appendEscaped(dst, s[i:end])
 		}
 		i = skipSpace(s, end)
 	}
 	return dst
-}
-
-// appendQuotedToken appends one JSON string, quotes and all, as the inside of another.
-func appendQuotedToken(dst []byte, token string) []byte {
-	dst = append(dst, '\\', '"')
-	token = token[1 : len(token)-1]
-	for {
-		i := strings.IndexByte(token, '\\')
-		if i < 0 {
-			break
-		}
-		dst = append(dst, token[:i]...)
-		dst = append(dst, '\\', '\\')
-		if c := token[i+1]; c == '"' || c == '\\' { // the escaped byte would need an escape of its own
-			dst = append(dst, '\\')
-		}
-		dst = append(dst, token[i+1])
-		token = token[i+2:]
-	}
-	dst = append(dst, token...)
-	return append(dst, '\\', '"')
 }
 
 // QuotedOverhead is by how many bytes AppendCompactQuoted exceeds the compacted text: one escape for each quote and backslash.

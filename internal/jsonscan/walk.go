@@ -1,8 +1,7 @@
 package jsonscan
 
 import (
-	"strings"
-	"unicode/utf16"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -126,7 +125,7 @@ func (w *Walker) Skip() string {
 	return w.sc.s[start:w.i]
 }
 
-// String reads a string, and returns the text between its quotes as it is written: see Unquote and AppendUnquoted.
+// String reads a string, and returns the text between its quotes as it is written.
 func (w *Walker) String() string {
 	if w.err != nil || w.null() || w.err != nil {
 		return ""
@@ -139,6 +138,60 @@ func (w *Walker) String() string {
 	return ""
 }
 
+// AppendString reads a string and appends what it stands for, in one pass. Unlike Unquote it reads a lone surrogate as U+FFFD, as
+// encoding/json does: a service's answer is taken as it comes.
+func (w *Walker) AppendString(dst []byte) []byte {
+	if w.err != nil || w.null() || w.err != nil {
+		return dst
+	}
+	s, i := w.sc.s, w.i
+	if i >= len(s) || s[i] != '"' {
+		w.err = &SyntaxError{i, "not a string"}
+		return dst
+	}
+	for i++; ; {
+		for n := 8; n == 8 && i+8 <= len(s); i += n {
+			x := load(s, i)
+			if m := specials(x); m != 0 {
+				n = lowest(m)
+			}
+			dst = binary.LittleEndian.AppendUint64(dst, x)
+			dst = dst[:len(dst)-8+n]
+		}
+		for ; i < len(s) && plain[s[i]]; i++ {
+			dst = append(dst, s[i])
+		}
+		if i+1 < len(s) && s[i] == '\\' && simple[s[i+1]] != 0 {
+			dst = append(dst, simple[s[i+1]])
+			i += 2
+			continue
+		}
+		switch {
+		case i == len(s):
+			w.err = &SyntaxError{i, "a string without its closing quote"}
+			return dst
+		case s[i] == '"':
+			w.i = i + 1
+			return dst
+		case s[i] < ' ':
+			w.err = &SyntaxError{i, "a control character in a string"}
+			return dst
+		case i+6 > len(s) || s[i+1] != 'u' || hex4(s[i+2:i+6]) < 0:
+			w.err = &SyntaxError{i, "a broken escape"}
+			return dst
+		}
+		r, n := unescape(s[i:])
+		if r < 0 {
+			r = utf8.RuneError
+		}
+		dst = utf8.AppendRune(dst, r)
+		i += n
+	}
+}
+
+// simple holds what the escapes of one letter stand for.
+var simple = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
 // Bool reads a boolean.
 func (w *Walker) Bool() bool {
 	if w.err != nil || w.null() || w.err != nil {
@@ -149,31 +202,4 @@ func (w *Walker) Bool() bool {
 	}
 	w.err = &SyntaxError{w.i, "not a boolean"}
 	return false
-}
-
-// AppendUnquoted appends what a valid JSON string stands for, given the text between its quotes. Unlike Unquote it reads a
-// lone surrogate as U+FFFD, as encoding/json does: a service's answer is taken as it comes.
-func AppendUnquoted(dst []byte, body string) []byte {
-	for {
-		i := strings.IndexByte(body, '\\')
-		if i < 0 {
-			return append(dst, body...)
-		}
-		dst = append(dst, body[:i]...)
-		// Nearly every escape is a quote's, and many follow one another.
-		for i < len(body) && body[i] == '\\' {
-			if c := body[i+1]; c == '"' || c == '\\' || c == '/' {
-				dst = append(dst, c)
-				i += 2
-				continue
-			}
-			r, n := unescape(body[i:])
-			if r < 0 || utf16.IsSurrogate(r) {
-				r = utf8.RuneError
-			}
-			dst = utf8.AppendRune(dst, r)
-			i += n
-		}
-		body = body[i:]
-	}
 }

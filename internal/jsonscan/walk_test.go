@@ -64,15 +64,17 @@ func TestWalkerSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAppendUnquotedReadsAsEncodingJSON(t *testing.T) {
+func TestAppendStringReadsAsEncodingJSON(t *testing.T) {
 	for _, body := range []string{
 		``, `plain`, `\"\\\/\b\f\n\r\t`, `a\u00e9\u20ac\ud83d\ude00z`, `\ud800`, `\ud800x`, `\udc00\ud800`, `\ud800\ud800\udc00`, `\\\"\\`, `é\"é`,
+		`0123456`, `01234567`, `012345678`, `0123456\"`, `01234567\"`, `012345\u00e9789012345678`, `\n\n\n\n\n\n\n\n\n\n`,
 	} {
 		var want string
 		if err := json.Unmarshal([]byte(`"`+body+`"`), &want); err != nil {
 			t.Fatal(err)
 		}
-		if got := string(AppendUnquoted([]byte("x"), body)); got != "x"+want {
+		w := Walk(`"` + body + `"`)
+		if got := string(w.AppendString([]byte("x"))); got != "x"+want || w.Err() != nil {
 			t.Errorf("%s: %q, want %q", body, got, "x"+want)
 		}
 	}
