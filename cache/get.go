@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,26 +130,32 @@ func (c *Cache) GetMany(ctx context.Context, ids []string, options ...Option) ([
 	if err != nil {
 		return nil, err
 	}
-	m := &many{Cache: c, layout: l, options: c.with(options), found: make([]*Prediction, len(ids)), places: make(map[string][]int, len(ids))}
+	m := &many{
+		Cache: c, layout: l, options: c.with(options), keys: make([]string, 0, len(ids)),
+		places: make(map[string]int, len(ids)), before: make([]int, len(ids)), found: make([]*Prediction, len(ids)),
+	}
 	for i, id := range ids {
 		key, err := l.ReadKey(id)
 		if err != nil {
 			m.failed(fmt.Errorf("the id %q: %w", id, err))
 			continue
 		}
-		if len(m.places[key]) == 0 {
+		last, twice := m.places[key]
+		if !twice {
 			m.keys = append(m.keys, key)
+			last = none
 		}
-		m.places[key] = append(m.places[key], i)
+		m.places[key], m.before[i] = i, last
 	}
 	var calls errgroup.Group
 	calls.SetLimit(m.options.concurrency)
 	if l.Kind == item.LatestOnly {
-		for keys := m.keys; len(keys) > 0; {
-			n := min(len(keys), maxBatchGet)
-			some := keys[:n]
-			keys = keys[n:]
-			calls.Go(func() error { m.batch(ctx, some); return nil })
+		for keys := range slices.Chunk(m.keys, maxBatchGet) {
+			if len(keys) == len(m.keys) {
+				m.batch(ctx, keys)
+				break
+			}
+			calls.Go(func() error { m.batch(ctx, keys); return nil })
 		}
 	} else {
 		for _, key := range m.keys {
@@ -164,8 +171,9 @@ type many struct {
 	*Cache
 	layout  *item.Layout
 	options *options
-	keys    []string         // each once
-	places  map[string][]int // of a key in what was asked
+	keys    []string       // each once
+	places  map[string]int // of a key in what was asked: the last one
+	before  []int          // of a place, the one before with the same key, or none
 
 	mu    sync.Mutex
 	found []*Prediction
@@ -181,10 +189,15 @@ func (m *many) failed(err error) {
 func (m *many) have(p *Prediction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, i := range m.places[p.ID] {
+	i, asked := m.places[p.ID]
+	for asked && i != none {
 		m.found[i] = p
+		i = m.before[i]
 	}
 }
+
+// none is the place before the first.
+const none = -1
 
 func (m *many) one(ctx context.Context, key string) {
 	switch p, err := m.get(ctx, m.layout, key, m.options); {

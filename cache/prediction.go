@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -49,10 +50,15 @@ func (p *Prediction) Decode(v any) error {
 	return nil
 }
 
+// fields are what an item is read by.
+var fields = sync.Pool{New: func() any { return new([]item.Field) }}
+
 // decode reads an item. It returns nil for one that has expired or isn't what the call asked for.
 func (c *Cache) decode(l *item.Layout, attributes map[string]types.AttributeValue, now int64, o *options) (*Prediction, error) {
-	fields := awsitem.Fields(attributes)
-	s, err := l.Decode(fields, o.withPayload())
+	scratch := fields.Get().(*[]item.Field)
+	defer fields.Put(scratch)
+	*scratch = awsitem.AppendFields((*scratch)[:0], attributes)
+	s, err := l.Decode(*scratch, o.withPayload())
 	if err != nil {
 		return nil, c.itemError(l, attributes, err)
 	}
@@ -66,11 +72,14 @@ func (c *Cache) decode(l *item.Layout, attributes map[string]types.AttributeValu
 	if len(s.Others) > 0 {
 		p.Attributes = make(map[string]json.RawMessage, len(s.Others))
 	}
+	var texts []byte // of all attributes
 	for i := range s.Others {
 		f := &s.Others[i]
-		if p.Attributes[f.Name], err = f.Value.JSON(); err != nil {
+		start := len(texts)
+		if texts, err = f.Value.AppendJSON(texts); err != nil {
 			return nil, c.itemError(l, attributes, fmt.Errorf("the attribute %q %w", f.Name, err))
 		}
+		p.Attributes[f.Name] = texts[start:len(texts):len(texts)]
 	}
 	for i := range o.where {
 		if w := &o.where[i]; !sameValue(p.Attributes[w.name], w.text) {
@@ -97,7 +106,7 @@ func (c *Cache) itemError(l *item.Layout, attributes map[string]types.AttributeV
 	text := func(name string) string {
 		v := awsitem.Value(attributes[name])
 		if v.Type == "B" {
-			return strconv.Quote(string(v.Bytes))
+			return strconv.Quote(v.Text)
 		}
 		return v.Text
 	}

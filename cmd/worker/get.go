@@ -200,7 +200,7 @@ func (g *getter) show(attributes map[string]types.AttributeValue) shown {
 	s.EventTime, s.ExpiresAt, s.Prediction, s.Encoding = it.CreatedAt.Clock(), time.Unix(it.Expires, 0).UTC(), it.Payload, string(it.Encoding)
 	s.Expired = it.Expires <= g.now().Unix()
 	for _, f := range it.Others {
-		text, err := f.Value.JSON()
+		text, err := f.Value.AppendJSON(nil)
 		if err != nil {
 			s.Problem = fmt.Sprintf("the attribute %q %v", f.Name, err)
 			continue

@@ -46,9 +46,13 @@ func Table(d *types.TableDescription, ttl *types.TimeToLiveDescription) item.Tab
 	return t
 }
 
-// Fields returns an item's attributes. Their texts and bytes are the SDK's own, not copies.
+// Fields returns an item's attributes. Their texts are the SDK's own, not copies.
 func Fields(attributes map[string]types.AttributeValue) []item.Field {
-	fields := make([]item.Field, 0, len(attributes))
+	return AppendFields(make([]item.Field, 0, len(attributes)), attributes)
+}
+
+// AppendFields appends an item's attributes to fields.
+func AppendFields(fields []item.Field, attributes map[string]types.AttributeValue) []item.Field {
 	for name, a := range attributes {
 		fields = append(fields, item.Field{Name: name, Value: Value(a)})
 	}
@@ -63,7 +67,7 @@ func Value(a types.AttributeValue) item.Value {
 	case *types.AttributeValueMemberN:
 		return item.Value{Type: "N", Text: a.Value}
 	case *types.AttributeValueMemberB:
-		return item.Value{Type: "B", Bytes: a.Value}
+		return item.Value{Type: "B", Text: string(a.Value)}
 	case *types.AttributeValueMemberBOOL:
 		if a.Value {
 			return item.Value{Type: "BOOL", Text: "true"}
@@ -72,7 +76,7 @@ func Value(a types.AttributeValue) item.Value {
 	case *types.AttributeValueMemberNULL:
 		return item.Value{Type: "NULL"}
 	case *types.AttributeValueMemberM:
-		return item.Value{Type: "M", Map: Fields(a.Value)}
+		return item.Value{Type: "M", In: Fields(a.Value)}
 	case *types.AttributeValueMemberL:
 		return list("L", a.Value, Value)
 	case *types.AttributeValueMemberSS:
@@ -80,15 +84,15 @@ func Value(a types.AttributeValue) item.Value {
 	case *types.AttributeValueMemberNS:
 		return list("NS", a.Value, func(n string) item.Value { return item.Value{Type: "N", Text: n} })
 	case *types.AttributeValueMemberBS:
-		return list("BS", a.Value, func(b []byte) item.Value { return item.Value{Type: "B", Bytes: b} })
+		return list("BS", a.Value, func(b []byte) item.Value { return item.Value{Type: "B", Text: string(b)} })
 	}
 	return item.Value{}
 }
 
 func list[T any](kind string, elements []T, one func(T) item.Value) item.Value {
-	v := item.Value{Type: kind, List: make([]item.Value, len(elements))}
+	v := item.Value{Type: kind, In: make([]item.Field, len(elements))}
 	for i, e := range elements {
-		v.List[i] = one(e)
+		v.In[i].Value = one(e)
 	}
 	return v
 }

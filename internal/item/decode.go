@@ -18,11 +18,9 @@ import (
 
 // A Value is an attribute's value as it was read back. Type is DynamoDB's; the zero Value is none.
 type Value struct {
-	Type  string
-	Text  string  // of S and N, and "true" or "false" of BOOL
-	Bytes []byte  // of B
-	List  []Value // of L and of the sets SS, NS and BS
-	Map   []Field // of M, in any order
+	Type string
+	Text string  // of S and N, the bytes of B, and "true" or "false" of BOOL
+	In   []Field // of M, in any order; of L, and of the sets SS, NS and BS, without names
 }
 
 // A Field is an attribute as it was read back.
@@ -45,19 +43,19 @@ type Stored struct {
 var errMissing = errors.New("is missing")
 
 // Decode reads an item: the reverse of AppendJSON. An item that the worker can't have written is an error that names the
-// attribute, never its value. withPayload is false where the payload was not asked for. Decode keeps parts of fields.
-func (l *Layout) Decode(fields []Field, withPayload bool) (*Stored, error) {
-	s := &Stored{Encoding: JSON}
-	var err error
+// attribute, never its value. withPayload is false where the payload was not asked for. Decode changes
+// fields, and keeps a part of them.
+func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) {
+	s.Encoding = JSON
 	if s.Key, err = l.DecodeKey(fields); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.CreatedAt, err = seconds(field(fields, AttrCreatedAt)); err != nil {
-		return nil, about(AttrCreatedAt, err)
+		return s, about(AttrCreatedAt, err)
 	}
 	expires, err := seconds(field(fields, l.TTLAttribute))
 	if err != nil {
-		return nil, about(l.TTLAttribute, err)
+		return s, about(l.TTLAttribute, err)
 	}
 	s.Expires = expires.Sec
 	switch encoding := field(fields, AttrEncoding); encoding.Type {
@@ -65,11 +63,11 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (*Stored, error) {
 	case "S":
 		s.Encoding = Encoding(encoding.Text)
 	default:
-		return nil, about(AttrEncoding, errType("S", encoding))
+		return s, about(AttrEncoding, errType("S", encoding))
 	}
 	if withPayload {
 		if s.Payload, err = s.payload(field(fields, AttrPayload)); err != nil {
-			return nil, about(AttrPayload, err)
+			return s, about(AttrPayload, err)
 		}
 	}
 	others := fields[:0]
@@ -134,7 +132,7 @@ func (l *Layout) ReadKey(id string) (string, error) {
 }
 
 // payload decodes by what the item names, never by what it looks like.
-func (s *Stored) payload(v Value) ([]byte, error) {
+func (s *Stored) payload(v *Value) ([]byte, error) {
 	switch s.Encoding {
 	case JSON:
 		if v.Type != "S" {
@@ -145,7 +143,7 @@ func (s *Stored) payload(v Value) ([]byte, error) {
 		if v.Type != "B" {
 			return nil, errType("B", v)
 		}
-		text, err := decompressor().DecodeAll(v.Bytes, nil)
+		text, err := decompressor().DecodeAll([]byte(v.Text), nil)
 		if err != nil {
 			return nil, fmt.Errorf("is not zstd, or over %d MiB once decompressed: %w", maxPayload>>20, err)
 		}
@@ -178,16 +176,16 @@ func checkJSON(text string) error {
 	return nil
 }
 
-// JSON returns the value as JSON text: numbers keep their digits. Types that the worker doesn't write, but somebody else
-// may have added, become what DynamoDB's own JSON makes of them: sets arrays, binary base64.
-func (v Value) JSON() ([]byte, error) { return v.appendText(nil, 0, true) }
+// AppendJSON appends the value as JSON text: numbers keep their digits. Types that the worker doesn't write, but somebody
+// else may have added, become what DynamoDB's own JSON makes of them: sets arrays, binary base64.
+func (v *Value) AppendJSON(dst []byte) ([]byte, error) { return v.appendText(dst, 0, true) }
 
 // appendText is the reverse of appendNative. foreign allows the types that the worker doesn't write.
-func (v Value) appendText(dst []byte, depth int, foreign bool) ([]byte, error) {
+func (v *Value) appendText(dst []byte, depth int, foreign bool) ([]byte, error) {
 	switch v.Type {
 	case "N":
-		if _, err := decimal(v); err != nil {
-			return nil, err
+		if !isNumber(v.Text) {
+			return nil, errNoNumber
 		}
 		return append(dst, v.Text...), nil
 	case "S":
@@ -204,34 +202,34 @@ func (v Value) appendText(dst []byte, depth int, foreign bool) ([]byte, error) {
 		return v.appendMap(dst, depth+1, foreign)
 	case "B":
 		if foreign {
-			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v.Bytes), '"'), nil
+			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), []byte(v.Text)), '"'), nil
 		}
 	}
 	return nil, fmt.Errorf("holds the type %q, which the worker does not write", v.Type)
 }
 
-func (v Value) appendList(dst []byte, depth int, foreign bool) (_ []byte, err error) {
+func (v *Value) appendList(dst []byte, depth int, foreign bool) (_ []byte, err error) {
 	if depth > maxNesting {
 		return nil, errNesting
 	}
 	dst = append(dst, '[')
-	for i := range v.List {
+	for i := range v.In {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if dst, err = v.List[i].appendText(dst, depth, foreign); err != nil {
+		if dst, err = v.In[i].Value.appendText(dst, depth, foreign); err != nil {
 			return nil, err
 		}
 	}
 	return append(dst, ']'), nil
 }
 
-func (v Value) appendMap(dst []byte, depth int, foreign bool) (_ []byte, err error) {
+func (v *Value) appendMap(dst []byte, depth int, foreign bool) (_ []byte, err error) {
 	if depth > maxNesting {
 		return nil, errNesting
 	}
 	// In order, so that an item has one text.
-	members := slices.SortedFunc(slices.Values(v.Map), func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	members := slices.SortedFunc(slices.Values(v.In), func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	dst = append(dst, '{')
 	for i := range members {
 		if i > 0 {
@@ -256,28 +254,30 @@ func appendString(dst []byte, s string) ([]byte, error) {
 	return jsonscan.AppendQuoted(dst, s), nil
 }
 
-func field(fields []Field, name string) Value {
+var none Value
+
+func field(fields []Field, name string) *Value {
 	for i := range fields {
 		if fields[i].Name == name {
-			return fields[i].Value
+			return &fields[i].Value
 		}
 	}
-	return Value{}
+	return &none
 }
 
-func seconds(v Value) (prediction.Time, error) {
+func seconds(v *Value) (prediction.Time, error) {
 	if v.Type != "N" {
 		return prediction.Time{}, errType("N", v)
 	}
 	return prediction.ParseSeconds(v.Text)
 }
 
-func decimal(v Value) (jsonscan.Decimal, error) {
+func decimal(v *Value) (jsonscan.Decimal, error) {
 	if v.Type != "N" {
 		return jsonscan.Decimal{}, errType("N", v)
 	}
 	if !isNumber(v.Text) {
-		return jsonscan.Decimal{}, errors.New("is no number")
+		return jsonscan.Decimal{}, errNoNumber
 	}
 	d := jsonscan.ParseDecimal(v.Text)
 	if checkNumber("", d) != nil {
@@ -286,13 +286,15 @@ func decimal(v Value) (jsonscan.Decimal, error) {
 	return d, nil
 }
 
+var errNoNumber = errors.New("is no number")
+
 // isNumber tells whether text is a JSON number and nothing else.
 func isNumber(text string) bool {
 	v, err := jsonscan.Parse(text)
 	return err == nil && v.Kind() == jsonscan.Number && len(v.Text) == len(text)
 }
 
-func errType(want string, got Value) error {
+func errType(want string, got *Value) error {
 	switch {
 	case got.Type == "":
 		return errMissing
@@ -313,13 +315,11 @@ func StoredSize(fields []Field) int {
 	return size
 }
 
-func (v Value) size() int {
+func (v *Value) size() int {
 	sum := 0
 	switch v.Type {
-	case "S":
+	case "S", "B":
 		return len(v.Text)
-	case "B":
-		return len(v.Bytes)
 	case "N":
 		d, err := decimal(v)
 		if err != nil {
@@ -327,18 +327,18 @@ func (v Value) size() int {
 		}
 		return numberSize(d)
 	case "L":
-		for i := range v.List {
-			sum += 1 + v.List[i].size()
+		for i := range v.In {
+			sum += 1 + v.In[i].Value.size()
 		}
 		return 3 + sum
 	case "M":
-		for i := range v.Map {
-			sum += 1 + len(v.Map[i].Name) + v.Map[i].Value.size()
+		for i := range v.In {
+			sum += 1 + len(v.In[i].Name) + v.In[i].Value.size()
 		}
 		return 3 + sum
 	case "SS", "NS", "BS":
-		for i := range v.List {
-			sum += v.List[i].size()
+		for i := range v.In {
+			sum += v.In[i].Value.size()
 		}
 		return sum
 	}

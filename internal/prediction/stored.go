@@ -1,6 +1,8 @@
 package prediction
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/predcache/predcache/internal/jsonscan"
@@ -8,11 +10,28 @@ import (
 
 // ParseSeconds reads what AppendSeconds writes, in any notation of a number: DynamoDB chooses its own.
 func ParseSeconds(number string) (Time, error) {
+	// Nearly always it is in plain notation.
+	if whole, fraction, _ := strings.Cut(number, "."); whole != "" && len(whole) <= 12 && len(fraction) <= attoDigits && allDigits(whole) && allDigits(fraction) && number[len(number)-1] != '.' {
+		sec, err := strconv.ParseInt(whole, 10, 64)
+		if err != nil {
+			return Time{}, errTimeForm
+		}
+		return checkTime(Time{sec, attos(fraction)})
+	}
 	v, err := jsonscan.Parse(number)
 	if err != nil || v.Kind() != jsonscan.Number || len(v.Text) != len(number) {
 		return Time{}, errTimeForm
 	}
 	return decimalTime(jsonscan.ParseDecimal(number))
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i]-'0' > 9 {
+			return false
+		}
+	}
+	return true
 }
 
 // ParseTime reads a time as a message may give it: RFC 3339, or a number of seconds, milliseconds, microseconds or
