@@ -11,3 +11,14 @@ sim: ## Simulate outages, faults and restarts (SEEDS=2000 FROM=1, or SEED=… to
 	@go test -c -o .cache/bin/sim.test ./cmd/worker
 	@cd cmd/worker && ../../.cache/bin/sim.test -test.run '^TestSimulation$$' -test.v -test.timeout 0 -sim.seeds $(SEEDS) -sim.from $(FROM) -sim.seed $(SEED) -sim.reruns $(RERUNS) \
 		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulation/'
+
+.PHONY: sim-bugs
+sim-bugs: ## Put deliberate bugs into the worker, one at a time: the simulator must notice each
+	@mkdir -p .cache/bin
+	@go test -c -o .cache/bin/sim.test ./cmd/worker
+	@cd cmd/worker && ../../.cache/bin/sim.test -test.run '^TestSimulationNoticesBugs$$' -test.v -test.timeout 0 -sim.bugs \
+		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulationNoticesBugs/'
+
+.PHONY: fuzz-long
+fuzz-long: ## Fuzz each decoder for ten minutes
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=10m

@@ -27,6 +27,7 @@ func commands() []command {
 		{"publish", "[--pack] FILE|-", "send predictions, one JSON object a line, to the queue", runPublish},
 		{"warm", "[flags] FILE…|-", "fill the table straight from files, without the queue", runWarm},
 		{"get", "ID [--all] [--json]", "read an id from the table, as a service would see it", runGet},
+		{"health", "[--ready] [--json]", "ask the worker on this host whether it is live, or ready", runHealth},
 		{"version", "", "print the version", runVersion},
 	}
 }
@@ -36,6 +37,8 @@ func main() {
 	var usage usageError
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errSaid):
+		os.Exit(1)
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "worker: %v\nRun `worker --help` for the commands.\n", err)
 		os.Exit(2)

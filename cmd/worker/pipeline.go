@@ -54,7 +54,7 @@ func (o observer) Call(operation, code string, d time.Duration) {
 
 // Trouble implements consumer.Observer.
 func (o observer) Trouble(operation string, err error) {
-	o.health.Report(operation, "it is tried again by itself; see the reason", err)
+	o.health.Called(operation, "it is tried again by itself; see the reason", err)
 }
 
 // services are the ways to the queue, the reject queue and the table.

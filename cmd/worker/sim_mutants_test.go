@@ -32,6 +32,9 @@ const simMutantSeeds = 150
 
 // TestSimulationNoticesBugs puts a bug at a time into the worker, and wants the simulator to notice it within a number of seeds.
 func TestSimulationNoticesBugs(t *testing.T) {
+	if !*simBugs {
+		t.Skip("it takes a minute: make sim-bugs")
+	}
 	base := simConfig(t)
 	for _, mutant := range simMutants {
 		t.Run(mutant.name, func(t *testing.T) {

@@ -16,10 +16,11 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 60, "how many seeds to simulate")
+	simSeeds = flag.Int("sim.seeds", 30, "how many seeds to simulate")
 	simFrom  = flag.Uint64("sim.from", 1, "the first seed")
 	simSeed  = flag.Uint64("sim.seed", 0, "simulate this seed alone, sim.reruns times")
 	simRerun = flag.Int("sim.reruns", 20, "how often sim.seed is run: the scheduler's part is another each time")
+	simBugs  = flag.Bool("sim.bugs", false, "put bugs into the worker and want the simulator to notice them")
 	simTrace = flag.Bool("sim.trace", false, "print every call of the worker")
 )
 
