@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest, as in encoding/json.
+// MaxDepth is how deep arrays and objects may nest, as in encoding/json; ParseElements counts each element by itself.
 const MaxDepth = 10000
 
 // A SyntaxError says what is wrong with a JSON text and where: Offset is in bytes from the text's start.
@@ -171,6 +171,39 @@ func ParseMembers(dst []Member, text string) (members []Member, object Value, en
 		break
 	}
 	return dst, Value{text[start : i+1], spaces + sc.spaces}, i + 1, nil
+}
+
+// ParseElements reads the array that text starts with, which hasn't been checked, in one pass. element is called with the text
+// from each element on; it reads the element and returns where it ends, as ParseMembers and ParsePrefix do. ParseElements returns
+// where the array ends.
+func ParseElements(text string, element func(rest string) (end int, err error)) (end int, err error) {
+	i := skipSpace(text, 0)
+	if i == len(text) || text[i] != '[' {
+		return 0, &SyntaxError{i, "not an array"}
+	}
+	i = skipSpace(text, i+1)
+	if i < len(text) && text[i] == ']' {
+		return i + 1, nil
+	}
+	for {
+		end, err := element(text[i:])
+		if err != nil {
+			var wrong *SyntaxError
+			if errors.As(err, &wrong) {
+				err = &SyntaxError{i + wrong.Offset, wrong.What}
+			}
+			return 0, err
+		}
+		i = skipSpace(text, i+end)
+		switch {
+		case i < len(text) && text[i] == ',':
+			i = skipSpace(text, i+1)
+		case i < len(text) && text[i] == ']':
+			return i + 1, nil
+		default:
+			return 0, &SyntaxError{i, "no comma or closing bracket after an array's element"}
+		}
+	}
 }
 
 // Elements appends the elements of array, a valid array, to dst in their order.

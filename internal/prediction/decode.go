@@ -1,6 +1,7 @@
 package prediction
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -130,18 +131,7 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of them, or one a line")
 	}
 	if text[0] == '[' {
-		v, err := jsonscan.Parse(text)
-		if err != nil {
-			return syntax(err)
-		}
-		elements := jsonscan.Elements(nil, v)
-		if len(elements) > maxParts {
-			return tooMany(len(elements))
-		}
-		for _, element := range elements {
-			r.element(element)
-		}
-		return nil
+		return r.array(text)
 	}
 	members, object, end, err := jsonscan.ParseMembers(r.dst.members[:0], text)
 	r.dst.members = members
@@ -206,13 +196,44 @@ func (r *decoding) lines(text string) {
 	}
 }
 
-func (r *decoding) element(v jsonscan.Value) {
-	if v.Kind() != jsonscan.Object {
-		r.reject(v.Text, Rejectf(ReasonFieldType, "", "an element of the array is %v: each must be an object", v.Kind()))
-		return
+// array reads an array in one pass. What has been read before something is found wrong is dropped by Decode.
+func (r *decoding) array(text string) *Reject {
+	end, err := jsonscan.ParseElements(text, r.element)
+	if err == nil && end < len(text) {
+		err = &jsonscan.SyntaxError{Offset: len(text) - len(trimSpace(text[end:])), What: "text after the value"}
 	}
-	r.dst.members = jsonscan.Members(r.dst.members[:0], v)
-	r.prediction(v)
+	if err == errParts {
+		v, err := jsonscan.Parse(text)
+		if err != nil {
+			return syntax(err)
+		}
+		return tooMany(len(jsonscan.Elements(nil, v)))
+	}
+	if err != nil {
+		return syntax(err)
+	}
+	return nil
+}
+
+var errParts = errors.New("too many parts")
+
+func (r *decoding) element(rest string) (end int, err error) {
+	if r.place == maxParts {
+		return 0, errParts
+	}
+	if rest == "" || rest[0] != '{' {
+		v, end, err := jsonscan.ParsePrefix(rest)
+		if err == nil {
+			r.reject(v.Text, Rejectf(ReasonFieldType, "", "an element of the array is %v: each must be an object", v.Kind()))
+		}
+		return end, err
+	}
+	members, object, end, err := jsonscan.ParseMembers(r.dst.members[:0], rest)
+	r.dst.members = members
+	if err == nil {
+		r.prediction(object)
+	}
+	return end, err
 }
 
 func (r *decoding) reject(raw string, why *Reject) {

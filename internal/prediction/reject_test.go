@@ -102,7 +102,7 @@ func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
 		{"objects over several lines", "{\"secret\":\n1}\n{\"secret\":\n1}", "", "syntax: text after the JSON object at byte 13: put several predictions into an array, or one a line"},
 		{"arrays one a line", "[" + secret + "]\n[" + secret + "]", "", "syntax: the message is not JSON: text after the value at byte 53"},
 		{"invalid UTF-8", "{\"predictionId\":\"secret\xff\"}", "", "syntax: the message is not valid UTF-8"},
-		{"nested too deep", strings.Repeat("[", 10001) + strings.Repeat("]", 10001), "", "syntax: the message is not JSON: nested too deep at byte 10000"},
+		{"nested too deep", strings.Repeat("[", 10002) + strings.Repeat("]", 10002), "", "syntax: the message is not JSON: nested too deep at byte 10001"},
 		{"too long", strings.Repeat(" ", longest) + "{", "", tooLong},
 		{"too many elements", "[0" + strings.Repeat(",0", 100_000) + "]", "", "too_large: the message has 100001 parts, of at most 100000: split it"},
 		{"too many lines", "{}" + strings.Repeat("\n0", 100_000), "", "too_large: the message has 100001 parts, of at most 100000: split it"},
