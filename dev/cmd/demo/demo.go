@@ -88,6 +88,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 	}()
 
+	screen.line("  see it      http://%s/, while it runs; `make dev` leaves it running", process.Page)
 	if err := watch(ctx, screen, aws, process, outcome.Predictions, o.timeout); err != nil {
 		return err
 	}

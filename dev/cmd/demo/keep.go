@@ -19,6 +19,7 @@ func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, proce
 	s.line("  queue         %s", aws.Queue)
 	s.line("  reject queue  %s", aws.RejectQueue)
 	s.line("  table         %s", aws.Table)
+	s.line("  status page   http://%s/", process.Page)
 	s.line("  metrics       http://%s/metrics", process.Address)
 	if o.envFile != "" {
 		if err := os.WriteFile(o.envFile, []byte(shellVariables(aws)), 0o600); err != nil {

@@ -31,6 +31,7 @@ func Build(ctx context.Context, root, into string) (string, error) {
 // A Process is a running worker.
 type Process struct {
 	Address string // of its health checks and metrics
+	Page    string // the address of its status page
 
 	command *exec.Cmd
 	log     tail
@@ -51,7 +52,7 @@ func Start(ctx context.Context, path string, settings []string, log io.Writer) (
 		return nil, err
 	}
 	command := exec.CommandContext(context.WithoutCancel(ctx), path, "run")
-	p := &Process{Address: address, command: command, exited: make(chan struct{})}
+	p := &Process{Address: address, Page: admin, command: command, exited: make(chan struct{})}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "WORKER_") {
 			p.command.Env = append(p.command.Env, variable)
