@@ -162,7 +162,7 @@ func (w *window) keep(name string, picture []byte) {
 		w.t.Fatal(err)
 	}
 	var smaller bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&smaller, opaque(decoded)); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&smaller, flat(decoded)); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), smaller.Bytes(), 0o644); err != nil {
@@ -170,8 +170,8 @@ func (w *window) keep(name string, picture []byte) {
 	}
 }
 
-// opaque puts a picture into few colours where it has few, which makes its file small: the page is mostly flat.
-func opaque(m image.Image) image.Image {
+// flat puts a picture into 256 colours, which makes its file small: the page has few.
+func flat(m image.Image) image.Image {
 	b := m.Bounds()
 	seen := map[color.RGBA]int{}
 	for y := b.Min.Y; y < b.Max.Y; y++ {
@@ -181,8 +181,10 @@ func opaque(m image.Image) image.Image {
 	}
 	colours := slices.SortedFunc(maps.Keys(seen), func(a, b color.RGBA) int { return seen[b] - seen[a] })
 	var palette color.Palette
-	for _, c := range colours[:min(256, len(colours))] {
-		palette = append(palette, c)
+	for _, c := range colours {
+		if len(palette) < 256 && !slices.ContainsFunc(palette, func(p color.Color) bool { return near(c, p.(color.RGBA)) }) {
+			palette = append(palette, c)
+		}
 	}
 	nearest := map[color.RGBA]uint8{}
 	out := image.NewPaletted(b, palette)
@@ -198,6 +200,12 @@ func opaque(m image.Image) image.Image {
 		}
 	}
 	return out
+}
+
+// near tells whether nobody would see the difference.
+func near(a, b color.RGBA) bool {
+	d := func(x, y uint8) int { return max(int(x), int(y)) - min(int(x), int(y)) }
+	return d(a.R, b.R)+d(a.G, b.G)+d(a.B, b.B) < 10
 }
 
 func rgba(c color.Color) color.RGBA {
