@@ -19,14 +19,15 @@ import (
 
 // A store is a table of one layout, written by the worker's own parts and read by a Cache.
 type store struct {
-	name   string
-	kind   item.Kind
-	hash   item.KeyType
-	unit   uint64
-	client *dynamodb.Client
-	table  string
-	layout *item.Layout
-	cache  *cache.Cache
+	name    string
+	kind    item.Kind
+	hash    item.KeyType
+	unit    uint64
+	client  *dynamodb.Client
+	backend awstest.Backend // over the wire
+	table   string
+	layout  *item.Layout
+	cache   *cache.Cache
 }
 
 var layouts = []store{
@@ -43,6 +44,7 @@ func overTheWire(t *testing.T, test func(t *testing.T, s *store)) {
 	for _, b := range awstest.Backends(t) {
 		for _, s := range layouts {
 			t.Run(b.Name+"/"+s.name, func(t *testing.T) {
+				s.backend = b
 				s.open(t, b.DynamoDB, func(in dynamodb.CreateTableInput, ttl string) string { return b.CreateTable(t, in, ttl) })
 				test(t, &s)
 			})
