@@ -67,6 +67,9 @@ func checkName(name string) *prediction.Reject {
 // nativeSize checks a value that is to be stored natively and returns its size as DynamoDB counts it. depth is how many
 // lists and maps it is inside of.
 func nativeSize(field string, v jsonscan.Value, depth int) (int, *prediction.Reject) {
+	if depth == maxNesting { // the attribute itself is the first level, whatever it is
+		return 0, prediction.Rejectf(prediction.ReasonNesting, field, "is nested deeper than DynamoDB's %d levels: flatten it, or send it inside the payload, which is stored as text", maxNesting)
+	}
 	switch v.Kind() {
 	case jsonscan.Number:
 		d := jsonscan.ParseDecimal(v.Text)
@@ -78,9 +81,6 @@ func nativeSize(field string, v jsonscan.Value, depth int) (int, *prediction.Rej
 		}
 		return len(text), nil
 	case jsonscan.Object, jsonscan.Array:
-		if depth == maxNesting {
-			return 0, prediction.Rejectf(prediction.ReasonNesting, field, "is nested deeper than DynamoDB's %d levels: flatten it, or send it inside the payload, which is stored as text", maxNesting)
-		}
 		return containerSize(field, v, depth+1)
 	default:
 		return 1, nil
