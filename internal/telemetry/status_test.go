@@ -311,6 +311,32 @@ func TestPageNeedsNothingElse(t *testing.T) {
 	}
 }
 
+// A page of somebody else's that makes its name mean 127.0.0.1 gets nothing.
+func TestForeignNamesAreRefused(t *testing.T) {
+	_, _, s := newTestStatus()
+	server := httptest.NewServer(AdminHandler(s))
+	defer server.Close()
+	port := server.URL[strings.LastIndexByte(server.URL, ':'):]
+	for host, want := range map[string]int{
+		"127.0.0.1" + port: http.StatusOK, "localhost" + port: http.StatusOK, "[::1]" + port: http.StatusOK, "a.localhost": http.StatusOK,
+		"evil.example" + port: http.StatusForbidden, "127.0.0.1.evil.example": http.StatusForbidden, "localhost.evil.example": http.StatusForbidden,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s gets %d", host, answer.StatusCode)
+		}
+	}
+}
+
 func TestQuantile(t *testing.T) {
 	d := distribution{bounds: []float64{1, 2, 4}, counts: []uint64{50, 90, 99}, count: 100, sum: 160}
 	for q, want := range map[float64]float64{.25: .5, .5: 1, .9: 2, .945: 3, .999: 4} {
