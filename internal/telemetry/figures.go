@@ -116,7 +116,15 @@ type UnitFigures struct {
 	Saved map[string]number `json:"saved"` // by cause
 }
 
-// CostFigures are in dollars.
+// The prices in us-east-1: a write unit on demand ("Pricing for On-Demand Capacity"), and a request to a standard queue ("Amazon
+// SQS pricing").
+const (
+	dollarsPerUnit    = 0.625e-6
+	dollarsPerRequest = 0.40e-6
+)
+
+// CostFigures are in dollars, on demand and by the prices of us-east-1. A request is counted as one, though SQS bills one of
+// over 64 KB as several.
 type CostFigures struct {
 	PerMillion number `json:"perMillion"`
 	Spent      number `json:"spent"`
@@ -208,7 +216,27 @@ func (s *Status) figures(now, ten, minute *sample) *Figures {
 			f.Units.Saved[prediction.Outcome(o).String()] = number(now.saved[o])
 		}
 	}
+	f.Cost = costOf(now)
 	return f
+}
+
+// costOf is what a worker has spent and saved since its start; nil before it has done anything.
+func costOf(s *sample) *CostFigures {
+	predictions, requests, saved := 0.0, 0.0, 0.0
+	for o := range prediction.NumOutcomes {
+		predictions += s.outcomes[o]
+		saved += s.saved[o]
+	}
+	for i, operation := range operations {
+		if operation != "BatchWriteItem" {
+			requests += s.calls[i].total
+		}
+	}
+	if predictions == 0 {
+		return nil
+	}
+	spent := s.units*dollarsPerUnit + requests*dollarsPerRequest
+	return &CostFigures{PerMillion: number(spent / predictions * 1e6), Spent: number(spent), Saved: number(saved * dollarsPerUnit)}
 }
 
 // rate is what was counted a second between two samples.

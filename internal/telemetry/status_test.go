@@ -159,7 +159,7 @@ func TestFigures(t *testing.T) {
 				Name string
 				N    float64
 			}
-			Cost *struct{}
+			Cost struct{ PerMillion, Spent, Saved float64 }
 		}
 		if err := json.Unmarshal(answer.Body.Bytes(), &f); err != nil {
 			t.Fatal(err, answer.Body)
@@ -175,6 +175,10 @@ func TestFigures(t *testing.T) {
 		}
 		if f.Batch.Items != 20 || f.Units.Used != 2000 || f.Units.Saved["duplicate"] != 1000 || f.Held.Keys != 1234 || f.Held.KeysLimit != 100_000 {
 			t.Errorf("%+v", f)
+		}
+		// 2,000 units for 2,500 predictions; 1,000 units saved.
+		if c := f.Cost; c.PerMillion != 0.5 || c.Spent != 0.00125 || c.Saved != 0.000625 {
+			t.Errorf("cost: %+v", c)
 		}
 		if f.Counts[2].Name != "deleted" || f.Counts[2].N != 2000 {
 			t.Errorf("counts: %v", f.Counts)

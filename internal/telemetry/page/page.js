@@ -310,9 +310,10 @@
     const saved = Object.values(f.units.saved).reduce((a, b) => a + b, 0);
     text('saved', percent(saved, saved + f.units.used));
     text('saved-note', saved || f.units.used ? `${short(saved)} not used, ${short(f.units.used)} used since the start` : 'of those that would have been used');
+    $('cost').title = 'write units and SQS requests, by the prices of us-east-1';
     if (f.cost) {
       text('cost', dollars(f.cost.perMillion));
-      text('cost-note', `a million predictions; ${dollars(f.cost.spent)} spent and ${dollars(f.cost.saved)} saved since the start`);
+      text('cost-note', `a million predictions, on demand; ${dollars(f.cost.spent)} spent and ${dollars(f.cost.saved)} saved since the start`);
     }
 
     const most = Math.max(1, ...f.outcomes.map(o => o.total));
