@@ -27,6 +27,7 @@ func commands() []command {
 		{"publish", "[--pack] FILE|-", "send predictions, one JSON object a line, to the queue", runPublish},
 		{"warm", "[flags] FILE…|-", "fill the table straight from files, without the queue", runWarm},
 		{"get", "ID [--all] [--json]", "read an id from the table, as a service would see it", runGet},
+		{"redrive", "[--reason R] [flags]", "list the reject queue, and send some of it back", runRedrive},
 		{"health", "[--ready] [--json]", "ask the worker on this host whether it is live, or ready", runHealth},
 		{"version", "", "print the version", runVersion},
 	}
