@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,8 +102,21 @@ func queries(t *testing.T) (all []query) {
 			all = append(all, query{a.Expr, "annotation: " + a.Name})
 		}
 	}
+	// And those that docs/metrics.md shows.
+	doc, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| ([^|`]+) \\| `(.*(?:predcache_).*)` \\|$").FindAllStringSubmatch(string(doc), -1) {
+		if strings.Contains(m[2], "(") {
+			all = append(all, query{window.ReplaceAllString(m[2], "[20s]"), "docs: " + m[1]})
+		}
+	}
 	return all
 }
+
+// window is a range that is too long for a test.
+var window = regexp.MustCompile(`\[[0-9]+[mh]\]`)
 
 // fill puts values in the place of Grafana's variables.
 var fill = strings.NewReplacer("$job", ".+", "$instance", ".+", "$__rate_interval", "5s", "${datasource}", "")

@@ -200,11 +200,14 @@ func build() (dashboard.Dashboard, error) {
 			query{rate("batch_items_sum", "") + " / " + rate("batch_items_count", ""), "items"}).Max(25)).
 		WithPanel(graph("Writers", "Calls under way, allowed by what the table takes, and by the settings. Throttling takes some of the allowed away, success gives them back.", "none", third,
 			query{gauge("sum", "writes_in_flight"), "under way"}, query{gauge("sum", "write_concurrency"), "allowed"}, query{gauge("sum", "write_concurrency_limit"), "limit"})).
-		WithPanel(graph("Sent back and throttled", "Unprocessed items, and calls that were throttled whole.", "cps", half,
+		WithPanel(graph("Sent back and throttled", "Unprocessed items, and calls that were throttled whole.", "cps", third,
 			query{rate("unprocessed_items_total", ""), "items sent back"},
 			query{ratesel("call_errors_total", `operation="BatchWriteItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
-		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", half,
-			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("sum", "dedup_keys_limit"), "limit"}))
+		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", third,
+			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("sum", "dedup_keys_limit"), "limit"})).
+		WithPanel(graph("Dollars a million predictions", "Write units on demand and SQS requests, by the prices of us-east-1; what wasn't written counts as a prediction too. A write of 1 KB costs 0.625 by itself.", "currencyUSD", third,
+			query{fmt.Sprintf(`(0.625 * %s + 0.4 * %s) / %s`, rate("write_units_total", ""), ratesel("calls_total", `operation!="BatchWriteItem"`, ""), rate("predictions_total", "")), "spent"},
+			query{fmt.Sprintf(`0.625 * %s / %s`, rate("write_units_saved_total", ""), rate("predictions_total", "")), "saved"}))
 
 	b = b.WithRow(dashboard.NewRowBuilder("Calls of AWS")).
 		WithPanel(graph("Calls", "By operation, attempts that failed included.", "cps", third, query{rate("calls_total", "operation"), "{{operation}}"})).

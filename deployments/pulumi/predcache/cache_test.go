@@ -214,8 +214,7 @@ func TestPolicies(t *testing.T) {
 		}},
 		{"by choice", Args{Redrive: true, Scaler: true}, map[string][]string{
 			"redrive": {
-				"sqs:ChangeMessageVisibility predictions-rejects", "sqs:DeleteMessage predictions-rejects", "sqs:GetQueueAttributes predictions-queue",
-				"sqs:GetQueueAttributes predictions-rejects", "sqs:ReceiveMessage predictions-rejects", "sqs:SendMessage predictions-queue",
+				"sqs:ChangeMessageVisibility predictions-rejects", "sqs:DeleteMessage predictions-rejects", "sqs:ReceiveMessage predictions-rejects", "sqs:SendMessage predictions-queue",
 			},
 			"scaler": {"cloudwatch:GetMetricData *", "sqs:GetQueueAttributes predictions-queue"},
 		}},

@@ -1,0 +1,216 @@
+package deployments
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/predcache/predcache/internal/awstest"
+)
+
+// A guard stands before the fakes of SQS and DynamoDB and refuses, as AWS does, what the policies don't allow.
+type guard struct {
+	t        *testing.T
+	next     http.Handler
+	resource func(body object) []string // what a call is about
+
+	mu      sync.Mutex
+	allowed map[string]bool // "action resource"
+	used    map[string]bool
+	refused []string
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	var body object
+	if err := json.Unmarshal(text, &body); err != nil {
+		g.t.Errorf("a call that is not JSON: %v", err)
+	}
+	target := r.Header.Get("X-Amz-Target")
+	action := operations()[target[strings.LastIndex(target, ".")+1:]]
+	g.mu.Lock()
+	ok := action != ""
+	for _, resource := range g.resource(body) {
+		permission := action + " " + resource
+		if g.allowed[permission] {
+			g.used[permission] = true
+		} else {
+			ok = false
+			g.refused = append(g.refused, permission)
+		}
+	}
+	g.mu.Unlock()
+	if !ok {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"__type":"com.amazon.coral.service#AccessDeniedException","message":"not authorized to perform: `+action+`"}`)
+		return
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+func (g *guard) allow(t *testing.T, policies ...string) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.allowed, g.used, g.refused = map[string]bool{}, map[string]bool{}, nil
+	for p := range permissions(t, policies...) {
+		g.allowed[p] = true
+	}
+}
+
+// permissions are the actions of policies, each with the last part of its resource: the queue's or table's name.
+func permissions(t *testing.T, policies ...string) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, name := range policies {
+		for _, s := range readPolicy(t, name).Statement {
+			for _, a := range s.Action {
+				all[a+" "+s.Resource[strings.LastIndexAny(s.Resource, ":/")+1:]] = true
+			}
+		}
+	}
+	return all
+}
+
+// Each command works with its policies alone, against fakes that refuse all else, and needs all that they allow.
+func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
+	queues, tables := awstest.NewSQS(), awstest.NewDynamoDB()
+	last := func(s string) string { return s[strings.LastIndexAny(s, ":/")+1:] }
+	sqsGuard := &guard{t: t, next: queues, resource: func(body object) []string {
+		url, _ := body["QueueUrl"].(string)
+		return []string{last(url)}
+	}}
+	tableGuard := &guard{t: t, next: tables, resource: func(body object) []string {
+		if name, ok := body["TableName"].(string); ok {
+			return []string{last(name)}
+		}
+		var names []string
+		requests, _ := body["RequestItems"].(object)
+		for name := range requests {
+			names = append(names, last(name))
+		}
+		return names
+	}}
+	sqsServer, tableServer := httptest.NewServer(sqsGuard), httptest.NewServer(tableGuard)
+	t.Cleanup(func() { queues.Close(); tables.Close(); sqsServer.Close(); tableServer.Close() })
+
+	urls := map[string]string{}
+	for _, name := range []string{"predictions", "rejects"} {
+		queues.CreateQueue(name, nil)
+		urls[name] = sqsServer.URL + "/000000000000/" + name
+	}
+	direct := queues.Client()
+	send := func(body string) {
+		t.Helper()
+		url := "https://sqs.eu-west-1.amazonaws.com/000000000000/predictions"
+		if _, err := direct.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ddb := tables.Client()
+	if _, err := ddb.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("predictions"), BillingMode: types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("predictionId"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("predictionId"), AttributeType: types.ScalarAttributeTypeS}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ddb.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{
+		TableName: aws.String("predictions"), TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("expiresAt"), Enabled: aws.Bool(true)},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	worker := filepath.Join(t.TempDir(), "worker")
+	command{dir: "..", limit: 5 * time.Minute}.must(t, "go", "build", "-o", worker, "./cmd/worker")
+	env := []string{
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_ENDPOINT_URL_SQS=" + sqsServer.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + tableServer.URL,
+		"WORKER_QUEUE_URL=" + urls["predictions"], "WORKER_TABLE_NAME=predictions", "WORKER_RECEIVE_WAIT=1s", "WORKER_HTTP_ADDR=127.0.0.1:0", "WORKER_ADMIN_ADDR=",
+	}
+	rejects := "WORKER_REJECT_QUEUE_URL=" + urls["rejects"]
+	once := func(env []string, stdin string, args ...string) func() {
+		return func() { command{env: env, stdin: stdin}.must(t, worker, args...) }
+	}
+	// run has a worker run until it has made a call that shows that the work is done.
+	run := func(env []string, done string) func() {
+		return func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, worker, "run")
+			cmd.Env = append(os.Environ(), env...)
+			var log bytes.Buffer
+			cmd.Stderr = &log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for ctx.Err() == nil && !sqsGuard.has(done) {
+				time.Sleep(20 * time.Millisecond) // another process: there is nothing to wait on
+			}
+			cmd.Process.Signal(syscall.SIGTERM)
+			if err := cmd.Wait(); err != nil || !sqsGuard.has(done) {
+				t.Errorf("the worker: %v, or it never called %s\n%s", err, done, log.String())
+			}
+		}
+	}
+	const good, bad = `{"predictionId": "a", "prediction": 1}`, `{"predictionId": "b"}`
+	for _, c := range []struct {
+		name     string
+		policies []string
+		before   []string // what is sent
+		do       func()
+		also     []string // permissions that another step needs
+	}{
+		{"worker publish", []string{"publisher"}, nil, once(env, good, "publish", "-"), nil},
+		{"worker run, a prediction that can't be stored and no reject queue", []string{"worker"}, []string{good, bad}, run(env, "sqs:ChangeMessageVisibility predictions"), nil},
+		{"worker run, with a reject queue", []string{"worker", "worker-rejects"}, []string{good, bad + " "}, run(append(slices.Clone(env), rejects), "sqs:SendMessage rejects"),
+			[]string{"sqs:ChangeMessageVisibility predictions"}},
+		{"worker run, newest wins", []string{"worker", "worker-newest"}, []string{good},
+			run(append(slices.Clone(env), "WORKER_ORDERING=newest"), "sqs:DeleteMessage predictions"), []string{"dynamodb:BatchWriteItem predictions", "sqs:ChangeMessageVisibility predictions"}},
+		{"worker redrive", []string{"redrive"}, nil, once(append(slices.Clone(env), rejects), "", "redrive", "--all"), []string{"sqs:ChangeMessageVisibility rejects"}},
+		{"worker get", []string{"reader"}, nil, once(env, "", "get", "a"), []string{"dynamodb:BatchGetItem predictions", "dynamodb:Query predictions"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sqsGuard.allow(t, c.policies...)
+			tableGuard.allow(t, c.policies...)
+			for _, body := range c.before {
+				send(body)
+			}
+			c.do()
+			for _, refused := range append(sqsGuard.refused, tableGuard.refused...) {
+				t.Errorf("refused: %s", refused)
+			}
+			for p := range permissions(t, c.policies...) {
+				if !sqsGuard.has(p) && !tableGuard.has(p) && !slices.Contains(c.also, p) {
+					t.Errorf("%s is allowed and was not needed", p)
+				}
+			}
+		})
+	}
+}
+
+func (g *guard) has(permission string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.used[permission]
+}
