@@ -254,6 +254,26 @@ const names = `(() => {
   return JSON.stringify(bad);
 })()`
 
+// accessible runs axe-core, a checker of what people with disabilities need, where AXE names its axe.min.js (from the npm
+// package axe-core).
+func (w *window) accessible(name string) {
+	w.t.Helper()
+	if os.Getenv("AXE") == "" {
+		return
+	}
+	script, err := os.ReadFile(os.Getenv("AXE"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var bad string
+	w.do(chromedp.Evaluate(string(script), nil), chromedp.Evaluate(
+		`axe.run({ resultTypes: ['violations'] }).then(r => r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.slice(0, 3).map(n => n.target).join(', ')).join('\n'))`,
+		&bad, func(p *cdpruntime.EvaluateParams) *cdpruntime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	if bad != "" {
+		w.t.Errorf("%s: axe finds\n%s", name, bad)
+	}
+}
+
 // TestPage looks at the page as people do: at rest, under load, while the table throttles and while it can't be written, and
 // after the worker's end; in light and dark, on a phone, by keyboard.
 func TestPage(t *testing.T) {
@@ -289,13 +309,14 @@ func TestPage(t *testing.T) {
 	if bad := w.eval(names); bad != "[]" {
 		t.Errorf("a screen reader finds: %s", bad)
 	}
+	w.accessible("at rest")
 	w.picture("status-rest")
 
 	// Under load.
 	ctx, stopLoad := context.WithCancel(t.Context())
 	defer stopLoad()
 	var loading sync.WaitGroup
-	loading.Go(func() { s.Load(ctx, 1500) })
+	loading.Go(func() { s.Load(ctx, 1100) })
 	defer loading.Wait()
 	defer stopLoad()
 	w.until("it works", `document.getElementById('state').dataset.state === 'good' && /^Writing [\d,]+ predictions a second$/.test(document.getElementById('state-title').innerText)`)
@@ -310,8 +331,9 @@ func TestPage(t *testing.T) {
 		t.Errorf("a screen reader is told %q", got)
 	}
 	w.readable("under load")
+	w.accessible("under load")
 	w.picture("status-load")
-	w.size(1240, 740, false)
+	w.size(1240, 790, false)
 	w.top("status")
 	w.size(1240, 1000, false)
 	w.scheme("dark")
@@ -336,6 +358,7 @@ func TestPage(t *testing.T) {
 	time.Sleep(*load / 4)
 	w.until("the table is down at this moment", `document.getElementById('table-state').innerText === 'down'`)
 	w.readable("in an outage")
+	w.accessible("in an outage")
 	if title := w.eval("document.title"); !strings.Contains(title, "can't be written") {
 		t.Errorf("the tab is called %q", title)
 	}

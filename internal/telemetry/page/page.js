@@ -95,10 +95,10 @@
     });
   }
 
-  // niceMax is the top of an axis: 1, 2, 2.5 or 5 times a power of ten.
+  // niceMax is the top of an axis: a round number.
   const niceMax = n => {
     const e = 10 ** Math.floor(Math.log10(n));
-    return [1, 2, 2.5, 5, 10].find(f => f * e >= n * .999) * e;
+    return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find(f => f * e >= n * .999) * e;
   };
   const left = 46, right = 8, bottom = 18, top = 8;
 
@@ -249,7 +249,9 @@
   };
   // tail shortens an ARN or a URL to what people call it.
   const tail = s => (s || none).split(/[/:]/).pop();
-  // row keeps a table's rows, so that a selection or a screen reader's place in it lives on.
+  // breakable lets a long name break between its words.
+  const breakable = name => name.split(/(?=[A-Z])/).flatMap((word, i) => i ? [make('wbr'), word] : [word]);
+  // rows keeps a table's rows, so that a selection or a screen reader's place in it lives on.
   const rows = (body, list, key, build, fill) => {
     const old = new Map([...body.children].map(r => [r.dataset.key, r]));
     list.forEach((item, i) => {
@@ -313,7 +315,7 @@
     $('cost').title = 'write units and SQS requests, by the prices of us-east-1';
     if (f.cost) {
       text('cost', dollars(f.cost.perMillion));
-      text('cost-note', `a million predictions, on demand; ${dollars(f.cost.spent)} spent and ${dollars(f.cost.saved)} saved since the start`);
+      text('cost-note', `a million predictions; ${dollars(f.cost.spent)} spent, ${dollars(f.cost.saved)} saved so far`);
     }
 
     const most = Math.max(1, ...f.outcomes.map(o => o.total));
@@ -336,7 +338,7 @@
       (r, x) => { cell(r, 1, whole(x.recent)); cell(r, 2, whole(x.total)); });
 
     rows($('calls'), f.calls, c => c.operation,
-      c => make('tr', {}, make('th', { scope: 'row' }, c.operation, make('small')), make('td', { class: 'n' }), make('td', { class: 'n rare' }), make('td', { class: 'n' }), make('td', { class: 'n' })),
+      c => make('tr', {}, make('th', { scope: 'row' }, ...breakable(c.operation), make('small')), make('td', { class: 'n' }), make('td', { class: 'n rare' }), make('td', { class: 'n' }), make('td', { class: 'n' })),
       (r, c) => {
         const codes = Object.entries(c.failures).sort((a, b) => b[1] - a[1]).map(([k, n]) => `${k} ${whole(n)} times`).join(', ');
         const small = r.children[0].lastChild;
