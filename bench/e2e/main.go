@@ -253,26 +253,31 @@ func (b *bench) admin() string {
 	return adminAddr
 }
 
-// saveProfile profiles the worker for two seconds; the function that it returns waits for the end.
+// saveProfile profiles the worker's CPU for six seconds, and then its heap; the function that it returns waits for the end.
 func (b *bench) saveProfile() (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		resp, err := http.Get("http://" + adminAddr + "/debug/pprof/profile?seconds=6")
-		if err != nil {
-			log.Print(err)
-			return
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err == nil {
-			err = os.WriteFile(b.profile, text, 0o644)
-		}
-		if err != nil {
-			log.Print(err)
+		for _, p := range []struct{ path, file string }{{"profile?seconds=6", b.profile}, {"heap", b.profile + ".heap"}} {
+			if err := save("http://"+adminAddr+"/debug/pprof/"+p.path, p.file); err != nil {
+				log.Print(err)
+			}
 		}
 	}()
 	return func() { <-done }
+}
+
+func save(url, file string) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
 }
 
 // await asks the fake until done.
