@@ -58,7 +58,8 @@ type Config struct {
 	DedupWindow      int           `split_words:"true" default:"100000" desc:"Keys of written predictions that are remembered (at least half of them), at about 100 bytes each. At 1,000 a second, 100,000 cover the 50 to 100 s in which most repeats come."`
 	DrainTimeout     time.Duration `split_words:"true" default:"25s" desc:"Time from SIGTERM in which what is held is written, deleted or released. ECS and Kubernetes kill after 30 s."`
 	CallTimeout      time.Duration `split_words:"true" default:"5s" desc:"Time for one attempt of a call, beside a receive's wait. 10 MB in 25 items take about 1 s."`
-	DeleteLinger     time.Duration `split_words:"true" default:"200ms" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
+	Freshness        time.Duration `split_words:"true" default:"0s" desc:"Age that predictions may reach on their way to the table, up to 20s, for fewer SQS requests: receives are paced so that they come back fuller. At 20 messages a second, 500ms takes a fifth of the requests. 0s: as fresh as can be."`
+	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
 
 	Client string `split_words:"true" default:"direct" desc:"How receives, deletes and writes are called: direct (our own requests, signed by the SDK, a third of the CPU) or sdk (the SDK's clients)."`
 
@@ -162,6 +163,7 @@ func (c *Config) problems() (errs []error) {
 	wrong(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: give 0 for no cap, or more", c.MaxWriteUnits)
 	wrong(c.ReceiveWait < 0 || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: give whole seconds from 0s to 20s", c.ReceiveWait)
 	wrong(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: give at least 100ms", c.CallTimeout)
+	wrong(c.Freshness < 0 || c.Freshness > 20*time.Second, "WORKER_FRESHNESS is %v: give 0s to 20s", c.Freshness)
 	wrong(c.DeleteLinger < 0 || c.DeleteLinger > 5*time.Second, "WORKER_DELETE_LINGER is %v: give 0s to 5s", c.DeleteLinger)
 	wrong(c.DrainTimeout < time.Second, "WORKER_DRAIN_TIMEOUT is %v: give at least 1s", c.DrainTimeout)
 	wrong(c.DrainTimeout >= time.Second && c.WriteDeadline() < c.ReceiveWait, "WORKER_DRAIN_TIMEOUT is %v, but a receive that is under way at SIGTERM may take the %v of WORKER_RECEIVE_WAIT: drain for at least %v, or wait less",

@@ -86,6 +86,8 @@ type Config struct {
 	MaxDecodedBytes int64
 	// CallTimeout bounds an attempt; a receive has Wait on top of it.
 	CallTimeout time.Duration
+	// Pace is waited after a receive that brought some messages but not ten, so that the next one brings more. 0: not at all.
+	Pace time.Duration
 	// DeleteLinger is for how long a delete may wait for nine others. Nobody waits for it but the message, which stays
 	// invisible.
 	DeleteLinger time.Duration
@@ -174,6 +176,9 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 			c.gate.received(len(messages))
 			c.cfg.Observer.Pollers(c.gate.pollers())
 			c.cfg.Observer.Trouble("ReceiveMessage", nil)
+			if n := len(messages); c.cfg.Pace > 0 && 0 < n && n < MaxBatch {
+				sleep(intake, c.cfg.Pace)
+			}
 		case intake.Err() != nil:
 			return
 		default:
