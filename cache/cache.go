@@ -114,7 +114,7 @@ func (c *Cache) discover(ctx context.Context) (*item.Layout, error) {
 	if l := c.layout.Load(); l != nil {
 		return l, nil
 	}
-	table := item.Table{}
+	var table item.Table
 	if told := c.defaults.layout; told != nil {
 		table = told.table()
 	} else {

@@ -156,10 +156,10 @@ func (h *history) unit(ctx context.Context) (uint64, error) {
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}
-	key, err := h.layout.DecodeKey(awsitem.Fields(found[0]))
+	s, err := h.layout.Decode(awsitem.Fields(found[0]), false)
 	if err != nil {
 		return 0, h.itemError(h.layout, found[0], err)
 	}
-	h.perSecond.Store(unitOf(key.Sort))
-	return unitOf(key.Sort), nil
+	h.perSecond.Store(unitOf(&s))
+	return unitOf(&s), nil
 }

@@ -87,7 +87,7 @@ func (c *Cache) decode(l *item.Layout, attributes map[string]types.AttributeValu
 		}
 	}
 	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
-		c.perSecond.Store(unitOf(p.sort))
+		c.perSecond.Store(unitOf(&s))
 	}
 	return p, nil
 }
@@ -119,9 +119,9 @@ func (c *Cache) itemError(l *item.Layout, attributes map[string]types.AttributeV
 
 func quoted(s string) []byte { return jsonscan.AppendQuoted(nil, s) }
 
-// unitOf is how many sort units a second has: the design's rule for times, told apart by size.
-func unitOf(sort int64) uint64 {
-	if sort < 1e11 {
+// unitOf is how many sort units a second has in an item of the versioned layout: its event time is there in seconds too.
+func unitOf(s *item.Stored) uint64 {
+	if s.Key.Sort == s.CreatedAt.In(1) {
 		return 1
 	}
 	return 1000

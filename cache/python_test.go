@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,38 @@ for prediction_id in sys.argv[2:]:
 			}
 		}
 	})
+}
+
+func TestTheGuidesPythonReadsTheContractsVectors(t *testing.T) {
+	interpreter := python(t, "boto3", "zstandard")
+	files, err := filepath.Glob("../contract/vectors/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	out := runPython(t, interpreter, awstest.Backend{}, `
+import base64
+from boto3.dynamodb.types import TypeDeserializer
+
+read = 0
+for name in sys.argv[1:]:
+    with open(name, encoding="utf-8") as file:
+        vectors = json.load(file, parse_float=Decimal)
+    for vector in vectors:
+        for item, want in zip(vector.get("items", []), vector.get("reads", [])):
+            for value in item.values():
+                if "N" in value:  # as DynamoDB returns it
+                    value["N"] = str(Decimal(value["N"]).normalize())
+                if "B" in value:
+                    value["B"] = base64.b64decode(value["B"])
+            got = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+            if payload(got) != want["prediction"] or str(got["predictionId"]) not in (want["predictionId"], str(Decimal(want["predictionId"]).normalize()) if "N" in item["predictionId"] else "") or got["createdAt"] != Decimal(want["createdAt"]):
+                sys.exit(f"{name}: {vector['name']}: read {payload(got)!r}, want {want}")
+            read += 1
+print(read)
+`, files...)
+	if n, err := strconv.Atoi(strings.TrimSpace(out)); err != nil || n < 50 {
+		t.Errorf("read %s items, %v", out, err)
+	}
 }
 
 func TestTheGuidesPythonPublishes(t *testing.T) {
