@@ -87,7 +87,7 @@ func TestErrorsOfComputing(t *testing.T) {
 		}
 		func() {
 			defer func() {
-				if got := recover(); got != fault {
+				if got := recover(); got != any(fault) {
 					t.Errorf("recovered %v, want compute's own panic", got)
 				}
 			}()
