@@ -255,7 +255,7 @@ func TestChartSwitches(t *testing.T) {
 			same(t, "at the least", at(spec, "minReplicaCount"), 2)
 			same(t, "at the most", at(spec, "maxReplicaCount"), 7)
 			same(t, "by length", at(spec, "triggers", 0, "metadata"), object{
-				"queueURL": queueURL, "queueLength": "2000000", "activationQueueLength": "0", "scaleOnInFlight": "true", "awsRegion": "eu-west-1",
+				"queueURL": queueURL, "queueLength": "2000000", "activationQueueLength": "0", "scaleOnInFlight": "false", "awsRegion": "eu-west-1",
 			})
 			same(t, "by age", at(spec, "triggers", 1, "type"), "aws-cloudwatch")
 			same(t, "of which queue", at(spec, "triggers", 1, "metadata", "dimensionValue"), "predictions")
@@ -266,6 +266,7 @@ func TestChartSwitches(t *testing.T) {
 		}},
 		{"KEDA down to zero", []string{"--set", "keda.enabled=true,keda.scaleToZero=true,prometheusRule.enabled=true"}, func(t *testing.T, all map[string]object) {
 			same(t, "at the least", at(all["ScaledObject"], "spec", "minReplicaCount"), 0)
+			same(t, "what is in flight", at(all["ScaledObject"], "spec", "triggers", 0, "metadata", "scaleOnInFlight"), "true")
 			if slices.Contains(alerts(all), "PredcacheNoWorkers") {
 				t.Error("no workers would raise an alert")
 			}
