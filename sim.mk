@@ -22,3 +22,9 @@ sim-bugs: ## Put deliberate bugs into the worker, one at a time: the simulator m
 .PHONY: fuzz-long
 fuzz-long: ## Fuzz each decoder for ten minutes
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10m
+
+KILLS ?= 100
+
+.PHONY: crash
+crash: ## Kill the real worker at random under load and faults on the wire, and compare the table with what was published (KILLS=100)
+	go test ./cmd/worker -run '^TestBinary$$' -v -timeout 0 -crash.kills $(KILLS)
