@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -23,6 +24,8 @@ func FuzzParse(f *testing.F) {
 		if valid := utf8.ValidString(text) && json.Valid([]byte(text)); (err == nil) != valid {
 			t.Fatalf("error %v, but valid is %v", err, valid)
 		}
+		checkElementsInOnePass(t, text)
+		checkWalk(t, text)
 		members, object, end, membersErr := jsonscan.ParseMembers(nil, text)
 		if err != nil {
 			var syntax *jsonscan.SyntaxError
@@ -79,6 +82,91 @@ func checkTexts(t *testing.T, v jsonscan.Value) {
 	}
 }
 
+// checkElementsInOnePass holds ParseElements against ParsePrefix, which reads the whole array at once.
+func checkElementsInOnePass(t *testing.T, text string) {
+	t.Helper()
+	var elements []jsonscan.Value
+	end, err := jsonscan.ParseElements(text, func(rest string) (int, error) {
+		v, end, err := jsonscan.ParsePrefix(rest)
+		elements = append(elements, v)
+		return end, err
+	})
+	array, arrayEnd, wantErr := jsonscan.ParsePrefix(text)
+	if wantErr == nil && array.Kind() != jsonscan.Array {
+		if err == nil {
+			t.Fatalf("elements of %v", array.Kind())
+		}
+		return
+	}
+	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "[") || len(text) > jsonscan.MaxDepth { // each element has the depth to itself
+		return
+	}
+	switch {
+	case err == nil && wantErr == nil:
+		if end != arrayEnd || !slices.Equal(elements, jsonscan.Elements(nil, array)) {
+			t.Fatalf("%+v to %d, at once %+v to %d", elements, end, jsonscan.Elements(nil, array), arrayEnd)
+		}
+	case err == nil || wantErr == nil || err.Error() != wantErr.Error():
+		t.Fatalf("error %v, at once %v", err, wantErr)
+	}
+}
+
+// checkWalk holds a Walker against encoding/json, and against the other ways to read a text.
+func checkWalk(t *testing.T, text string) {
+	t.Helper()
+	w := jsonscan.Walk(text)
+	skipped := w.Skip()
+	if (w.Err() == nil) != json.Valid([]byte(text)) {
+		t.Fatalf("error %v of a Walker, but valid is %v", w.Err(), w.Err() != nil)
+	}
+	if w.Err() != nil {
+		return
+	}
+	v, _, _ := jsonscan.ParsePrefix(text)
+	if v.Text != skipped {
+		t.Fatalf("skipped %q of %q", skipped, v.Text)
+	}
+	w = jsonscan.Walk(text)
+	i := 0
+	switch v.Kind() {
+	case jsonscan.Object:
+		members := jsonscan.Members(nil, v)
+		w.Object(func(name string) {
+			want := members[i].Name
+			if unquoted, err := jsonscan.Unquote(want); err == nil {
+				want = unquoted
+			}
+			if value := w.Skip(); name != want || value != members[i].Value.Text {
+				t.Fatalf("member %q with %q, want %+v", name, value, members[i])
+			}
+			i++
+		})
+		if i != len(members) {
+			t.Fatalf("%d members of %d", i, len(members))
+		}
+	case jsonscan.Array:
+		elements := jsonscan.Elements(nil, v)
+		w.Array(func() {
+			if value := w.Skip(); value != elements[i].Text {
+				t.Fatalf("element %q, want %q", value, elements[i].Text)
+			}
+			i++
+		})
+		if i != len(elements) {
+			t.Fatalf("%d elements of %d", i, len(elements))
+		}
+	case jsonscan.String:
+		if inside := w.String(); `"`+inside+`"` != v.Text {
+			t.Fatalf("string %q of %q", inside, v.Text)
+		}
+	default:
+		return
+	}
+	if w.Err() != nil {
+		t.Fatal(w.Err())
+	}
+}
+
 func checkMembers(t *testing.T, v jsonscan.Value, parsed []jsonscan.Member) {
 	t.Helper()
 	members := jsonscan.Members(nil, v)
@@ -128,6 +216,10 @@ func checkUnquote(t *testing.T, token string) {
 	var want string
 	if err := json.Unmarshal([]byte(token), &want); err != nil {
 		t.Fatal(err)
+	}
+	w := jsonscan.Walk(token)
+	if walked := string(w.AppendString([]byte("before "))); walked != "before "+want || w.Err() != nil {
+		t.Fatalf("AppendString(%s) = %q, %v, by encoding/json %q", token, walked, w.Err(), want)
 	}
 	got, err := jsonscan.Unquote(token[1 : len(token)-1])
 	switch {

@@ -145,6 +145,28 @@ func TestPredictionsAreFoundInEachMessageForm(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyResemblesAnEnvelopeIsNone(t *testing.T) {
+	for _, body := range []string{
+		`{"Type":"Notification","Message":"{}"}`, `{"Type":"Notification","TopicArn":"x"}`, `{"TopicArn":"x","Message":"{}"}`,
+		`{"Type":"SubscriptionConfirmation","TopicArn":"x","Message":"{}"}`,
+		`{"detail-type":"x","detail":[]}`, `{"source":"x","detail":[]}`, `{"detail-type":"x","source":"y"}`,
+	} {
+		d := decode(config(), Message{Body: body})
+		if !slices.Equal(reasons(d), []string{"missing_field of " + body}) {
+			t.Errorf("%s: found %q, rejected %q", body, ids(d), reasons(d))
+		}
+	}
+}
+
+func TestAMessageOfTheMostPartsIsRead(t *testing.T) {
+	const most = 100_000
+	for _, body := range []string{"[0" + strings.Repeat(",0", most-1) + "]", "{}" + strings.Repeat("\n0", most-1)} {
+		if d := decode(config(), Message{Body: body}); len(d.Rejected) != most {
+			t.Errorf("%d parts, the first rejected for %v", len(d.Rejected), d.Rejected[0].Why)
+		}
+	}
+}
+
 // joined is the base64 of what two base64 texts stand for, one after the other.
 func joined(a, b string) string {
 	first, _ := base64.StdEncoding.DecodeString(a)

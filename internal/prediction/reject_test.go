@@ -118,8 +118,8 @@ func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
 		{"gzip said to be zstd", gzipped(secret), "zstd", noZstd},
 		{"zstd cut off", zstandard(secret)[:32], "zstd", noZstd},
 		{"no compressed bytes", "", "gzip", noGzip},
-		{"a gzip bomb", gzipped(strings.Repeat(" ", 8*longest)), "gzip", tooLong},
-		{"a zstd bomb", zstandard(strings.Repeat(" ", 8*longest)), "zstd", tooLong},
+		{"a gzip bomb", gzipped(strings.Repeat(" ", 4*longest)), "gzip", tooLong},
+		{"a zstd bomb", zstandard(strings.Repeat(" ", 4*longest)), "zstd", tooLong},
 		{"one byte too much once decompressed", gzipped(secret + strings.Repeat(" ", longest-len(secret)+1)), "gzip", tooLong},
 		{"a zstd window that would take 16 MiB", zstdOf16MiBWindow(), "zstd", noZstd},
 		{"compressed bytes that are not UTF-8", zstandard("{\"secret\":\"\xff\"}"), "zstd", "syntax: the decompressed message is not valid UTF-8"},
@@ -128,7 +128,7 @@ func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
 		{"SNS with half a surrogate pair", `{"Type":"Notification","TopicArn":"secret","Message":"secret\ud83d"}`, "", "envelope: Message holds half of a UTF-16 surrogate pair"},
 		{"SNS around nothing", inSNS("", ""), "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
 		{"SNS around broken base64", inSNS(secret, gzipAttribute), "", "encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
-		{"SNS around a bomb", inSNS(gzipped(strings.Repeat(" ", 8*longest)), gzipAttribute), "", tooLong},
+		{"SNS around a bomb", inSNS(gzipped(strings.Repeat(" ", 4*longest)), gzipAttribute), "", tooLong},
 		{"EventBridge around a string", inEventBridge(`"secret"`), "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
 		{"SNS four times", inSNS(inSNS(inSNS(inSNS(secret, ""), ""), ""), ""), "", "envelope: Message is inside too many envelopes: unwrap them before the queue"},
 		{"EventBridge four times", inEventBridge(inEventBridge(inEventBridge(inEventBridge(secret)))), "", "envelope: detail is inside too many envelopes: unwrap them before the queue"},
@@ -153,7 +153,7 @@ func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {
 }
 
 func TestABombCostsNoMoreMemoryThanTheLimitAllows(t *testing.T) {
-	bomb := gzipped(strings.Repeat(" ", 32<<20))
+	bomb := gzipped(strings.Repeat(" ", 16<<20))
 	decode(config(), Message{Body: bomb, ContentEncoding: "gzip"}) // makes the decompressor
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
