@@ -23,58 +23,56 @@ import (
 func TestClosedLoop(t *testing.T) {
 	for _, b := range awstest.Backends(t) {
 		for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
-			for _, hash := range []item.KeyType{item.TypeS, item.TypeN} {
-				for _, pack := range []bool{false, true} {
-					t.Run(fmt.Sprint(b.Name, "/", kind, "/", hash, "/pack ", pack), func(t *testing.T) {
-						w := newWire(t, b, kind, hash, false)
-						publisher := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
-						first := cache.New(b.DynamoDB, w.table, cache.WithPublisher(publisher))
-						var computed atomic.Int32
-						compute := func(id string) func(context.Context) (*cache.Prediction, error) {
-							return func(context.Context) (*cache.Prediction, error) {
-								computed.Add(1)
-								p, err := cache.NewPrediction(id, map[string]any{"score": json.Number("0.12345678901234567890"), "of": id})
-								if err == nil {
-									p.Attributes = map[string]json.RawMessage{"model": json.RawMessage(`"v3"`)}
-									p.ExpiresAt = time.Now().Add(time.Hour)
-								}
-								return p, err
+			for pack, hash := range map[bool]item.KeyType{false: item.TypeS, true: item.TypeN} {
+				t.Run(fmt.Sprint(b.Name, "/", kind, "/", hash, "/pack ", pack), func(t *testing.T) {
+					w := newWire(t, b, kind, hash, false)
+					publisher := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
+					first := cache.New(b.DynamoDB, w.table, cache.WithPublisher(publisher))
+					var computed atomic.Int32
+					compute := func(id string) func(context.Context) (*cache.Prediction, error) {
+						return func(context.Context) (*cache.Prediction, error) {
+							computed.Add(1)
+							p, err := cache.NewPrediction(id, map[string]any{"score": json.Number("0.12345678901234567890"), "of": id})
+							if err == nil {
+								p.Attributes = map[string]json.RawMessage{"model": json.RawMessage(`"v3"`)}
+								p.ExpiresAt = time.Now().Add(time.Hour)
 							}
+							return p, err
 						}
-						made := map[string]*cache.Prediction{}
-						for i := range 30 {
-							id := fmt.Sprint(i)
-							p, err := first.GetOrCompute(t.Context(), id, compute(id))
-							if err != nil {
-								t.Fatal(err)
-							}
-							made[id] = p
-						}
-						if err := publisher.Close(t.Context()); err != nil {
+					}
+					made := map[string]*cache.Prediction{}
+					for i := range 30 {
+						id := fmt.Sprint(i)
+						p, err := first.GetOrCompute(t.Context(), id, compute(id))
+						if err != nil {
 							t.Fatal(err)
 						}
-						t.Logf("first service: %d misses, %d computed, published as %+v", len(made), computed.Load(), publisher.Stats())
-						w.consume(t)
+						made[id] = p
+					}
+					if err := publisher.Close(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					t.Logf("first service: %d misses, %d computed, published as %+v", len(made), computed.Load(), publisher.Stats())
+					w.consume(t)
 
-						second := cache.New(b.DynamoDB, w.table, cache.WithPublisher(publisher), cache.Consistent())
-						hits := 0
-						for id, want := range made {
-							got, err := second.GetOrCompute(t.Context(), id, compute(id))
-							if err != nil {
-								t.Fatal(err)
-							}
-							if got.ID != id || !got.EventTime.Equal(want.EventTime) || string(got.Payload) != string(want.Payload) || string(got.Attributes["model"]) != `"v3"` ||
-								got.ExpiresAt.Unix() != want.ExpiresAt.Unix() {
-								t.Errorf("got %+v, want %+v", got, want)
-							}
-							hits++
+					second := cache.New(b.DynamoDB, w.table, cache.WithPublisher(publisher), cache.Consistent())
+					hits := 0
+					for id, want := range made {
+						got, err := second.GetOrCompute(t.Context(), id, compute(id))
+						if err != nil {
+							t.Fatal(err)
 						}
-						if computed.Load() != 30 {
-							t.Errorf("computed %d times, want 30", computed.Load())
+						if got.ID != id || !got.EventTime.Equal(want.EventTime) || string(got.Payload) != string(want.Payload) || string(got.Attributes["model"]) != `"v3"` ||
+							got.ExpiresAt.Unix() != want.ExpiresAt.Unix() {
+							t.Errorf("got %+v, want %+v", got, want)
 						}
-						t.Logf("second service: %d hits, nothing computed, each with the first one's result, event time and expiry", hits)
-					})
-				}
+						hits++
+					}
+					if computed.Load() != 30 {
+						t.Errorf("computed %d times, want 30", computed.Load())
+					}
+					t.Logf("second service: %d hits, nothing computed, each with the first one's result, event time and expiry", hits)
+				})
 			}
 		}
 	}
