@@ -333,7 +333,7 @@ func TestPage(t *testing.T) {
 	w.readable("under load")
 	w.accessible("under load")
 	w.picture("status-load")
-	w.size(1240, 790, false)
+	w.size(1240, 752, false)
 	w.top("status")
 	w.size(1240, 1000, false)
 	w.scheme("dark")
