@@ -119,8 +119,8 @@ func (f *fake) serve(conn net.Conn) {
 			return
 		}
 		start := time.Now()
-		status := 0
 		_, operation, _ := strings.Cut(target, ".")
+		var status int
 		answer, status = f.answer(answer[:0], operation, string(body))
 		time.Sleep(callTime - time.Since(start))
 		out = fmt.Appendf(out[:0], "HTTP/1.1 %d %s\r\nContent-Type: application/x-amz-json-1.0\r\nX-Amzn-Requestid: 0a1b2c3d-1111-2222-3333-444455556666\r\nDate: %s\r\n",

@@ -253,7 +253,7 @@ func lasting(d time.Duration) string {
 	for _, u := range units {
 		if n := d / u.long; n > 0 && len(parts) < 2 {
 			parts = append(parts, fmt.Sprint(int64(n), u.name))
-			d -= n * u.long
+			d %= u.long
 		} else if len(parts) == 1 {
 			break
 		}

@@ -244,7 +244,7 @@ func (p *simPlan) pack(r *rand.Rand, m *simMessage) string {
 		body = "[" + strings.Join(raws, ", ") + "]"
 	}
 	attributes := ""
-	if r.IntN(12) == 0 && !(len(m.parts) == 1 && m.parts[0].bad) { // else the mark could not be found in the reject queue
+	if r.IntN(12) == 0 && (len(m.parts) != 1 || !m.parts[0].bad) { // else the mark could not be found in the reject queue
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
 		_, _ = z.Write([]byte(body)) // a buffer takes everything

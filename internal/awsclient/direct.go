@@ -241,7 +241,7 @@ func checkSum(h http.Header, answer []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading the answer's checksum: %w", err)
 	}
-	if got := crc32.ChecksumIEEE(answer); got != uint32(want) {
+	if got := crc32.ChecksumIEEE(answer); uint64(got) != want {
 		return fmt.Errorf("the answer's checksum is %d instead of %d", got, want)
 	}
 	return nil

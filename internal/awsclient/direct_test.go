@@ -490,7 +490,7 @@ func repeats(d *json.Decoder) bool {
 			name, _ := d.Token()
 			if text, _ := name.(string); seen[text] || repeats(d) {
 				return true
-			} else {
+			} else { //nolint:revive // text belongs to the condition
 				seen[text] = true
 			}
 		}

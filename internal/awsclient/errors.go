@@ -115,7 +115,7 @@ func onlyKeys(err error) bool {
 // remedy says in one line what is wrong with a call that the worker makes at its start, and what to change.
 func remedy(operation, what string, err error) error {
 	code := Code(err)
-	hint := ""
+	var hint string
 	switch {
 	case code == "AWS.SimpleQueueService.NonExistentQueue" || code == "QueueDoesNotExist":
 		return fmt.Errorf("%s does not exist in this account and region: create it, or correct its URL (%w)", what, brief(operation, err))

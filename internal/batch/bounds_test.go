@@ -161,7 +161,7 @@ func TestADoneValueIsLetGoWhileItsNeighbourIsTriedAgain(t *testing.T) {
 		first, second := new([1 << 10]byte), new([1 << 10]byte)
 		finished := weak.Make(first)
 		b.Add(first, second)
-		first, second = nil, nil
+		first, second = nil, nil //nolint:ineffassign,wastedassign // the variables would keep them in memory
 		synctest.Wait()
 		runtime.GC()
 		if finished.Value() != nil {

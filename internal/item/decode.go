@@ -295,10 +295,10 @@ func isNumber(text string) bool {
 }
 
 func errType(want string, got *Value) error {
-	switch {
-	case got.Type == "":
+	switch got.Type {
+	case "":
 		return errMissing
-	case got.Type == want:
+	case want:
 		return errors.New("is empty")
 	}
 	return fmt.Errorf("is of type %s, not %s", got.Type, want)

@@ -202,7 +202,7 @@ func (r *decoding) array(text string) *Reject {
 	if err == nil && end < len(text) {
 		err = &jsonscan.SyntaxError{Offset: len(text) - len(trimSpace(text[end:])), What: "text after the value"}
 	}
-	if err == errParts {
+	if errors.Is(err, errParts) {
 		v, err := jsonscan.Parse(text)
 		if err != nil {
 			return syntax(err)

@@ -1,6 +1,7 @@
 package prediction
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -142,7 +143,7 @@ func isAbsent(v jsonscan.Value) bool { return v.Text == "" || v.Kind() == jsonsc
 
 func badTime(field string, err error) *Reject {
 	reason := ReasonFieldValue
-	if err == errTimeForm {
+	if errors.Is(err, errTimeForm) {
 		reason = ReasonFieldType
 	}
 	return Rejectf(reason, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)

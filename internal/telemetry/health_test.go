@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func TestOneFailedCallIsNoCondition(t *testing.T) {
 		h.SetReady(true)
 		ready := func() string {
 			w := httptest.NewRecorder()
-			h.Ready(w, httptest.NewRequest("GET", "/readyz", nil))
+			h.Ready(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 			return w.Body.String()
 		}
 		lost := errors.New("connection reset")
