@@ -272,12 +272,16 @@ func point(now, before *sample) Point {
 	for kind, n := range now.failures {
 		errs += n - before.failures[kind]
 	}
+	allowed := now.concurrency
+	if now.state == writer.Down {
+		allowed = 0 // the gauge keeps what is allowed once it is up again
+	}
 	return Point{
 		Time:    now.at.UnixMilli(),
 		Written: each(prediction.Written), Duplicate: each(prediction.Duplicate), Superseded: each(prediction.Superseded),
 		Expired: each(prediction.Expired), Rejected: each(prediction.Rejected), Failed: each(prediction.Failed),
 		P50: number(age.quantile(.5)), P95: number(age.quantile(.95)), P99: number(age.quantile(.99)),
-		Held: number(now.held), Allowed: number(now.concurrency), InFlight: number(now.writing),
+		Held: number(now.held), Allowed: number(allowed), InFlight: number(now.writing),
 		Fill:   number(now.batches.since(before.batches).mean()),
 		Errors: rate(errs, 0, now, before), Returned: rate(now.unprocessed, before.unprocessed, now, before),
 		State: int(now.state),

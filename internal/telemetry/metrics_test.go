@@ -29,6 +29,7 @@ func wired() *Metrics {
 		func() dedup.Stats { return dedup.Stats{Pending: 3, Written: 40, PendingHits: 5, WrittenHits: 6} })
 	m.Build("v1.2.3", func() bool { return true })
 	m.TTL()(true)
+	m.Signs()
 	return m
 }
 

@@ -158,11 +158,6 @@
       if (b > a) kids.push(svg('rect', { class: 'down', x: a, y: top, width: b - a, height: h }));
       begin = null;
     }
-    if (!points.some(p => c.series.some(s => p[s.k] != null))) {
-      const label = svg('text', { class: 'nothing', x: left + w / 2, y: top + h / 2 + 4, 'text-anchor': 'middle' });
-      label.textContent = 'nothing yet';
-      kids.push(label);
-    }
     for (const t of ticks) {
       kids.push(svg('line', { class: t === 0 ? 'base' : 'grid', x1: left, x2: left + w, y1: Math.round(y(t)), y2: Math.round(y(t)) }));
       const label = svg('text', { x: left - 7, y: y(t) + 4, 'text-anchor': 'end' });
@@ -206,6 +201,11 @@
         kids.push(run.length === 1 ? svg('circle', { cx: clip(run[0].t), cy: y(run[0][s.k]), r: 2.5, fill: s.color })
           : svg('polyline', { points: line.join(' '), fill: 'none', stroke: s.color, 'stroke-width': 2, 'stroke-linejoin': 'round', 'stroke-linecap': 'round' }));
       }
+    }
+    if (!points.some(p => c.series.some(s => p[s.k] != null))) {
+      const label = svg('text', { class: 'nothing', x: left + w / 2, y: top + h / 2 + 4, 'text-anchor': 'middle' });
+      label.textContent = 'nothing yet';
+      kids.push(label);
     }
     const p = cross == null ? null : points.find(p => p.t === cross);
     if (p && p.t >= from) {
@@ -276,7 +276,7 @@
     text('state-reason', f.reason || '');
     $('state-reason').hidden = !f.reason;
     const others = f.failing && f.failing.length ? f.failing : [];
-    $('failing').hidden = !others.length;
+    $('failing').hidden = others.length < 2; // one is in the words already
     $('failing').replaceChildren(...others.map(c => make('li', {}, `${c.part}: failing for ${ago((f.time - Date.parse(c.since)) / 1000)}`)));
     text('uptime', ago(f.uptime));
     document.title = { critical: '✖ ', warning: '▲ ' }[f.state] ? { critical: '✖ ', warning: '▲ ' }[f.state] + f.title + ' · predcache' : `predcache worker · ${short(f.outcomes[0].rate)}/s`;
