@@ -37,7 +37,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	pacing, stopPacing := context.WithCancel(ctx)
 	defer stopPacing()
-	go paceGC(pacing)
+	paceGC(pacing)
 	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
 	defer telemetry.FlushLog(log)
 	for _, name := range config.Unknown() {
@@ -90,14 +90,20 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	log.Info("started", "version", version(), "queue", cfg.QueueURL, "table", cfg.TableName, "layout", found.layout.Kind, "http", server.Addr())
 	if found.info != nil {
 		servers.Go(func() error {
-			watchTTL(serving, cfg, clients, log, found.table.TTLAttribute != "", watch.TTL())
+			watchTable(serving, cfg, clients, log, found.table, watch.TTL())
 			return nil
 		})
 	}
 	if status != nil {
 		status.Found(string(found.layout.Kind), backlog(cfg, clients))
 	}
-	left, err := newPipeline(cfg, found, clients, watch, log).Run(intake)
+	signs, services := newSigns(cfg, found, clients, watch, log), newServices(cfg, found, clients, watch)
+	services.queue = signs.watchReceives(services.queue)
+	servers.Go(func() error {
+		signs.watch(serving)
+		return nil
+	})
+	left, err := newPipelineOn(services, cfg, found, watch, log).Run(intake)
 	stopServing()
 	if err == nil {
 		err = servers.Wait()

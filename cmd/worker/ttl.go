@@ -3,18 +3,21 @@ package main
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
 )
 
 // ttlEvery is how often the table's TTL setting is read again. It can be switched off under a running worker, which no write
 // would tell; DynamoDB deletes up to days late anyway, so an hour is early enough to alert.
 const ttlEvery = time.Hour
 
-// watchTTL follows the table's TTL setting until ctx is done.
-func watchTTL(ctx context.Context, cfg *config.Config, clients *awsclient.Clients, log *slog.Logger, was bool, set func(on bool)) {
+// watchTable follows the table's TTL setting until ctx is done, and notices that its keys or indexes have changed.
+func watchTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients, log *slog.Logger, atStart item.Table, set func(on bool)) {
+	was, changed := atStart.TTLAttribute != "", false
 	set(was)
 	tick := time.NewTicker(ttlEvery)
 	defer tick.Stop()
@@ -36,5 +39,10 @@ func watchTTL(ctx context.Context, cfg *config.Config, clients *awsclient.Client
 			log.Warn("the table's TTL was switched off: expired predictions are no longer deleted, and the table grows; switch it on again", "table", cfg.TableName)
 		}
 		was = on
+		info.TTLAttribute = atStart.TTLAttribute
+		if !changed && !reflect.DeepEqual(info.Table, atStart) {
+			changed = true
+			log.Warn("the table's keys or indexes are no longer what they were when the worker started: restart the worker", "table", cfg.TableName)
+		}
 	}
 }
