@@ -37,7 +37,7 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	pacing, stopPacing := context.WithCancel(ctx)
 	defer stopPacing()
-	paceGC(pacing)
+	go paceGC(pacing)
 	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
 	defer telemetry.FlushLog(log)
 	for _, name := range config.Unknown() {
