@@ -188,8 +188,8 @@ func (r *redrive) sendBack(ctx context.Context, messages []consumer.Received) er
 	if len(messages) == 0 {
 		return nil
 	}
-	if r.limit.WaitN(ctx, len(messages)) != nil {
-		return nil // interrupted: they are released
+	if err := r.limit.WaitN(ctx, len(messages)); err != nil {
+		return err // interrupted: they are released
 	}
 	// From here on the batch is finished, interrupted or not: else it would be sent again the next time.
 	ctx = context.WithoutCancel(ctx)
