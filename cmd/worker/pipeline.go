@@ -122,7 +122,7 @@ func newPipelineOn(s services, cfg *config.Config, found *findings, watch observ
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(found.queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
-		Pace: cfg.Freshness * 3 / 4, // the rest is for the calls, and for the writer's linger
+		Pace: cfg.Freshness * 3 / 5, // the rest is for the calls, and for the writer's linger
 	}
 	if found.rejects != nil {
 		c.MaxRejectBytes = int(maxMessageBytes(found.rejects))

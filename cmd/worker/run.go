@@ -35,9 +35,6 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
-	pacing, stopPacing := context.WithCancel(ctx)
-	defer stopPacing()
-	go paceGC(pacing)
 	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
 	defer telemetry.FlushLog(log)
 	for _, name := range config.Unknown() {
