@@ -139,15 +139,20 @@ func (w *warmer) prepare() (*position, error) {
 		MaxUnits: w.cfg.MaxWriteUnits, Now: w.clients.Clock.Now, Recheck: w.recheck, OnState: w.onState,
 	}
 	sdk := awsclient.NewTable(w.clients, w.cfg.TableName, w.layout, w.counts.spent)
+	var table interface {
+		writer.Table
+		writer.NewestTable
+	} = awsclient.NewDirectTable(sdk)
+	if w.cfg.Client == config.ClientSDK {
+		table = sdk
+	}
 	switch {
 	case w.flags.dryRun:
 		cfg.Table, cfg.MaxUnits = &dryTable{&w.counts}, 0
 	case w.layout.Ordered:
-		cfg.Newest = &countedPuts{sdk, &w.counts}
-	case w.cfg.Client == config.ClientSDK:
-		cfg.Table = &countedBatches{sdk, &w.counts}
+		cfg.Newest = &countedPuts{table, &w.counts}
 	default:
-		cfg.Table = &countedBatches{awsclient.NewDirectTable(sdk), &w.counts}
+		cfg.Table = &countedBatches{table, &w.counts}
 	}
 	w.writer = writer.New(cfg, w.window.Begin)
 	for _, name := range w.flags.files {

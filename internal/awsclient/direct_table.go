@@ -21,6 +21,7 @@ type DirectTable struct {
 	*Table
 	prefix string // of the request's body
 	write  *operation
+	put    *operation
 }
 
 // NewDirectTable is NewTable with writes by our own requests, by the settings of the SDK's client.
@@ -54,7 +55,7 @@ func NewDirectTable(t *Table) *DirectTable {
 		},
 	}
 	prefix := append(jsonscan.AppendQuoted([]byte(`{"RequestItems":{`), t.name), `:[`...)
-	return &DirectTable{t, string(prefix), s.operation("BatchWriteItem")}
+	return &DirectTable{t, string(prefix), s.operation("BatchWriteItem"), s.operation("PutItem")}
 }
 
 // BatchWrite implements writer.Table.
@@ -91,8 +92,9 @@ func (t *DirectTable) BatchWrite(ctx context.Context, items []*item.Item) (unpro
 	if err != nil {
 		return nil, classify(err)
 	}
-	t.spent(units)
-	return t.match(items, back)
+	unprocessed, err = t.match(items, back)
+	t.count(units, items, unprocessed)
+	return unprocessed, err
 }
 
 // readKey reads the key of an item that came back: the rest of it is not needed.

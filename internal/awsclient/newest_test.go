@@ -48,62 +48,70 @@ func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
 		place int
 	}
 	for _, b := range awstest.Backends(t) {
-		t.Run(b.Name, func(t *testing.T) {
-			name := b.CreateTable(t, awstest.Keys("id:S"), "ttl")
-			spent := 0.0
-			table := NewTable(&Clients{DynamoDB: b.DynamoDB}, name, layout, func(units float64) { spent += units })
-			payload := func() string {
-				out, err := b.DynamoDB.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "a"}}})
-				if err != nil {
-					t.Fatal(err)
+		for _, direct := range []bool{false, true} {
+			t.Run(fmt.Sprint(b.Name, "/direct ", direct), func(t *testing.T) {
+				name := b.CreateTable(t, awstest.Keys("id:S"), "ttl")
+				spent := 0.0
+				var table interface {
+					writer.Table
+					writer.NewestTable
+				} = NewTable(&Clients{DynamoDB: b.DynamoDB, Clock: &Clock{}}, name, layout, func(units float64) { spent += units })
+				if direct {
+					table = NewDirectTable(table.(*Table))
 				}
-				return out.Item["prediction"].(*types.AttributeValueMemberS).Value
-			}
-			for _, c := range []struct {
-				name       string
-				there, put v
-				replaced   bool
-			}{
-				{"newer", v{at(""), 5, 0}, v{at(".000000000000000001"), 1, 0}, true},
-				{"older", v{at(".5"), 1, 0}, v{at(".499999999999999999"), 9, 0}, false},
-				{"older in seconds, longer in digits", v{at(""), 1, 0}, v{fmt.Sprint(now-1, ".999999999999999999"), 1, 0}, false},
-				{"the same again", v{at(".25"), 5, 0}, v{at(".25"), 5, 0}, true},
-				{"one event time, sent later", v{at(".25"), 5, 0}, v{at(".25"), 6, 0}, true},
-				{"one event time, sent earlier", v{at(".25"), 50, 0}, v{at(".25"), 6, 0}, false},
-				{"one message, a later place", v{at(".25"), 5, 2}, v{at(".25"), 5, 10}, true},
-				{"one message, an earlier place", v{at(".25"), 5, 10}, v{at(".25"), 5, 2}, false},
-				{"a place doesn't reach the next sent time", v{at(".25"), 6, 0}, v{at(".25"), 5, 99}, false},
-			} {
-				there, put := version(t, layout, c.there.event, c.there.sent, c.there.place), version(t, layout, c.put.event, c.put.sent, c.put.place)
-				if left, err := table.BatchWrite(t.Context(), []*item.Item{there}); err != nil || len(left) > 0 {
-					t.Fatal(left, err)
+				payload := func() string {
+					out, err := b.DynamoDB.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "a"}}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return out.Item["prediction"].(*types.AttributeValueMemberS).Value
 				}
-				spent = 0
-				err := table.PutNewest(t.Context(), put)
-				want := fmt.Sprintf(`"%s/%d/%d"`, c.there.event, c.there.sent, c.there.place)
-				if c.replaced {
-					want = fmt.Sprintf(`"%s/%d/%d"`, c.put.event, c.put.sent, c.put.place)
+				for _, c := range []struct {
+					name       string
+					there, put v
+					replaced   bool
+				}{
+					{"newer", v{at(""), 5, 0}, v{at(".000000000000000001"), 1, 0}, true},
+					{"older", v{at(".5"), 1, 0}, v{at(".499999999999999999"), 9, 0}, false},
+					{"older in seconds, longer in digits", v{at(""), 1, 0}, v{fmt.Sprint(now-1, ".999999999999999999"), 1, 0}, false},
+					{"the same again", v{at(".25"), 5, 0}, v{at(".25"), 5, 0}, true},
+					{"one event time, sent later", v{at(".25"), 5, 0}, v{at(".25"), 6, 0}, true},
+					{"one event time, sent earlier", v{at(".25"), 50, 0}, v{at(".25"), 6, 0}, false},
+					{"one message, a later place", v{at(".25"), 5, 2}, v{at(".25"), 5, 10}, true},
+					{"one message, an earlier place", v{at(".25"), 5, 10}, v{at(".25"), 5, 2}, false},
+					{"a place doesn't reach the next sent time", v{at(".25"), 6, 0}, v{at(".25"), 5, 99}, false},
+				} {
+					there, put := version(t, layout, c.there.event, c.there.sent, c.there.place), version(t, layout, c.put.event, c.put.sent, c.put.place)
+					if left, err := table.BatchWrite(t.Context(), []*item.Item{there}); err != nil || len(left) > 0 {
+						t.Fatal(left, err)
+					}
+					spent = 0
+					err := table.PutNewest(t.Context(), put)
+					want := fmt.Sprintf(`"%s/%d/%d"`, c.there.event, c.there.sent, c.there.place)
+					if c.replaced {
+						want = fmt.Sprintf(`"%s/%d/%d"`, c.put.event, c.put.sent, c.put.place)
+					}
+					if got := payload(); got != want || (err == nil) != c.replaced || err != nil && !errors.Is(err, writer.ErrSuperseded) {
+						t.Errorf("%s: the table has %s, want %s (%v)", c.name, got, want, err)
+					}
+					if spent != 1 {
+						t.Errorf("%s: %v units were counted, want 1", c.name, spent)
+					}
 				}
-				if got := payload(); got != want || (err == nil) != c.replaced || err != nil && !errors.Is(err, writer.ErrSuperseded) {
-					t.Errorf("%s: the table has %s, want %s (%v)", c.name, got, want, err)
+				// What the worker can't have written is replaced: it would otherwise stay for ever.
+				for what, created := range map[string]types.AttributeValue{"no event time": nil, "text for the event time": &types.AttributeValueMemberS{Value: "soon"}} {
+					foreign := map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "a"}, "prediction": &types.AttributeValueMemberS{Value: "foreign"}}
+					if created != nil {
+						foreign["createdAt"] = created
+					}
+					if _, err := b.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: foreign}); err != nil {
+						t.Fatal(err)
+					}
+					if err := table.PutNewest(t.Context(), version(t, layout, at(""), 1, 0)); err != nil || payload() == "foreign" {
+						t.Errorf("%s: %s, %v", what, payload(), err)
+					}
 				}
-				if spent != 1 {
-					t.Errorf("%s: %v units were counted, want 1", c.name, spent)
-				}
-			}
-			// What the worker can't have written is replaced: it would otherwise stay for ever.
-			for what, created := range map[string]types.AttributeValue{"no event time": nil, "text for the event time": &types.AttributeValueMemberS{Value: "soon"}} {
-				foreign := map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "a"}, "prediction": &types.AttributeValueMemberS{Value: "foreign"}}
-				if created != nil {
-					foreign["createdAt"] = created
-				}
-				if _, err := b.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: foreign}); err != nil {
-					t.Fatal(err)
-				}
-				if err := table.PutNewest(t.Context(), version(t, layout, at(""), 1, 0)); err != nil || payload() == "foreign" {
-					t.Errorf("%s: %s, %v", what, payload(), err)
-				}
-			}
-		})
+			})
+		}
 	}
 }
