@@ -50,7 +50,7 @@ func TestWellFormed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var board dashboard.Dashboard
+	var board dashboard.Dashboard //nolint:staticcheck // as in build
 	if err := json.Unmarshal(text, &board); err != nil {
 		t.Fatal(err)
 	}

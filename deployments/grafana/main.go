@@ -23,7 +23,7 @@ const file = "predcache.json"
 func main() {
 	text, err := marshal()
 	if err == nil {
-		err = os.WriteFile(file, text, 0o644)
+		err = os.WriteFile(file, text, 0o644) //nolint:gosec // it is for everybody to read
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,7 +71,7 @@ func quantile(q, metric, by string) string {
 	return fmt.Sprintf("histogram_quantile(%s, sum by (%s) (rate(predcache_%s_bucket{%s}[$__rate_interval])))", q, le, metric, sel)
 }
 
-func gauge(fn, metric string) string { return fmt.Sprintf("%s(predcache_%s{%s})", fn, metric, sel) }
+func gauge(metric string) string { return fmt.Sprintf("sum(predcache_%s{%s})", metric, sel) }
 
 // A query is one line, or set of lines, of a panel.
 type query struct{ expr, legend string }
@@ -87,7 +87,7 @@ func targets[B interface {
 
 var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
 
-const half, third = 12, 8
+const half, third, sixth = 12, 8, 4
 
 // graph is a time series panel. The description says what to make of it.
 func graph(title, description, unit string, width uint32, queries ...query) *timeseries.PanelBuilder {
@@ -124,7 +124,7 @@ type step struct {
 }
 
 // number is a stat panel; its colour changes at the steps.
-func number(title, description, unit, expr string, width uint32, steps ...step) *stat.PanelBuilder {
+func number(title, description, unit, expr string, steps ...step) *stat.PanelBuilder {
 	thresholds := []dashboard.Threshold{{Color: "green"}}
 	if len(steps) > 0 && steps[0].from == 0 {
 		thresholds[0].Color, steps = steps[0].colour, steps[1:]
@@ -132,13 +132,16 @@ func number(title, description, unit, expr string, width uint32, steps ...step) 
 	for _, s := range steps {
 		thresholds = append(thresholds, dashboard.Threshold{Value: cog.ToPtr(s.from), Color: s.colour})
 	}
-	p := stat.NewPanelBuilder().Title(title).Description(description).Unit(unit).Span(width).Height(4).Datasource(source).
+	p := stat.NewPanelBuilder().Title(title).Description(description).Unit(unit).Span(sixth).Height(4).Datasource(source).
 		GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue).
 		Thresholds(dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(thresholds)).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}))
 	return targets(p, []query{{expr, ""}})
 }
 
+// build makes the dashboard in the first schema, which every Grafana imports; the second one needs Grafana 12.
+//
+//nolint:staticcheck // that is why the first is deprecated
 func build() (dashboard.Dashboard, error) {
 	variable := func(name, label, from string) *dashboard.QueryVariableBuilder {
 		return dashboard.NewQueryVariableBuilder(name).Label(label).Datasource(source).Query(dashboard.StringOrMap{String: cog.ToPtr(from)}).
@@ -154,13 +157,13 @@ func build() (dashboard.Dashboard, error) {
 		Annotation(dashboard.NewAnnotationQueryBuilder().Name("The table is down").Datasource(source).Enable(true).IconColor("red").Expr(down).Step("30s").TitleFormat("The table can't be written"))
 
 	b = b.WithRow(dashboard.NewRowBuilder("Now")).
-		WithPanel(number("Workers ready", "Workers whose /readyz answers yes. Fewer than there are: something that they need fails.", "none", gauge("sum", "ready"), 4, step{0, "red"}, step{1, "green"})).
-		WithPanel(number("Written", "Predictions made durable a second.", "cps", ratesel("predictions_total", `outcome="written"`, ""), 4, step{0, "blue"})).
-		WithPanel(number("Age, 99 %", "From a message's sent time until its prediction is durable.", "s", quantile("0.99", "prediction_age_seconds", ""), 4, step{0, "green"}, step{30, "orange"}, step{60, "red"})).
-		WithPanel(number("Workers that can't write", "Their table is down, or they are finding out.", "none", fmt.Sprintf(`sum(predcache_table_state{state!="up", %s})`, sel), 4, step{0, "green"}, step{1, "red"})).
+		WithPanel(number("Workers ready", "Workers whose /readyz answers yes. Fewer than there are: something that they need fails.", "none", gauge("ready"), step{0, "red"}, step{1, "green"})).
+		WithPanel(number("Written", "Predictions made durable a second.", "cps", ratesel("predictions_total", `outcome="written"`, ""), step{0, "blue"})).
+		WithPanel(number("Age, 99 %", "From a message's sent time until its prediction is durable.", "s", quantile("0.99", "prediction_age_seconds", ""), step{0, "green"}, step{30, "orange"}, step{60, "red"})).
+		WithPanel(number("Workers that can't write", "Their table is down, or they are finding out.", "none", fmt.Sprintf(`sum(predcache_table_state{state!="up", %s})`, sel), step{0, "green"}, step{1, "red"})).
 		WithPanel(number("Units saved", "Share of write units that duplicates, stale and expired predictions would have cost.", "percentunit",
-			fmt.Sprintf("%s / (%[1]s + %s)", rate("write_units_saved_total", ""), rate("write_units_total", "")), 4, step{0, "blue"})).
-		WithPanel(number("Rejected", "Share of predictions that can't be stored.", "percentunit", fmt.Sprintf("%s / %s", rate("rejects_total", ""), rate("predictions_total", "")), 4, step{0, "green"}, step{.01, "orange"}, step{.05, "red"}))
+			fmt.Sprintf("%s / (%[1]s + %s)", rate("write_units_saved_total", ""), rate("write_units_total", "")), step{0, "blue"})).
+		WithPanel(number("Rejected", "Share of predictions that can't be stored.", "percentunit", fmt.Sprintf("%s / %s", rate("rejects_total", ""), rate("predictions_total", "")), step{0, "green"}, step{.01, "orange"}, step{.05, "red"}))
 
 	b = b.WithRow(dashboard.NewRowBuilder("Predictions")).
 		WithPanel(colours(stacked("Outcomes", "What became of predictions. Only what is written costs write units.", "cps", half, query{rate("predictions_total", "outcome"), "{{outcome}}"}), outcomeColours)).
@@ -175,10 +178,10 @@ func build() (dashboard.Dashboard, error) {
 		WithPanel(graph("Messages", "Received, and how they ended. Over time, received is the sum of the others.", "cps", half,
 			query{rate("messages_received_total", ""), "received"}, query{rate("messages_settled_total", "how"), "{{how}}"})).
 		WithPanel(graph("Held", "Messages between their receive and their delete, and the most that may be. At the limit the worker receives only as fast as the table takes.", "none", half,
-			query{gauge("sum", "held_messages"), "held"}, query{gauge("sum", "held_messages_limit"), "limit"})).
+			query{gauge("held_messages"), "held"}, query{gauge("held_messages_limit"), "limit"})).
 		WithPanel(graph("Messages a receive", "On average, of ten. Full receives ask for another poller, empty ones for one less.", "none", third,
-			query{rate("receive_messages_sum", "") + " / " + rate("receive_messages_count", ""), "messages"}, query{gauge("sum", "pollers"), "pollers"})).
-		WithPanel(graph("Held bytes", "Bytes held or reserved for receives under way.", "bytes", third, query{gauge("sum", "held_bytes"), "held"}, query{gauge("sum", "held_bytes_limit"), "limit"})).
+			query{rate("receive_messages_sum", "") + " / " + rate("receive_messages_count", ""), "messages"}, query{gauge("pollers"), "pollers"})).
+		WithPanel(graph("Held bytes", "Bytes held or reserved for receives under way.", "bytes", third, query{gauge("held_bytes"), "held"}, query{gauge("held_bytes_limit"), "limit"})).
 		WithPanel(graph("Redeliveries and leases", "Leases that are lost make messages come twice; extensions are normal while the table is slow.", "cps", third,
 			query{rate("messages_redelivered_total", ""), "redelivered"}, query{rate("visibility_extensions_total", ""), "leases extended"}, query{rate("leases_lost_total", ""), "leases lost"}, query{rate("settle_retries_total", "operation"), "retried: {{operation}}"}))
 
@@ -199,12 +202,12 @@ func build() (dashboard.Dashboard, error) {
 		WithPanel(graph("Items a call", "On average, of 25. Batches grow while all writers are busy; few items a call with a low age are no fault.", "none", third,
 			query{rate("batch_items_sum", "") + " / " + rate("batch_items_count", ""), "items"}).Max(25)).
 		WithPanel(graph("Writers", "Calls under way, allowed by what the table takes, and by the settings. Throttling takes some of the allowed away, success gives them back.", "none", third,
-			query{gauge("sum", "writes_in_flight"), "under way"}, query{gauge("sum", "write_concurrency"), "allowed"}, query{gauge("sum", "write_concurrency_limit"), "limit"})).
+			query{gauge("writes_in_flight"), "under way"}, query{gauge("write_concurrency"), "allowed"}, query{gauge("write_concurrency_limit"), "limit"})).
 		WithPanel(graph("Sent back and throttled", "Unprocessed items, and calls that were throttled whole.", "cps", third,
 			query{rate("unprocessed_items_total", ""), "items sent back"},
 			query{ratesel("call_errors_total", `operation="BatchWriteItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
 		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", third,
-			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("sum", "dedup_keys_limit"), "limit"})).
+			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("dedup_keys_limit"), "limit"})).
 		WithPanel(graph("Dollars a million predictions", "Write units on demand and SQS requests, by the prices of us-east-1; what wasn't written counts as a prediction too. A write of 1 KB costs 0.625 by itself.", "currencyUSD", third,
 			query{fmt.Sprintf(`(0.625 * %s + 0.4 * %s) / %s`, rate("write_units_total", ""), ratesel("calls_total", `operation!="BatchWriteItem"`, ""), rate("predictions_total", "")), "spent"},
 			query{fmt.Sprintf(`0.625 * %s / %s`, rate("write_units_saved_total", ""), rate("predictions_total", "")), "saved"}))

@@ -52,7 +52,6 @@ type window struct {
 
 	mu         sync.Mutex
 	complaints []string
-	expected   bool // complaints are, since the worker is gone
 }
 
 func newWindow(t *testing.T, address string) *window {
