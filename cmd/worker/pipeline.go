@@ -76,8 +76,8 @@ func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients
 		clock:   clients.Clock.Now,
 		recheck: newRechecker(clients, cfg, found.table).recheck,
 	}
-	if found.layout.Ordered {
-		s.newest = watch.WatchNewest(awsclient.NewTable(clients, cfg.TableName, found.layout, watch.Spent))
+	if conditional, ok := table.(writer.NewestTable); ok && found.layout.Ordered {
+		s.newest = watch.WatchNewest(conditional)
 	}
 	if found.rejects != nil {
 		s.rejects = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
@@ -129,6 +129,7 @@ func newPipelineOn(s services, cfg *config.Config, found *findings, watch observ
 	}
 	p.consumer = consumer.New(c)
 	watch.Pipeline(limits(cfg), p.window.Stats)
+	watch.Priced(telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests})
 	return p
 }
 

@@ -61,6 +61,9 @@ type Config struct {
 	Freshness        time.Duration `split_words:"true" default:"0s" desc:"Age that predictions may reach on their way to the table, up to 20s, for fewer SQS requests: receives are paced so that they come back fuller. At 20 messages a second, 500ms takes a fifth of the requests. 0s: as fresh as can be."`
 	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
 
+	PriceWriteUnits  float64 `split_words:"true" default:"0.625" desc:"Dollars for a million write units, for the cost metrics. The default is on demand in us-east-1."`
+	PriceSQSRequests float64 `split_words:"true" default:"0.4" desc:"Dollars for a million SQS requests, for the cost metrics. The default is a standard queue in us-east-1."`
+
 	Client string `split_words:"true" default:"direct" desc:"How receives, deletes and writes are called: direct (our own requests, signed by the SDK, a third of the CPU) or sdk (the SDK's clients)."`
 
 	HTTPAddr  string `split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
@@ -163,6 +166,8 @@ func (c *Config) problems() (errs []error) {
 	wrong(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: give 0 for no cap, or more", c.MaxWriteUnits)
 	wrong(c.ReceiveWait < 0 || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: give whole seconds from 0s to 20s", c.ReceiveWait)
 	wrong(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: give at least 100ms", c.CallTimeout)
+	wrong(c.PriceWriteUnits < 0, "WORKER_PRICE_WRITE_UNITS is %v: give dollars a million, 0 or more", c.PriceWriteUnits)
+	wrong(c.PriceSQSRequests < 0, "WORKER_PRICE_SQS_REQUESTS is %v: give dollars a million, 0 or more", c.PriceSQSRequests)
 	wrong(c.Freshness < 0 || c.Freshness > 20*time.Second, "WORKER_FRESHNESS is %v: give 0s to 20s", c.Freshness)
 	wrong(c.DeleteLinger < 0 || c.DeleteLinger > 5*time.Second, "WORKER_DELETE_LINGER is %v: give 0s to 5s", c.DeleteLinger)
 	wrong(c.DrainTimeout < time.Second, "WORKER_DRAIN_TIMEOUT is %v: give at least 1s", c.DrainTimeout)

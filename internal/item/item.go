@@ -71,6 +71,15 @@ func (l *Layout) New(p *prediction.Prediction) (*Item, *prediction.Reject) {
 // Units is how many write units the item costs.
 func (it *Item) Units() int { return Units(it.Size) }
 
+// UnitsSaved is how many units the item costs less than with its payload as JSON text. Under map it may cost more.
+func (it *Item) UnitsSaved() int {
+	if it.compressed == nil {
+		return 0
+	}
+	plain := it.Size - len(it.compressed) - len(AttrEncoding) - len(Zstd) + len(it.payload.Text) - it.payload.Spaces
+	return Units(plain) - Units(it.Size)
+}
+
 // Units is how many write units an item of so many bytes costs: one for each started KB ("Read/write capacity mode").
 func Units(size int) int { return (size + unitSize - 1) / unitSize }
 

@@ -37,6 +37,7 @@ type Metrics struct {
 	batchItems  prometheus.Histogram
 	unprocessed prometheus.Counter
 	units       prometheus.Counter
+	cost        cost
 	concurrency prometheus.Gauge
 	writing     prometheus.Gauge
 	state       [3]prometheus.Gauge
@@ -79,6 +80,7 @@ func NewMetrics(now func() time.Time) *Metrics {
 	m.batchItems = m.histogram("batch_items", "Items of each BatchWriteItem call.", 1, 2, 5, 10, 15, 20, 24, 25)
 	m.unprocessed = m.counter("unprocessed_items_total", "Items that BatchWriteItem returned as unprocessed.")
 	m.units = m.counter("write_units_total", "Write units that the table counted.")
+	m.cost = newCost(m)
 	saved := counters(m, "write_units_saved_total", "Write units of predictions that needed no write, by why.", "cause", "duplicate", "superseded", "expired")
 	for o := range prediction.NumOutcomes {
 		m.outcomes[o], m.saved[o] = outcomes[o.String()], saved[o.String()]

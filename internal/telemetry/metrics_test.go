@@ -30,6 +30,7 @@ func wired() *Metrics {
 	m.Build("v1.2.3", func() bool { return true })
 	m.TTL()(true)
 	m.Signs()
+	m.Priced(Prices{WriteUnits: 0.625, Requests: 0.4})
 	return m
 }
 

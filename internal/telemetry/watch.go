@@ -11,7 +11,9 @@ import (
 )
 
 // WatchQueue counts what a queue's answers say that the consumer doesn't report, and makes the spans of receives.
-func (m *Metrics) WatchQueue(q consumer.Queue) consumer.Queue { return &watchedQueue{q, m} }
+func (m *Metrics) WatchQueue(q consumer.Queue) consumer.Queue {
+	return &watchedQueue{&billedQueue{q, &m.cost}, m}
+}
 
 type watchedQueue struct {
 	consumer.Queue
@@ -50,7 +52,7 @@ func (q *watchedQueue) ChangeVisibility(ctx context.Context, changes []consumer.
 
 // WatchRejects does for the reject queue what WatchQueue does for the queue.
 func (m *Metrics) WatchRejects(q consumer.RejectQueue) consumer.RejectQueue {
-	return &watchedRejects{q, m}
+	return &watchedRejects{&billedRejects{q, &m.cost}, m}
 }
 
 type watchedRejects struct {
@@ -81,7 +83,9 @@ func (m *Metrics) retried(operation string, entries int, failures []consumer.Fai
 }
 
 // WatchTable counts the writes under way, and makes their spans.
-func (m *Metrics) WatchTable(t writer.Table) writer.Table { return &watchedTable{t, m} }
+func (m *Metrics) WatchTable(t writer.Table) writer.Table {
+	return &watchedTable{&billedTable{t, &m.cost}, m}
+}
 
 type watchedTable struct {
 	writer.Table
