@@ -104,7 +104,7 @@ func ExampleCache_GetOrCompute() {
 
 func ExamplePublisher() {
 	ctx := context.Background()
-	publisher := cache.NewPublisher(exampleQueue(), exampleQueueURL, cache.PublisherConfig{Pack: true})
+	publisher := cache.NewPublisher(exampleQueue(), exampleQueueURL, cache.PublisherConfig{Pack: true, Linger: time.Second})
 	for i := range 1000 {
 		p, err := cache.NewPrediction(fmt.Sprint("user-", i), map[string]int{"score": i})
 		if err != nil {
