@@ -124,6 +124,15 @@ func parseEpoch(s string) (Time, error) {
 		}
 		return checkTime(Time{int64(n / perSecond), n % perSecond * (attosPerSecond / perSecond)})
 	}
+	// Many others are seconds with decimals, as Python's time.time() gives them.
+	whole, fraction, found := strings.Cut(s, ".")
+	if found && s[0] != '-' && epochDecimals(len(whole)) == 0 && len(fraction) <= attoDigits && !strings.ContainsAny(fraction, "eE") {
+		n, err := strconv.ParseInt(whole, 10, 64)
+		if err != nil {
+			return Time{}, errTimeForm
+		}
+		return checkTime(Time{n, attos(fraction)})
+	}
 	d := jsonscan.ParseDecimal(s)
 	d.Exp -= epochDecimals(d.Magnitude() + 1)
 	return decimalTime(d)
