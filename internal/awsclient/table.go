@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/predcache/predcache/internal/awsitem"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/jsonscan"
 	"github.com/predcache/predcache/internal/writer"
@@ -134,47 +135,12 @@ func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableIn
 	if err != nil {
 		return nil, remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
 	}
-	info := describe(out.Table)
-	if d := ttl.TimeToLiveDescription; d != nil &&
-		(d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
-		info.TTLAttribute = aws.ToString(d.AttributeName)
-	}
-	return info, nil
-}
-
-func describe(d *types.TableDescription) *TableInfo {
-	info := &TableInfo{Status: string(d.TableStatus), Items: aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes)}
-	info.OnDemand = d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == types.BillingModePayPerRequest
-	declared := map[string]item.KeyType{}
-	for _, a := range d.AttributeDefinitions {
-		declared[aws.ToString(a.AttributeName)] = item.KeyType(a.AttributeType)
-	}
-	for _, k := range d.KeySchema {
-		name := aws.ToString(k.AttributeName)
-		if k.KeyType == types.KeyTypeHash {
-			info.HashKey, info.HashType = name, declared[name]
-		} else {
-			info.SortKey, info.SortType = name, declared[name]
-		}
-	}
-	info.Indexes = map[string]item.IndexKey{}
-	index := func(schema []types.KeySchemaElement) {
-		for _, k := range schema {
-			name := aws.ToString(k.AttributeName)
-			key := item.IndexKey{Type: declared[name], MaxBytes: item.MaxHashBytes}
-			if _, found := info.Indexes[name]; k.KeyType == types.KeyTypeRange || found && info.Indexes[name].MaxBytes == item.MaxSortBytes {
-				key.MaxBytes = item.MaxSortBytes
-			}
-			info.Indexes[name] = key
-		}
-	}
-	for _, g := range d.GlobalSecondaryIndexes {
-		index(g.KeySchema)
-	}
-	for _, l := range d.LocalSecondaryIndexes {
-		index(l.KeySchema[1:]) // its hash key is the table's own, with the table's own limit
-	}
-	return info
+	d := out.Table
+	return &TableInfo{
+		Table: awsitem.Table(d, ttl.TimeToLiveDescription), Status: string(d.TableStatus),
+		OnDemand: d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == types.BillingModePayPerRequest,
+		Items:    aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes),
+	}, nil
 }
 
 // patient retries what the worker asks at its start, for which nobody else retries.
