@@ -45,7 +45,7 @@ func runWarm(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	fs := flag.NewFlagSet("warm", flag.ContinueOnError)
 	var f warmFlags
 	fs.IntVar(&f.maxUnits, "max-write-units", 0, "write units a second at the most; 0 is WORKER_MAX_WRITE_UNITS")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars, and write nothing")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars (WORKER_PRICE_WRITE_UNITS), and write nothing")
 	fs.StringVar(&f.state, "state", "", "`FILE` that keeps how far it is; the first file's name with .warm by default, none for standard input")
 	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for what can't be stored; the first file's name with .rejects by default, none for standard input")
 	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, as a message may give it, or now; without it they are rejected")
@@ -123,9 +123,6 @@ func eventTime(text string) (int64, error) {
 	return t.In(1000), nil
 }
 
-// dollarsPerUnit is the price of an on-demand write unit in us-east-1 ("Pricing for On-Demand Capacity").
-const dollarsPerUnit = 0.625e-6
-
 // report prints what became of everything.
 func (w *warmer) report(out io.Writer, took time.Duration, where position) {
 	c := &w.counts
@@ -140,7 +137,7 @@ func (w *warmer) report(out io.Writer, took time.Duration, where position) {
 			fmt.Fprintf(out, "  %-18s %13s%s\n", name, thousands(n), more)
 		}
 	}
-	row(verb, c.outcomes[prediction.Written].Load(), fmt.Sprintf("  %s bytes, %s write units, $%.2f on demand", thousands(c.bytes.Load()), thousands(units), float64(units)*dollarsPerUnit))
+	row(verb, c.outcomes[prediction.Written].Load(), fmt.Sprintf("  %s bytes, %s write units, $%.2f", thousands(c.bytes.Load()), thousands(units), float64(units)*w.cfg.PriceWriteUnits/1e6))
 	for _, o := range []prediction.Outcome{prediction.Duplicate, prediction.Superseded, prediction.Expired, prediction.Failed} {
 		row(o.String(), c.outcomes[o].Load(), "")
 	}
