@@ -41,6 +41,7 @@ type Tracer struct {
 	tracer       trace.Tracer
 	provider     *sdktrace.TracerProvider
 	queue, table string
+	process      string // the name of a message's span
 }
 
 // TracesWanted tells whether the OTEL_* variables ask for traces: by an exporter or by an endpoint.
@@ -102,9 +103,10 @@ func newTracer(processor sdktrace.TracerProviderOption, service, version, queue,
 		options = append(options, sdktrace.WithSampler(sampler))
 	}
 	provider := sdktrace.NewTracerProvider(options...)
+	queue, table = queue[strings.LastIndexByte(queue, '/')+1:], table[strings.LastIndexByte(table, '/')+1:]
 	return &Tracer{
 		tracer: provider.Tracer("github.com/predcache/predcache"), provider: provider,
-		queue: queue[strings.LastIndexByte(queue, '/')+1:], table: table[strings.LastIndexByte(table, '/')+1:],
+		queue: queue, table: table, process: "process " + queue,
 	}, nil
 }
 
@@ -200,12 +202,13 @@ func (t *Tracer) Message(m *consumer.Message) *MessageTrace {
 	if from := sender(&m.Received); from.IsValid() {
 		links = append(links, trace.Link{SpanContext: from})
 	}
-	ctx, span := t.tracer.Start(context.Background(), "process "+t.queue, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...),
-		trace.WithAttributes(t.messaging("process", semconv.MessagingOperationTypeProcess, semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Body)),
-			attribute.Int("predcache.receive_count", m.Receives), attribute.Int64("predcache.sent_timestamp_ms", m.SentTime()))...))
+	ctx, span := t.tracer.Start(context.Background(), t.process, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...))
 	if !span.IsRecording() {
 		return nil
 	}
+	// Not at the start: most messages of a sampled load would have them made for nothing.
+	span.SetAttributes(t.messaging("process", semconv.MessagingOperationTypeProcess, semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Body)),
+		attribute.Int("predcache.receive_count", m.Receives), attribute.Int64("predcache.sent_timestamp_ms", m.SentTime()))...)
 	mt := &MessageTrace{tracer: t, ctx: ctx, span: span}
 	mt.open.Store(1)
 	return mt
