@@ -51,6 +51,17 @@ func TestTheEventTimeIsTheSentTimeWhereThereIsNone(t *testing.T) {
 	}
 }
 
+func TestATimestampCanBeRequired(t *testing.T) {
+	cfg := config()
+	cfg.RequireTimestamp = true
+	one(t, cfg, `{"predictionId":"a","prediction":1,"timestamp":5}`)
+	for _, body := range []string{good("a"), `{"predictionId":"a","prediction":1,"timestamp":null}`} {
+		if d := decode(cfg, Message{Body: body}); len(d.Rejected) != 1 || d.Rejected[0].Why.Reason != ReasonMissingField || d.Rejected[0].Why.Field != "timestamp" {
+			t.Errorf("%s: found %q, rejected %q", body, ids(d), reasons(d))
+		}
+	}
+}
+
 func TestExpiryIsTheEventTimePlusTheLifeRoundedDown(t *testing.T) {
 	cfg := config()
 	cfg.TTL = 90*time.Second + 500*time.Millisecond
