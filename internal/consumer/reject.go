@@ -58,9 +58,9 @@ type rejection struct {
 }
 
 // SentTime is when the message was sent, in milliseconds since the epoch: for one that comes back from the reject queue,
-// when it was sent first.
+// when it was sent first. A time after SQS's own would win over every later version: it is no such message's.
 func (r *Received) SentTime() int64 {
-	if sent, err := strconv.ParseInt(r.Attribute(AttrSent), 10, 64); err == nil && sent > 0 {
+	if sent, err := strconv.ParseInt(r.Attribute(AttrSent), 10, 64); err == nil && sent > 0 && (r.Sent == 0 || sent <= r.Sent) {
 		return sent
 	}
 	return r.Sent
