@@ -42,22 +42,21 @@ func (m *Metrics) Priced(p Prices) {
 	dollars := func() float64 {
 		return (read(m.units)*p.WriteUnits + read(m.cost.requests)*p.Requests) / 1e6
 	}
-	m.registry.MustRegister(
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "predcache_cost_dollars_total", Help: "What the write units and SQS requests so far cost, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.",
-		}, dollars),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "predcache_cost_dollars_per_million_predictions", Help: "The same for a million predictions, whatever became of them.",
-		}, func() float64 {
-			predictions := 0.0
-			for o := range prediction.NumOutcomes {
-				if o != prediction.Failed { // it comes back, and is counted then
-					predictions += read(m.outcomes[o])
-				}
-			}
-			return dollars() * 1e6 / max(predictions, 1)
-		}),
-	)
+	m.counterFunc("cost_dollars_total", "What the write units and SQS requests so far cost, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.", "",
+		map[string]func() float64{"": dollars})
+	m.gaugeFunc("cost_dollars_per_million_predictions", "The same for a million predictions, whatever became of them.", "",
+		map[string]func() float64{"": func() float64 { return dollars() * 1e6 / max(m.predictions(), 1) }})
+	m.prices.Store(&p)
+}
+
+// predictions is how many had an outcome. One that failed comes back, and is counted then.
+func (m *Metrics) predictions() (n float64) {
+	for o := range prediction.NumOutcomes {
+		if o != prediction.Failed {
+			n += read(m.outcomes[o])
+		}
+	}
+	return n
 }
 
 // bill counts a call that carried so many bytes.

@@ -116,15 +116,7 @@ type UnitFigures struct {
 	Saved map[string]number `json:"saved"` // by cause
 }
 
-// The prices in us-east-1: a write unit on demand ("Pricing for On-Demand Capacity"), and a request to a standard queue ("Amazon
-// SQS pricing").
-const (
-	dollarsPerUnit    = 0.625e-6
-	dollarsPerRequest = 0.40e-6
-)
-
-// CostFigures are in dollars, on demand and by the prices of us-east-1. A request is counted as one, though SQS bills one of
-// over 64 KB as several.
+// CostFigures are in dollars, by the prices in the settings.
 type CostFigures struct {
 	PerMillion number `json:"perMillion"`
 	Spent      number `json:"spent"`
@@ -216,27 +208,22 @@ func (s *Status) figures(now, ten, minute *sample) *Figures {
 			f.Units.Saved[prediction.Outcome(o).String()] = number(now.saved[o])
 		}
 	}
-	f.Cost = costOf(now)
+	f.Units.Saved["compression"] = number(read(s.metrics.cost.compression))
+	f.Cost = s.metrics.spending(now)
 	return f
 }
 
-// costOf is what a worker has spent and saved since its start; nil before it has done anything.
-func costOf(s *sample) *CostFigures {
-	predictions, requests, saved := 0.0, 0.0, 0.0
-	for o := range prediction.NumOutcomes {
-		predictions += s.outcomes[o]
-		saved += s.saved[o]
-	}
-	for i, operation := range operations {
-		if operation != "BatchWriteItem" {
-			requests += s.calls[i].total
-		}
-	}
-	if predictions == 0 {
+// spending is what a worker has spent and saved since its start; nil before it has done anything.
+func (m *Metrics) spending(s *sample) *CostFigures {
+	p, predictions := m.prices.Load(), m.predictions()
+	if p == nil || predictions == 0 {
 		return nil
 	}
-	spent := s.units*dollarsPerUnit + requests*dollarsPerRequest
-	return &CostFigures{PerMillion: number(spent / predictions * 1e6), Spent: number(spent), Saved: number(saved * dollarsPerUnit)}
+	spent, saved := s.units*p.WriteUnits+read(m.cost.requests)*p.Requests, read(m.cost.compression)
+	for o := range prediction.NumOutcomes {
+		saved += s.saved[o]
+	}
+	return &CostFigures{PerMillion: number(spent / predictions), Spent: number(spent / 1e6), Saved: number(saved * p.WriteUnits / 1e6)}
 }
 
 // rate is what was counted a second between two samples.

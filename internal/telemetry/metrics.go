@@ -45,6 +45,7 @@ type Metrics struct {
 	calls *calls
 
 	window atomic.Pointer[func() dedup.Stats] // nil until the pipeline is wired
+	prices atomic.Pointer[Prices]             // as above
 	tracer *Tracer                            // nil: no traces
 }
 

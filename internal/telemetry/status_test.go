@@ -25,6 +25,7 @@ func newTestStatus() (*Metrics, *Health, *Status) {
 	m, h := NewMetrics(time.Now), NewHealth(slog.New(slog.DiscardHandler))
 	limits := Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000}
 	m.Pipeline(limits, func() dedup.Stats { return dedup.Stats{Pending: 7, Written: 1234} })
+	m.Priced(Prices{WriteUnits: 0.625, Requests: 0.4})
 	s := NewStatus(m, h, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache", Limits: limits,
 		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
 	return m, h, s

@@ -312,7 +312,7 @@
     const saved = Object.values(f.units.saved).reduce((a, b) => a + b, 0);
     text('saved', percent(saved, saved + f.units.used));
     text('saved-note', saved || f.units.used ? `${short(saved)} not used, ${short(f.units.used)} used since the start` : 'of those that would have been used');
-    $('cost').title = 'write units and SQS requests, by the prices of us-east-1';
+    $('cost').title = 'write units and SQS requests, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS';
     if (f.cost) {
       text('cost', dollars(f.cost.perMillion));
       text('cost-note', `a million predictions; ${dollars(f.cost.spent)} spent, ${dollars(f.cost.saved)} saved so far`);
