@@ -1,7 +1,6 @@
 package deployments
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -119,5 +118,5 @@ func TestAlertsAreCovered(t *testing.T) {
 			}
 		}
 	}
-	t.Log(fmt.Sprintf("%d alerts", n))
+	t.Logf("%d alerts", n)
 }

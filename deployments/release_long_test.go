@@ -27,8 +27,8 @@ func TestRelease(t *testing.T) {
 	in := command{dir: clone, limit: 25 * time.Minute, env: []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "SYFT_CHECK_FOR_APP_UPDATE=false"}}
 	in.must(t, "git", "remote", "set-url", "origin", "https://github.com/predcache/predcache.git")
 	in.must(t, "git", "tag", "v1.2.3")
-	in.must(t, "goreleaser", "check")
-	in.must(t, "goreleaser", "release", "--snapshot", "--clean", "--skip=docker", "--parallelism=1")
+	in.must(t, tool(t, "goreleaser"), "check")
+	in.must(t, tool(t, "goreleaser"), "release", "--snapshot", "--clean", "--skip=docker", "--parallelism=1")
 
 	dist := filepath.Join(clone, "dist")
 	var artifacts []struct{ Name, Path, Type, Goos, Goarch string }

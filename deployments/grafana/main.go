@@ -198,7 +198,7 @@ func build() (dashboard.Dashboard, error) {
 	b = b.WithRow(dashboard.NewRowBuilder("Table")).
 		WithPanel(timeline).
 		WithPanel(stacked("Write units", "Used, and saved by cause. A write unit pays for one started KB.", "cps", third,
-			query{rate("write_units_total", ""), "used"}, query{rate("write_units_saved_total", "cause"), "saved: {{cause}}"})).
+			query{rate("write_units_total", ""), "used"}, query{rate("write_units_saved_total", "cause"), "saved: {{cause}}"}, query{rate("write_units_saved_by_compression_total", ""), "saved: compression"})).
 		WithPanel(graph("Items a call", "On average, of 25. Batches grow while all writers are busy; few items a call with a low age are no fault.", "none", third,
 			query{rate("batch_items_sum", "") + " / " + rate("batch_items_count", ""), "items"}).Max(25)).
 		WithPanel(graph("Writers", "Calls under way, allowed by what the table takes, and by the settings. Throttling takes some of the allowed away, success gives them back.", "none", third,
@@ -208,12 +208,11 @@ func build() (dashboard.Dashboard, error) {
 			query{ratesel("call_errors_total", `operation="BatchWriteItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
 		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", third,
 			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("dedup_keys_limit"), "limit"})).
-		WithPanel(graph("Dollars a million predictions", "Write units on demand and SQS requests, by the prices of us-east-1; what wasn't written counts as a prediction too. A write of 1 KB costs 0.625 by itself.", "currencyUSD", third,
-			query{fmt.Sprintf(`(0.625 * %s + 0.4 * %s) / %s`, rate("write_units_total", ""), ratesel("calls_total", `operation!="BatchWriteItem"`, ""), rate("predictions_total", "")), "spent"},
-			query{fmt.Sprintf(`0.625 * %s / %s`, rate("write_units_saved_total", ""), rate("predictions_total", "")), "saved"}))
+		WithPanel(graph("Dollars a million predictions", "Write units and SQS requests, by the prices in the workers' settings; what needed no write counts as a prediction too.", "currencyUSD", third,
+			query{fmt.Sprintf(`1e6 * %s / %s`, rate("cost_dollars_total", ""), rate("predictions_total", "")), "dollars"}))
 
 	b = b.WithRow(dashboard.NewRowBuilder("Calls of AWS")).
-		WithPanel(graph("Calls", "By operation, attempts that failed included.", "cps", third, query{rate("calls_total", "operation"), "{{operation}}"})).
+		WithPanel(graph("Calls", "By operation, attempts that failed included.", "cps", third, query{rate("calls_total", "operation"), "{{operation}}"}, query{rate("sqs_empty_receives_total", ""), "receives that brought nothing"})).
 		WithPanel(graph("Time of a call, 99 %", "A receive's holds its wait for messages.", "s", third, query{quantile("0.99", "call_duration_seconds", "operation"), "{{operation}}"})).
 		WithPanel(graph("Failed calls", "By operation and the service's error code.", "cps", third, query{rate("call_errors_total", "operation, code"), "{{operation}}: {{code}}"}))
 
