@@ -258,7 +258,7 @@ func (o *simOracle) struckAgain(v *simReplicaView, call *simCall, c *awstest.Cal
 	if now := time.Now().Unix(); now != v.second {
 		v.second, v.failures = now, 0
 	}
-	most := 60
+	most := 150 // 40 batches may fail for the first few times in it
 	if o.s.ordering == config.OrderingNewest {
 		most *= writer.PutsAtOnce // a batch is as many calls
 	}

@@ -26,9 +26,9 @@ type simPlan struct {
 	latency  time.Duration // of each call, at the most
 	hot      string        // the id whose partition throttles, where a fault says so
 
-	visibility, receiveWait, linger, drain, callTimeout time.Duration
-	pollers, writers, held, units                       int
-	client, ordering                                    string
+	visibility, receiveWait, linger, drain, callTimeout, freshness time.Duration
+	pollers, writers, held, units                                  int
+	client, ordering                                               string
 
 	messages []*simMessage
 	faults   []*simFault
@@ -123,6 +123,8 @@ func newSimPlan(seed uint64) *simPlan {
 		pollers:     1 + r.IntN(4), writers: 1 + r.IntN(4), held: []int{20, 50, 10_000}[r.IntN(3)],
 		client: []string{config.ClientDirect, config.ClientDirect, config.ClientSDK}[r.IntN(3)], ordering: config.OrderingLastWrite,
 	}
+	// Drawn apart, so that seeds keep what they had before this was.
+	p.freshness = []time.Duration{0, 0, 500 * time.Millisecond, 5 * time.Second}[rand.New(rand.NewPCG(seed, 2)).IntN(4)]
 	if p.layout == item.LatestOnly && r.IntN(2) == 0 {
 		p.ordering = config.OrderingNewest
 	}

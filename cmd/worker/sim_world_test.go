@@ -292,7 +292,7 @@ func (s *simulation) launch() {
 	cfg.Pollers, cfg.WriteConcurrency, cfg.MaxHeldMessages, cfg.MaxWriteUnits = s.pollers, s.writers, s.held, s.units
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
 	cfg.MaxDecodedBytes = 1 << 20
-	cfg.Client, cfg.Ordering = s.client, s.ordering
+	cfg.Client, cfg.Ordering, cfg.Freshness = s.client, s.ordering, s.freshness
 	r := &simReplica{s: s, name: fmt.Sprintf("worker %d", len(s.replicas)), ended: make(chan struct{}), calls: map[*simCall]context.CancelFunc{}}
 	if s.mutant != nil && s.mutant.config != nil {
 		s.mutant.config(&cfg)
