@@ -85,7 +85,7 @@ func (d *docker) must(t *testing.T, args ...string) string {
 
 // builder makes the base image of the build, which can't be pulled here: a shell, this machine's Go, its certificates, and the
 // modules as a proxy in a folder, so that the build needs no network.
-func (d *docker) builder(t *testing.T) string {
+func (d *docker) builder(t *testing.T, source string) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, dir := range []string{"bin", "usr/local", "etc/ssl/certs", "tmp", "root", "proxy"} {
@@ -95,7 +95,7 @@ func (d *docker) builder(t *testing.T) string {
 	}
 	modules := filepath.Join(t.TempDir(), "mod")
 	cache := strings.TrimSpace(command{}.must(t, "go", "env", "GOMODCACHE"))
-	command{dir: "..", limit: 5 * time.Minute, env: []string{"GOMODCACHE=" + modules, "GOFLAGS=-modcacherw", "GOPROXY=file://" + cache + "/cache/download,https://proxy.golang.org"}}.must(t, "go", "mod", "download")
+	command{dir: source, limit: 5 * time.Minute, env: []string{"GOMODCACHE=" + modules, "GOFLAGS=-modcacherw", "GOPROXY=file://" + cache + "/cache/download,https://proxy.golang.org"}}.must(t, "go", "mod", "download")
 	command{limit: 5 * time.Minute}.must(t, "cp", "-r", modules+"/cache/download/.", filepath.Join(root, "proxy"))
 	command{limit: 5 * time.Minute}.must(t, "cp", "-r", runtime.GOROOT(), filepath.Join(root, "usr/local/go"))
 	command{}.must(t, "cp", "../.cache/deploy/docker/bin/busybox", filepath.Join(root, "bin/busybox"))
@@ -111,12 +111,24 @@ func (d *docker) builder(t *testing.T) string {
 	return "golang:test"
 }
 
+// snapshot copies the work tree, so that what is edited meanwhile makes no two builds of different sources.
+func snapshot(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	list := command{dir: ".."}.must(t, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "Dockerfile", ".dockerignore", "go.mod", "go.sum", "cmd", "internal", "cache", "contract")
+	archive := filepath.Join(t.TempDir(), "source.tar")
+	command{dir: "..", stdin: list}.must(t, "tar", "--null", "--ignore-failed-read", "--files-from=-", "-cf", archive)
+	command{dir: dir}.must(t, "tar", "-xf", archive)
+	return dir
+}
+
 func TestImage(t *testing.T) {
 	d := startDocker(t)
-	base := d.builder(t)
+	source := snapshot(t)
+	base := d.builder(t, source)
 	build := func(tag string, args ...string) {
 		t.Helper()
-		d.must(t, append([]string{"build", "--network=none", "--tag", tag, "--build-arg", "BUILD_IMAGE=" + base, "--build-arg", "VERSION=v1.2.3-test", "--build-arg", "REVISION=abc"}, append(args, "..")...)...)
+		d.must(t, append([]string{"build", "--network=none", "--tag", tag, "--build-arg", "BUILD_IMAGE=" + base, "--build-arg", "VERSION=v1.2.3-test", "--build-arg", "REVISION=abc"}, append(args, source)...)...)
 	}
 	of := func(t *testing.T, architecture string) {
 		t.Helper()
@@ -154,7 +166,7 @@ func TestImage(t *testing.T) {
 	of(t, runtime.GOARCH)
 	t.Run("is made of the same bytes in another place", func(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "worker")
-		command{dir: "..", env: []string{"CGO_ENABLED=0"}, limit: 10 * time.Minute}.must(t, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.stamped=v1.2.3-test", "-o", out, "./cmd/worker")
+		command{dir: source, env: []string{"CGO_ENABLED=0"}, limit: 30 * time.Minute}.must(t, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.stamped=v1.2.3-test", "-o", out, "./cmd/worker")
 		here, err := os.ReadFile(out)
 		if err != nil {
 			t.Fatal(err)
@@ -172,7 +184,7 @@ func TestImage(t *testing.T) {
 		if err := os.WriteFile(dir+"/linux/"+runtime.GOARCH+"/worker", want, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		d.must(t, "build", "--network=none", "--tag", "worker:prebuilt", "--file", "../Dockerfile", "--build-arg", "BUILD_IMAGE="+base, "--build-arg", "SOURCE=prebuilt", dir)
+		d.must(t, "build", "--network=none", "--tag", "worker:prebuilt", "--file", source+"/Dockerfile", "--build-arg", "BUILD_IMAGE="+base, "--build-arg", "SOURCE=prebuilt", dir)
 		if !bytes.Equal(d.file(t, "worker:prebuilt", "/worker"), want) {
 			t.Error("the image has another binary")
 		}
