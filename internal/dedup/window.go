@@ -67,8 +67,9 @@ type fingerprint struct {
 // pending is the write of a key that has been handed to the batcher, and the one that must wait for its end.
 type pending struct {
 	write
-	underWay bool   // until then the item is replaced in place by a newer one
-	next     *write // of a newer version; nil unless one is under way
+	underWay bool      // until then the item is replaced in place by a newer one
+	next     *write    // of a newer version; nil unless one is under way
+	first    [1]waiter // the memory of waiters, where there is but one
 }
 
 // A write is of one version, for all who wait for it.
@@ -111,7 +112,9 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 			w.resolve(me, nil)
 			return false
 		}
-		w.pending[it.Key] = &pending{write: write{it, it.Version, []waiter{me}}}
+		p = &pending{write: write{item: it, version: it.Version}}
+		p.waiters = append(p.first[:0], me)
+		w.pending[it.Key] = p
 		w.mu.Unlock()
 		return true
 	}
@@ -235,7 +238,7 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 	if next == nil {
 		delete(w.pending, it.Key)
 	} else {
-		*p = pending{write: *next}
+		w.pending[it.Key] = &pending{write: *next} // a new one: waiters may be in p.first
 	}
 	w.mu.Unlock()
 
