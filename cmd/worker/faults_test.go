@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +46,33 @@ func TestAFaultInReadingLosesNothingOfItsNeighbours(t *testing.T) {
 		m.Body = "a body"
 		if after := r.read(m, nil, before); len(after) != len(before) { // nil: the decoder panics
 			t.Errorf("%d items are left of %d", len(after), len(before))
+		}
+		r.stop()
+	})
+}
+
+// A batch of large items waits for minutes where WORKER_MAX_WRITE_UNITS is low. /livez took that for a pipeline that is stuck,
+// and the platform restarted the worker, again and again.
+func TestWaitingForWriteUnitsIsNotStuck(t *testing.T) {
+	inWorld(t, item.Versioned, func(w *world) {
+		w.cfg.MaxWriteUnits, w.cfg.Pollers, w.cfg.MaxHeldMessages = 1, 1, 10
+		bodies := make([]string, 10)
+		for i := range bodies {
+			bodies[i] = fmt.Sprintf(`{"predictionId":"id-%d","prediction":%q}`, i, strings.Repeat("x", 60_000))
+		}
+		r := w.start()
+		w.queues.Send(queueName, bodies...)
+		for range 9 {
+			time.Sleep(time.Minute)
+			answer := httptest.NewRecorder()
+			r.health.Live(answer, httptest.NewRequest(http.MethodGet, "/livez", nil))
+			if answer.Code != http.StatusOK {
+				t.Fatalf("/livez: %s", answer.Body)
+			}
+		}
+		time.Sleep(time.Minute)
+		if n := w.tables.ItemCount(tableName); n != 10 {
+			t.Errorf("%d items were written, want 10", n)
 		}
 		r.stop()
 	})

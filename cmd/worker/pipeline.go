@@ -112,6 +112,7 @@ func newPipelineOn(s services, cfg *config.Config, found *findings, watch observ
 		CallTimeout: cfg.CallTimeout,
 		Linger:      cfg.Freshness / 10,
 		MaxUnits:    cfg.MaxWriteUnits,
+		Waiting:     watch.health.Active, // else a batch of large items under a low cap would look stuck
 		Now:         s.clock,
 		Recheck:     s.recheck,
 		OnState:     p.onState,

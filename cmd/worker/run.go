@@ -81,6 +81,10 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 
 	found, err := find(intake, cfg, clients)
+	if intake.Err() != nil {
+		log.Info("stopped; nothing is held")
+		return nil // SIGTERM came before anything was received
+	}
 	if err != nil {
 		return problems{"the worker can't start", err}
 	}

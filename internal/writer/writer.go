@@ -66,6 +66,8 @@ type Config struct {
 	Linger time.Duration
 	// MaxUnits caps the write units a second; 0 is no cap.
 	MaxUnits int
+	// Waiting, where it is set, is told about once a second that a batch waits for its write units.
+	Waiting func()
 	// Now is the services' clock: what expired over a minute ago by it is not paid for.
 	Now func() time.Time
 	// Recheck reads the table's description again after it refused an item, and says what has changed, if anything.
@@ -156,7 +158,9 @@ func (w *Writer) pay(ctx context.Context, units int) error {
 		if err := w.units.WaitN(ctx, n); err != nil {
 			return err
 		}
-		units -= n
+		if units -= n; w.cfg.Waiting != nil {
+			w.cfg.Waiting()
+		}
 	}
 	return nil
 }
