@@ -246,6 +246,7 @@ func TestARejectQueueThatIsDownHoldsOnlyWhatMustGoThere(t *testing.T) {
 			w.send(message(fmt.Sprint(i), 0, `1`))
 			time.Sleep(time.Second)
 		}
+		time.Sleep(w.cfg.DeleteLinger)
 		w.wantItems(50)
 		if got := w.states(queueName); got[awstest.Deleted] != 50 || got[awstest.InFlight] != 1 {
 			t.Errorf("messages by state: %v, want 50 deleted and the bad one in flight", got)

@@ -118,7 +118,7 @@ func newSimPlan(seed uint64) *simPlan {
 		rejects: r.IntN(5) > 0, replicas: []int{1, 1, 1, 2, 3}[r.IntN(5)],
 		latency:    pick(0, 0, 5*time.Millisecond, 50*time.Millisecond),
 		visibility: pick(10*time.Second, 30*time.Second, 30*time.Second, 2*time.Minute),
-		linger:     pick(0, 200*time.Millisecond), receiveWait: pick(time.Second, 5*time.Second, 20*time.Second),
+		linger:     pick(0, 200*time.Millisecond, time.Second), receiveWait: pick(time.Second, 5*time.Second, 20*time.Second),
 		callTimeout: pick(time.Second, 5*time.Second),
 		pollers:     1 + r.IntN(4), writers: 1 + r.IntN(4), held: []int{20, 50, 10_000}[r.IntN(3)],
 		client: []string{config.ClientDirect, config.ClientDirect, config.ClientSDK}[r.IntN(3)], ordering: config.OrderingLastWrite,
