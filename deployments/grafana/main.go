@@ -209,7 +209,7 @@ func build() (dashboard.Dashboard, error) {
 		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", third,
 			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("dedup_keys_limit"), "limit"})).
 		WithPanel(graph("Dollars a million predictions", "Write units and SQS requests, by the prices in the workers' settings; what needed no write counts as a prediction too.", "currencyUSD", third,
-			query{fmt.Sprintf(`1e6 * %s / %s`, rate("cost_dollars_total", ""), rate("predictions_total", "")), "dollars"}))
+			query{fmt.Sprintf(`1e6 * %s / (%s > 0)`, rate("cost_dollars_total", ""), rate("predictions_total", "")), "dollars"}))
 
 	b = b.WithRow(dashboard.NewRowBuilder("Calls of AWS")).
 		WithPanel(graph("Calls", "By operation, attempts that failed included.", "cps", third, query{rate("calls_total", "operation"), "{{operation}}"}, query{rate("sqs_empty_receives_total", ""), "receives that brought nothing"})).
