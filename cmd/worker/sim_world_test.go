@@ -228,8 +228,8 @@ func (s *simulation) happen(what string) {
 		switch what {
 		case "terminate", "restart":
 			s.oracle.count("SIGTERM")
-			go s.stop(r)
 			r.doomed = true
+			go s.stop(r)
 		case "kill", "crash":
 			s.oracle.count("kill")
 			r.kill()
@@ -244,7 +244,6 @@ func (s *simulation) happen(what string) {
 // stop sends SIGTERM and checks what follows.
 func (s *simulation) stop(r *simReplica) {
 	began := time.Now()
-	r.doomed = true
 	s.oracle.gone(r, false)
 	r.terminate()
 	<-r.ended
@@ -269,6 +268,7 @@ func (s *simulation) settleDown() {
 	}
 	for _, r := range s.replicas {
 		if !r.doomed {
+			r.doomed = true
 			s.stop(r)
 		}
 	}
