@@ -12,7 +12,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -54,11 +53,11 @@ func newBoth(t testing.TB, transport http.RoundTripper, layout *item.Layout) *bo
 
 // settings are those of the SDK that a test has not set itself.
 func settings(t testing.TB) {
-	t.Setenv("AWS_CA_BUNDLE", "")
-	for name, value := range map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret"} {
-		if os.Getenv(name) == "" {
-			t.Setenv(name, value)
-		}
+	for name, value := range map[string]string{
+		"AWS_CA_BUNDLE": "", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "",
+		"AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_SQS": "", "AWS_ENDPOINT_URL_DYNAMODB": "",
+	} {
+		t.Setenv(name, value)
 	}
 }
 
