@@ -1,0 +1,98 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/predcache/predcache/internal/consumer"
+)
+
+// steadyQueue is sent a message each so often. Calls take a millisecond.
+type steadyQueue struct {
+	every time.Duration
+
+	mu                sync.Mutex
+	start             time.Time
+	taken             int
+	receives, deletes int
+	oldest            time.Duration // the longest that a message waited for its receive
+}
+
+func (q *steadyQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
+	time.Sleep(time.Millisecond)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.receives++
+	for deadline := time.Now().Add(wait); ; {
+		if sent := int(time.Since(q.start) / q.every); sent > q.taken {
+			break
+		}
+		if ctx.Err() != nil || !time.Now().Before(deadline) {
+			return nil, nil
+		}
+		q.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		q.mu.Lock()
+	}
+	var received []consumer.Received
+	for sent := int(time.Since(q.start) / q.every); q.taken < sent && len(received) < limit; q.taken++ {
+		q.oldest = max(q.oldest, time.Since(q.start)-time.Duration(q.taken+1)*q.every)
+		id := fmt.Sprint(q.taken)
+		received = append(received, consumer.Received{ID: id, Receipt: id, Body: "{}", Receives: 1})
+	}
+	return received, nil
+}
+
+func (q *steadyQueue) Delete(context.Context, []string) ([]consumer.Failure, error) {
+	time.Sleep(time.Millisecond)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.deletes++
+	return nil, nil
+}
+
+func (q *steadyQueue) ChangeVisibility(context.Context, []consumer.Visibility) ([]consumer.Failure, error) {
+	return nil, nil
+}
+
+func TestPacedReceivesComeBackFuller(t *testing.T) {
+	for _, c := range []struct {
+		perSecond int
+		pace      time.Duration
+		most      float64 // SQS requests a message
+	}{{20, 0, 1.2}, {20, 300 * time.Millisecond, 0.35}, {200, 0, 1.2}, {200, 300 * time.Millisecond, 0.3}} {
+		t.Run(fmt.Sprint(c.perSecond, c.pace), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &steadyQueue{every: time.Second / time.Duration(c.perSecond), start: time.Now()}
+				worker := consumer.New(consumer.Config{
+					Queue: q, Observer: deaf{}, Pollers: 8, Wait: time.Second, Visibility: 30 * time.Second, Pace: c.pace,
+					MaxMessages: 1000, MaxBytes: 1 << 20, MaxMessageBytes: 1 << 10, CallTimeout: 5 * time.Second, DeleteLinger: time.Second,
+					Handle: func(context.Context, []*consumer.Message) {}, // nothing to wait for: deleted at once
+				})
+				worker.SetMode(consumer.Open)
+				intake, stopIntake := context.WithCancel(t.Context())
+				settling, stopSettling := context.WithCancel(t.Context())
+				var running sync.WaitGroup
+				running.Go(func() { _ = worker.Run(settling) })
+				running.Go(func() { _ = worker.Poll(intake, settling) })
+				time.Sleep(time.Minute)
+				stopIntake()
+				time.Sleep(5 * time.Second)
+				stopSettling()
+				running.Wait()
+				requests := float64(q.receives+q.deletes) / float64(q.taken)
+				t.Logf("%.3f requests a message, waited for %v at the most", requests, q.oldest)
+				if requests > c.most {
+					t.Errorf("%.3f SQS requests a message, want %.2f at the most", requests, c.most)
+				}
+				if q.oldest > c.pace+20*time.Millisecond {
+					t.Errorf("a message waited %v for its receive, with receives paced by %v", q.oldest, c.pace)
+				}
+			})
+		})
+	}
+}
