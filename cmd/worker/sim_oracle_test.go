@@ -415,13 +415,22 @@ func (o *simOracle) released(v *simReplicaView, call *simCall, id string) {
 	}
 	for _, p := range m.parts {
 		for _, q := range o.byKey[p.key(o.s.layout)] {
-			if !p.bad && q != p && q.event >= p.event && o.expired(q) {
+			if !p.bad && q.event >= p.event && o.expired(q) { // perhaps itself, come again with a later sent time
 				o.excused[id]++
 				return
 			}
 		}
 	}
-	o.violated("invariant 5", "%s releases message %s without need", call.replica.name, id)
+	about := ""
+	for _, p := range m.parts {
+		about += fmt.Sprintf("; #%d# of %s at %d until %d", p.mark, p.id, p.event, p.expires)
+		for _, q := range o.byKey[p.key(o.s.layout)] {
+			if q != p && q.event >= p.event {
+				about += fmt.Sprintf(" (after it #%d# at %d until %d)", q.mark, q.event, q.expires)
+			}
+		}
+	}
+	o.violated("invariant 5", "%s releases message %s without need%s", call.replica.name, id, about)
 }
 
 // unsafe says what is missing until the message of p may be deleted. It requires that o.mu be held.
