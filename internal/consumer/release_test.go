@@ -77,8 +77,10 @@ func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
 		c.SetMode(consumer.Open)
 
 		time.Sleep(21 * time.Second) // the lease is extended in its last third: the call is under way
+		synctest.Wait()
 		held.Resolve(prediction.Failed, "", nil)
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		if n := len(queue.effects); n != 2 || queue.effects[1] != 0 {
 			t.Errorf("the visibility became %v, want an extension and then 0", queue.effects)
 		}
