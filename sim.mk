@@ -27,4 +27,4 @@ KILLS ?= 100
 
 .PHONY: crash
 crash: ## Kill the real worker at random under load and faults on the wire, and compare the table with what was published (KILLS=100)
-	go test ./cmd/worker -run '^TestBinary$$' -v -timeout 0 -crash.kills $(KILLS)
+	go test ./cmd/worker -run '^TestBinary$$' -v -count 1 -timeout 0 -crash.kills $(KILLS)
