@@ -222,7 +222,11 @@ func (b *bench) run(program string, w workload) (result, error) {
 		// The loop leaves messages undeleted for ever: it has had them all once then.
 		return s.Deleted == s.Messages || s.Received == s.Messages && time.Since(quiet) > 2*time.Second
 	}
-	if err := b.await(&s, done, 2*time.Minute+time.Duration(w.Rate)); err != nil {
+	limit := 2 * time.Minute
+	if w.Rate > 0 {
+		limit += time.Duration(float64(w.Messages) / w.Rate * float64(time.Second))
+	}
+	if err := b.await(&s, done, limit); err != nil {
 		return result{}, err
 	}
 	spent := cpuTime(cmd.Process.Pid) - cpu
