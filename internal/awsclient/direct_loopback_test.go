@@ -19,14 +19,15 @@ import (
 	"github.com/predcache/predcache/internal/consumer"
 )
 
-// directOn is the direct way to a server on the loopback interface, by the worker's own transport.
-func directOn(t *testing.T, handler http.HandlerFunc) (q *DirectQueue, connections *atomic.Int32) {
+// directOn is the direct way to a server on the loopback interface, by the worker's own transport. It counts the connections that
+// were closed: each one under an answer or after it.
+func directOn(t *testing.T, handler http.HandlerFunc) (q *DirectQueue, closed *atomic.Int32) {
 	t.Helper()
-	connections = &atomic.Int32{}
+	closed = &atomic.Int32{}
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			connections.Add(1)
+		if s == http.StateClosed {
+			closed.Add(1)
 		}
 	}
 	server.Start()
@@ -37,14 +38,14 @@ func directOn(t *testing.T, handler http.HandlerFunc) (q *DirectQueue, connectio
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewDirectQueue(clients, server.URL+"/1/q"), connections
+	return NewDirectQueue(clients, server.URL+"/1/q"), closed
 }
 
 // TestNoAnswerIsLostOnAFastNetwork: see plainBodies. On loopback the SDK lost a connection in 150 calls, and some answers with
 // them.
 func TestNoAnswerIsLostOnAFastNetwork(t *testing.T) {
 	const callers, calls = 8, 200
-	q, connections := directOn(t, func(w http.ResponseWriter, r *http.Request) {
+	q, closed := directOn(t, func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		sum := sha256.Sum256(text)
 		if got := r.Header.Get("Authorization"); !strings.Contains(got, "AKIDTEST") {
@@ -64,8 +65,10 @@ func TestNoAnswerIsLostOnAFastNetwork(t *testing.T) {
 		})
 	}
 	done.Wait()
-	if n := connections.Load(); n > callers {
-		t.Errorf("%d connections for %d callers: some were lost", n, callers)
+	// The fault would close about ten. net/http itself closes one, its answer read, if its own goroutine that wrote the request
+	// doesn't run for 50 ms after, which happens on a crowded machine.
+	if n := closed.Load(); n > callers*calls/400 {
+		t.Errorf("%d connections were lost", n)
 	}
 }
 
