@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +38,7 @@ func startDocker(t *testing.T) *docker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: the daemon's mounts are gone only some time after its end.
+	// Not t.TempDir: a socket's path must be short.
 	dir, err := os.MkdirTemp("", "predcache-docker")
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +61,13 @@ func startDocker(t *testing.T) *docker {
 	t.Cleanup(func() {
 		daemon.Process.Signal(syscall.SIGTERM)
 		daemon.Wait()
-		os.RemoveAll(dir)
+		// The daemon leaves the namespace of its containers without a network mounted.
+		if err := syscall.Unmount(dir+"/exec/netns/default", 0); err != nil && !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("unmounting the containers' network: %v", err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
 	})
 	for range 150 {
 		if _, _, err := d.command().run(t, root+"/usr/bin/docker", "version"); err == nil {
