@@ -63,11 +63,14 @@ type Backoff struct {
 
 // After returns how long to wait after so many failed attempts, of which there is at least one.
 func (b Backoff) After(attempts int) time.Duration {
-	limit := b.Max
+	return time.Duration(rand.Int64N(int64(b.limit(attempts)) + 1))
+}
+
+func (b Backoff) limit(attempts int) time.Duration {
 	if doublings := attempts - 1; b.Base <= b.Max>>doublings { // else it would exceed Max, or wrap around
-		limit = b.Base << doublings
+		return b.Base << doublings
 	}
-	return time.Duration(rand.Int64N(int64(limit) + 1))
+	return b.Max
 }
 
 // A Batcher gathers things and hands them to its workers in batches.
@@ -286,12 +289,13 @@ func (b *Batcher[T]) take(batch []*Entry[T]) []*Entry[T] {
 // settle puts the entries that need it up for another attempt. b.mu is held.
 func (b *Batcher[T]) settle(batch []*Entry[T]) {
 	now := time.Now()
-	together, attempts := true, 0
+	// One throw of the dice for all of a batch: what comes back of it together goes together again. Apart, 25 items would be as
+	// many calls, and ten deletes too.
+	dice, whole, attempts := rand.Float64(), true, 0
 	for _, e := range batch {
-		together = together && e.verdict != done
+		whole = whole && e.verdict != done
 		attempts = max(attempts, e.Attempts+1)
 	}
-	shared := b.cfg.Backoff.After(attempts)
 	for _, e := range batch {
 		if e.verdict == done {
 			*e = Entry[T]{}
@@ -299,11 +303,10 @@ func (b *Batcher[T]) settle(batch []*Entry[T]) {
 			continue
 		}
 		e.Attempts++
-		// A call that failed as a whole is made again as a whole: apart, its entries would be as many calls.
-		e.due = now.Add(shared)
-		if !together {
-			e.due = now.Add(b.cfg.Backoff.After(e.Attempts))
+		if !whole {
+			attempts = e.Attempts // a hot key slows itself down, and not those that came back with it for the first time
 		}
+		e.due = now.Add(time.Duration(dice * float64(b.cfg.Backoff.limit(attempts))))
 		b.push(e)
 	}
 }

@@ -25,3 +25,21 @@ func TestACallThatFailedAsAWholeIsMadeAgainAsAWhole(t *testing.T) {
 		}
 	})
 }
+
+// Unprocessed items of one call became as many calls of one item each.
+func TestWhatComesBackOfABatchTogetherGoesTogether(t *testing.T) {
+	handle := func(_ context.Context, entries []*entry) {
+		for _, e := range entries {
+			if e.Value == "a" || e.Attempts > 0 {
+				e.Done()
+			}
+		}
+	}
+	in(t, batch.Config[string]{MaxItems: 25, Workers: 4, Backoff: batch.Backoff{Base: time.Second, Max: time.Minute}}, handle, func(s *scenario) {
+		s.Add("a", "b", "c", "d")
+		s.after(time.Hour)
+		if len(s.log) != 2 {
+			t.Errorf("the handler was called %d times, want twice: %v", len(s.log), s.log)
+		}
+	})
+}
