@@ -258,9 +258,9 @@ func (o *simOracle) struckAgain(v *simReplicaView, call *simCall, c *awstest.Cal
 	if now := time.Now().Unix(); now != v.second {
 		v.second, v.failures = now, 0
 	}
-	most := 400 // 40 batches of a backlog may each fail for the first few times in it
+	most := 150 // 40 batches of a backlog may each fail for the first few times in it
 	if o.s.ordering == config.OrderingNewest {
-		most *= writer.PutsAtOnce / 2 // a batch is more calls
+		most *= writer.PutsAtOnce // a batch is as many calls
 	}
 	if v.failures++; v.failures == most {
 		o.violated("hot loop", "%s had %d faults in one second, the last of them in %s", call.replica.name, most, c.Operation)
