@@ -202,8 +202,8 @@ func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
 				}
 				return awstest.Fault{}
 			})
-			t.Setenv("WORKER_DRAIN_TIMEOUT", "1s")
-			t.Setenv("WORKER_RECEIVE_WAIT", "0s")
+			t.Setenv("WORKER_DRAIN_TIMEOUT", "2s")
+			t.Setenv("WORKER_RECEIVE_WAIT", "1s")
 			t.Setenv("WORKER_WRITE_CONCURRENCY", "2")
 			var out bytes.Buffer
 			err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, &out, &out)

@@ -49,7 +49,7 @@ type Config struct {
 	Ordering        string        `split_words:"true" default:"last-write" desc:"Which prediction a latest-only table keeps of an id: last-write, the one written last, or newest, the one with the newest event time, whichever replica writes it, by a conditional PutItem each. See docs/ordering.md."`
 
 	Pollers          int           `split_words:"true" default:"8" desc:"Receives under way at the most. One when the queue is empty, more while receives come back full. At 10 messages a receive and 10 ms a call, 8 bring 8,000 a second."`
-	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 0s to 20s. 20 s is SQS's maximum and costs the least: an idle worker makes 3 receives a minute."`
+	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and costs the least: an idle worker makes 3 receives a minute."`
 	WriteConcurrency int           `split_words:"true" default:"8" desc:"BatchWriteItem calls under way at the most. At 25 items a call and 10 ms, 8 write 20,000 a second."`
 	MaxWriteUnits    int           `split_words:"true" default:"0" desc:"Write units a second that this process may use; 0 is no cap. Divide what the table may cost by the number of replicas."`
 	MaxHeldMessages  int           `split_words:"true" default:"10000" desc:"Messages held at the most, from receive to delete. 8,000 a second for 0.5 s are 4,000; SQS allows 120,000 in flight for all replicas."`
@@ -164,7 +164,7 @@ func (c *Config) problems() (errs []error) {
 	wrong(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: give 1 to 256", c.Pollers)
 	wrong(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: give 1 to 256", c.WriteConcurrency)
 	wrong(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: give 0 for no cap, or more", c.MaxWriteUnits)
-	wrong(c.ReceiveWait < 0 || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: give whole seconds from 0s to 20s", c.ReceiveWait)
+	wrong(c.ReceiveWait < time.Second || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: give whole seconds from 1s to 20s: without a wait an idle worker would poll, and pay, without a pause", c.ReceiveWait)
 	wrong(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: give at least 100ms", c.CallTimeout)
 	wrong(c.PriceWriteUnits < 0, "WORKER_PRICE_WRITE_UNITS is %v: give dollars a million, 0 or more", c.PriceWriteUnits)
 	wrong(c.PriceSQSRequests < 0, "WORKER_PRICE_SQS_REQUESTS is %v: give dollars a million, 0 or more", c.PriceSQSRequests)

@@ -91,6 +91,13 @@ func TestEachSettingIsChecked(t *testing.T) {
 	}
 }
 
+func TestAReceiveWithoutAWaitIsRefused(t *testing.T) {
+	setenv(t, map[string]string{"WORKER_RECEIVE_WAIT": "0s"})
+	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "WORKER_RECEIVE_WAIT is 0s") {
+		t.Errorf("error %v: an idle worker would poll, and pay, without a pause", err)
+	}
+}
+
 func TestAReceiveMustFitIntoWhatMayBeHeld(t *testing.T) {
 	setenv(t, map[string]string{"WORKER_MAX_HELD_BYTES": "8388608"})
 	c, err := Load()
