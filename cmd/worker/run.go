@@ -90,8 +90,9 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	log.Info("started", "version", version(), "queue", cfg.QueueURL, "table", cfg.TableName, "layout", found.layout.Kind, "http", server.Addr())
 	if found.info != nil {
+		set := watch.TTL() // metrics are registered here, one after the other
 		servers.Go(func() error {
-			watchTable(serving, cfg, clients, log, found.table, watch.TTL())
+			watchTable(serving, cfg, clients, log, found.table, set)
 			return nil
 		})
 	}

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // signs makes the signs of a world, and what they log.
-func (w *world) signs() (*signs, *findings, *bytes.Buffer) {
+func (w *world) signs() (*signs, *findings, *logBuffer) {
 	w.t.Helper()
 	clock := &awsclient.Clock{}
 	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: w.transport(), Clock: clock})
@@ -29,7 +30,7 @@ func (w *world) signs() (*signs, *findings, *bytes.Buffer) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var text bytes.Buffer
+	var text logBuffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	return newSigns(w.cfg, found, clients, observer{telemetry.NewMetrics(clock.Now), telemetry.NewHealth(log)}, log), found, &text
 }
@@ -72,24 +73,25 @@ func TestTheLimitOfMessagesInFlightIsNoticed(t *testing.T) {
 		s, _, log := w.signs()
 		ctx, stop := context.WithCancel(w.t.Context())
 		defer stop()
-		reached := false
-		s.set.InFlightLimit = func(r bool) { reached = r }
-		inFlight := "500"
+		var reached atomic.Bool
+		s.set.InFlightLimit = func(r bool) { reached.Store(r) }
+		var inFlight atomic.Int32
+		inFlight.Store(500)
 		w.queues.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "GetQueueAttributes" {
-				return awstest.Fault{Err: &awstest.Error{Status: 200, Raw: `{"Attributes":{"ApproximateNumberOfMessages":"7","ApproximateNumberOfMessagesNotVisible":"` + inFlight + `"}}`}}
+				return awstest.Fault{Err: &awstest.Error{Status: 200, Raw: `{"Attributes":{"ApproximateNumberOfMessages":"7","ApproximateNumberOfMessagesNotVisible":"` + strconv.Itoa(int(inFlight.Load())) + `"}}`}}
 			}
 			return awstest.Fault{}
 		})
 		go s.watch(ctx)
 		time.Sleep(90 * time.Second)
-		if reached || log.Len() > 0 {
-			t.Errorf("at %s in flight: %s", inFlight, log.String())
+		if reached.Load() || log.String() != "" {
+			t.Errorf("at %d in flight: %s", inFlight.Load(), log.String())
 		}
-		inFlight = "119950"
+		inFlight.Store(119950)
 		time.Sleep(10 * time.Minute)
-		if n := strings.Count(log.String(), "limit of messages in flight is reached"); !reached || n != 1 {
-			t.Errorf("at %s in flight %d lines were logged, want one: %s", inFlight, n, log.String())
+		if n := strings.Count(log.String(), "limit of messages in flight is reached"); !reached.Load() || n != 1 {
+			t.Errorf("at %d in flight %d lines were logged, want one: %s", inFlight.Load(), n, log.String())
 		}
 	})
 }
@@ -101,7 +103,7 @@ func TestATableThatChangedIsNoticed(t *testing.T) {
 		defer stop()
 		go watchTable(ctx, w.cfg, s.clients, s.log, found.table, func(bool) {})
 		time.Sleep(3 * time.Hour)
-		if log.Len() > 0 {
+		if log.String() != "" {
 			t.Errorf("logged of a table as it was: %s", log.String())
 		}
 		client := w.tables.Client()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,15 +116,33 @@ func (w *world) transport() http.RoundTripper {
 // A replica is one worker at work.
 type replica struct {
 	*pipeline
-	log  *bytes.Buffer
+	log  *logBuffer
 	stop func() // as SIGTERM does; it returns when the worker has ended
 	left int    // messages still held then
+}
+
+// A logBuffer is a log that a test reads while the worker writes.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 // start starts a worker.
 func (w *world) start() *replica {
 	w.t.Helper()
-	r := &replica{log: &bytes.Buffer{}}
+	r := &replica{log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	clock := &awsclient.Clock{}
 	watch := observer{telemetry.NewMetrics(clock.Now), telemetry.NewHealth(log)}
