@@ -204,11 +204,14 @@ func (p *pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 	decoded := p.decoded.Get().(*prediction.Decoded)
 	defer p.decoded.Put(decoded)
 	items := make([]*item.Item, 0, len(messages))
-	for _, m := range messages {
+	for i, m := range messages {
 		compressed := mayBeCompressed(m)
 		if compressed {
 			p.writer.Submit(items...)
 			items = items[:0:0]
+			for _, before := range messages[:i] {
+				before.Read()
+			}
 			if !p.consumer.Decompressing(ctx) {
 				m.Expect()
 				m.Resolve(prediction.Failed, "", nil)

@@ -479,3 +479,29 @@ func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
 		w.wantItems(20001)
 	})
 }
+
+func TestAReceiveOfLongCompressedMessagesMakesRoomForItself(t *testing.T) {
+	inWorld(t, item.Versioned, func(w *world) {
+		// One decompressed message and what it becomes leave no room for a second until the first has settled.
+		w.cfg.MaxDecodedBytes = 1 << 20
+		w.cfg.MaxHeldBytes = 10<<20 + 1<<20
+		for i := range 10 {
+			packed := make([]string, 6000)
+			for j := range packed {
+				packed[j] = message(fmt.Sprintf("%d/%d", i, j), time.Minute, `1`)
+			}
+			body := gzipped(strings.Join(packed, "\n"))
+			if _, err := w.queues.Client().SendMessage(w.t.Context(), &sqs.SendMessageInput{
+				QueueUrl: &w.cfg.QueueURL, MessageBody: &body, MessageAttributes: attribute("gzip"),
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := w.start()
+		time.Sleep(5 * time.Minute)
+		w.wantDeleted(10)
+		w.wantItems(60000)
+		w.wantReceives(1)
+		r.stop()
+	})
+}

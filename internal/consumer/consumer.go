@@ -225,7 +225,7 @@ func (c *Consumer) receive(intake, calls context.Context) ([]Received, error) {
 	if len(messages) > 0 {
 		c.cfg.Handle(calls, messages)
 		for _, m := range messages {
-			m.close()
+			m.Read()
 		}
 	}
 	c.observeHeld()
@@ -271,8 +271,8 @@ func size(r *Received) int64 {
 	return int64(n)
 }
 
-// Decompressing makes room for a compressed body before it is read. The caller has handed on what it read before, so that
-// room comes free in time. It returns false where ctx ended first.
+// Decompressing makes room for a compressed body before it is read. The caller has handed on what it read before, and called
+// Read on it, so that its room comes free in time. It returns false where ctx ended first.
 func (c *Consumer) Decompressing(ctx context.Context) bool {
 	return c.budget.reserve(ctx, 0, c.cfg.MaxDecodedBytes, c.cfg.MaxBytes)
 }

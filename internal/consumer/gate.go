@@ -75,6 +75,7 @@ func (g *gate) skipped() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asking--
+	g.changed.Broadcast() // one that may ask only while nobody else does may be waiting for just this
 }
 
 func (g *gate) closed() bool {

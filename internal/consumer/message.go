@@ -43,6 +43,8 @@ type Message struct {
 	open   atomic.Int32 // predictions without an outcome, and one more while the message is being read
 	failed atomic.Bool  // at least one prediction has to come back
 
+	read bool // Read was called; the poller's
+
 	mu      sync.Mutex
 	rejects []Reject
 
@@ -86,6 +88,16 @@ func (m *Message) Reject(r Reject) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rejects = append(m.rejects, r)
+}
+
+// Read says that all of the message's predictions have been announced and handed on: from now on it may settle. A handler
+// that may have to wait says so first for what it has read, since what it waits for may be the room that these take; for the
+// others it is said when the handler returns.
+func (m *Message) Read() {
+	if !m.read {
+		m.read = true
+		m.close()
+	}
 }
 
 func (m *Message) close() {

@@ -52,6 +52,7 @@ type governor struct {
 	limit         float64
 	failures      int       // calls in a row without an answer
 	throttled     time.Time // since when every call is throttled
+	throttles     int       // and how many have been
 	decreased     time.Time
 	probeTimer    *time.Timer
 	probeIn       time.Duration
@@ -101,7 +102,7 @@ func (g *governor) begin() bool {
 func (g *governor) succeeded(items, unprocessed int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.failures, g.throttled = 0, time.Time{}
+	g.failures, g.throttled, g.throttles = 0, time.Time{}, 0
 	if g.state != Up {
 		g.up()
 		return
@@ -120,7 +121,7 @@ func (g *governor) succeeded(items, unprocessed int) {
 func (g *governor) answered() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.failures, g.throttled = 0, time.Time{}
+	g.failures, g.throttled, g.throttles = 0, time.Time{}, 0
 	if g.state != Up {
 		g.up()
 	}
@@ -135,10 +136,10 @@ func (g *governor) failed(err error) {
 	}
 	now := time.Now()
 	if errors.Is(err, ErrThrottled) {
-		if g.throttled.IsZero() {
+		if g.throttles++; g.throttles == 1 {
 			g.throttled = now
 		}
-		if g.state == Up && now.Sub(g.throttled) < throttledToDown {
+		if g.state == Up && (now.Sub(g.throttled) < throttledToDown || g.throttles < failuresToDown) {
 			g.slow()
 			return
 		}
