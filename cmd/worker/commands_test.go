@@ -48,6 +48,15 @@ func TestAWrongCommandLineIsAUsageError(t *testing.T) {
 	}
 }
 
+func TestHelpAndVersionAreFoundAsElsewhere(t *testing.T) {
+	if out, err := runCommand(t, "help", "check"); !errors.Is(err, flag.ErrHelp) || !strings.HasPrefix(out, "Usage: worker check") {
+		t.Errorf("worker help check prints %q with error %v", out, err)
+	}
+	if out, err := runCommand(t, "--version"); err != nil || !strings.HasPrefix(out, "predcache worker ") {
+		t.Errorf("worker --version prints %q with error %v", out, err)
+	}
+}
+
 func TestConfigListsEverySetting(t *testing.T) {
 	out, err := runCommand(t, "config")
 	if err != nil {

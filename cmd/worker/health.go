@@ -33,6 +33,9 @@ func runHealth(ctx context.Context, args []string, stdout, _ io.Writer) error {
 		return err
 	}
 	cfg, _ := config.Load() // whatever else is wrong with the settings is no matter here
+	if _, _, err := net.SplitHostPort(cfg.HTTPAddr); err != nil {
+		return fmt.Errorf("WORKER_HTTP_ADDR is %q: give host:port or :port", cfg.HTTPAddr)
+	}
 	path := "/livez"
 	if *ready {
 		path = "/readyz"

@@ -55,12 +55,18 @@ type usageError string
 func (e usageError) Error() string { return string(e) }
 
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 2 && args[0] == "help" {
+		args = []string{args[1], "--help"}
+	}
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		help(stdout)
 		if len(args) == 0 {
 			return usageError("no command was given")
 		}
 		return nil
+	}
+	if args[0] == "--version" {
+		args = []string{"version"}
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
@@ -116,7 +122,8 @@ func parse(fs *flag.FlagSet, usage string, args []string, want int, stdout io.Wr
 	case err != nil:
 		return usageError(fmt.Sprintf("%s: %v", fs.Name(), err))
 	case want != anyNumber && fs.NArg() != want:
-		return usageError(fmt.Sprintf("%s takes %d arguments, not %d", fs.Name(), want, fs.NArg()))
+		line, _, _ := strings.Cut(strings.TrimSpace(usage), "\n")
+		return usageError(fmt.Sprintf("%s was given %d arguments and takes %d. %s", fs.Name(), fs.NArg(), want, line))
 	}
 	return nil
 }
