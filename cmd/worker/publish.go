@@ -34,8 +34,8 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err := parse(fs, publishUsage, args, 1, stdout); err != nil {
 		return err
 	}
-	cfg, err := config.Load()
-	if cfg == nil || cfg.QueueURL == "" {
+	cfg, err := config.LoadForQueue()
+	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
 	in, size, err := open(fs.Arg(0))

@@ -51,7 +51,7 @@ func runRedrive(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	case *perSecond < 1:
 		return usageError("redrive: --rate is at least 1")
 	}
-	cfg, err := config.Load()
+	cfg, err := config.LoadForQueue()
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}

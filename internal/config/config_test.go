@@ -91,6 +91,23 @@ func TestEachSettingIsChecked(t *testing.T) {
 	}
 }
 
+func TestACommandNeedsOnlyTheSettingsOfWhatItUses(t *testing.T) {
+	setenv(t, map[string]string{"WORKER_TABLE_NAME": ""})
+	if _, err := LoadForQueue(); err != nil {
+		t.Errorf("a command for the queue asks for the table: %v", err)
+	}
+	setenv(t, map[string]string{"WORKER_QUEUE_URL": ""})
+	if _, err := LoadForTable(); err != nil {
+		t.Errorf("a command for the table asks for the queue: %v", err)
+	}
+	setenv(t, map[string]string{"WORKER_QUEUE_URL": "", "WORKER_POLLERS": "0"})
+	for _, load := range []func() (*Config, error){LoadForQueue, LoadForTable} {
+		if _, err := load(); err == nil || !strings.Contains(err.Error(), "WORKER_POLLERS is 0") {
+			t.Errorf("error %v, want one about WORKER_POLLERS", err)
+		}
+	}
+}
+
 func TestAReceiveWithoutAWaitIsRefused(t *testing.T) {
 	setenv(t, map[string]string{"WORKER_RECEIVE_WAIT": "0s"})
 	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "WORKER_RECEIVE_WAIT is 0s") {

@@ -1,9 +1,17 @@
 package config
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // LoadForTable is Load for commands that need no queue: that none is set is no error.
-func LoadForTable() (*Config, error) {
+func LoadForTable() (*Config, error) { return loadWithout("WORKER_QUEUE_URL") }
+
+// LoadForQueue is Load for commands that need no table: that none is set is no error.
+func LoadForQueue() (*Config, error) { return loadWithout("WORKER_TABLE_NAME") }
+
+func loadWithout(setting string) (*Config, error) {
 	c, err := Load()
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -11,7 +19,7 @@ func LoadForTable() (*Config, error) {
 	}
 	var left []error
 	for _, err := range joined.Unwrap() {
-		if c.QueueURL != "" || subject(err) != "WORKER_QUEUE_URL" {
+		if os.Getenv(setting) != "" || subject(err) != setting {
 			left = append(left, err)
 		}
 	}
