@@ -230,6 +230,9 @@ func (b *bench) run(program string, w workload) (result, error) {
 		return result{}, err
 	}
 	spent := cpuTime(cmd.Process.Pid) - cpu
+	if err := b.call("Results", nil, &s); err != nil {
+		return result{}, err
+	}
 	predictions := float64(s.Predictions)
 	chunks := float64(s.RequestChunks - before.RequestChunks)
 	r := result{
