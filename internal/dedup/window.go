@@ -38,8 +38,9 @@ type Window struct {
 	mu      sync.Mutex
 	pending map[item.Key]*pending
 	// What was written lately, in two generations: when the new one is full it becomes the old one, and the old one is
-	// forgotten. That bounds the memory without a list beside the map, at 64 bytes a key or so.
-	written, before map[fingerprint]prediction.Version
+	// forgotten.
+	written, before generation
+	renewed         int // keys that are in both
 
 	pendingHits, writtenHits uint64
 }
@@ -54,15 +55,12 @@ type Stats struct {
 func (w *Window) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Stats{len(w.pending), len(w.written) + len(w.before), w.pendingHits, w.writtenHits}
+	return Stats{len(w.pending), len(w.written.entries) + len(w.before.entries) - w.renewed, w.pendingHits, w.writtenHits}
 }
 
-// A fingerprint stands for a key: an id may have 2,048 bytes, and would keep its message's body in memory. Its hashes are
-// seeded, so that nobody can make ids that collide.
-type fingerprint struct {
-	id   [2]uint64
-	sort int64
-}
+// A fingerprint stands for a key: an id may have 2,048 bytes, and would keep its message's body in memory. Two hashes of the
+// id, seeded, so that nobody can make ids that collide; and the sort key in both, so that those of one id never do.
+type fingerprint [2]uint64
 
 // pending is the write of a key that has been handed to the batcher, and the one that must wait for its end.
 type pending struct {
@@ -94,8 +92,8 @@ func NewWindow(cfg Config) *Window {
 		cfg:     cfg,
 		seed:    [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		pending: map[item.Key]*pending{},
-		written: map[fingerprint]prediction.Version{},
-		before:  map[fingerprint]prediction.Version{},
+		written: generation{max: cfg.Size / 2},
+		before:  generation{max: cfg.Size / 2},
 	}
 }
 
@@ -154,20 +152,22 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 // w.mu is held.
 func (w *Window) known(it *item.Item) prediction.Outcome {
 	f := w.fingerprint(it.Key)
-	generation := w.written
-	latest, found := generation[f]
-	if !found {
-		generation = w.before
-		latest, found = generation[f]
+	e := w.written.find(f)
+	if e == nil {
+		e = w.before.find(f)
 	}
+	if e == nil {
+		return prediction.Written
+	}
+	latest := e.version()
 	newer := it.Version.Compare(latest) > 0
 	switch {
-	case found && it.Version.SameContent(latest):
+	case it.Version.SameContent(latest):
 		if newer {
-			generation[f] = it.Version // so that what was sent between the two is known to be older
+			e.set(it.Version) // so that what was sent between the two is known to be older
 		}
 		return prediction.Duplicate
-	case found && !newer:
+	case !newer:
 		return prediction.Superseded
 	}
 	return prediction.Written
@@ -273,14 +273,21 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 // remember notes what was written. w.mu is held.
 func (w *Window) remember(k item.Key, v prediction.Version) {
 	f := w.fingerprint(k)
-	if _, found := w.written[f]; !found && len(w.written) >= w.cfg.Size/2 {
-		clear(w.before)
-		w.written, w.before = w.before, w.written
+	if e := w.written.find(f); e != nil {
+		e.set(v)
+		return
 	}
-	delete(w.before, f)
-	w.written[f] = v
+	if w.written.full() {
+		w.before.clear()
+		w.written, w.before, w.renewed = w.before, w.written, 0
+	}
+	if w.before.find(f) != nil {
+		w.renewed++
+	}
+	w.written.add(f, v)
 }
 
 func (w *Window) fingerprint(k item.Key) fingerprint {
-	return fingerprint{[2]uint64{maphash.String(w.seed[0], k.ID), maphash.String(w.seed[1], k.ID)}, k.Sort}
+	sort := uint64(k.Sort)
+	return fingerprint{maphash.String(w.seed[0], k.ID) ^ sort, maphash.String(w.seed[1], k.ID) ^ sort}
 }

@@ -1,0 +1,87 @@
+package dedup
+
+import (
+	"math/bits"
+
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// A generation remembers the versions of keys, and forgets them all at once. It takes some 60 bytes a key, two thirds of what
+// a map does, and holds no pointer that the garbage collector would have to follow.
+type generation struct {
+	max     int      // keys
+	entries []entry  // in the order of their coming
+	chains  []uint32 // where each begins, like entry.next; a power of two of them, no fewer than entries
+}
+
+// An entry is a key and a prediction.Version, laid out without a gap.
+type entry struct {
+	key   fingerprint
+	event prediction.Time
+	sent  int64
+	hash  uint64
+	place int32
+	next  uint32 // in the chain: an index in entries and one, or 0
+}
+
+func (e *entry) version() prediction.Version {
+	return prediction.Version{Event: e.event, Sent: e.sent, Place: e.place, Hash: e.hash}
+}
+
+func (e *entry) set(v prediction.Version) {
+	e.event, e.sent, e.place, e.hash = v.Event, v.Sent, v.Place, v.Hash
+}
+
+// find returns a key's entry, or nil. It is good until the next add.
+func (g *generation) find(f fingerprint) *entry {
+	if len(g.entries) == 0 {
+		return nil
+	}
+	for n := *g.chain(f); n != 0; {
+		e := &g.entries[n-1]
+		if e.key == f {
+			return e
+		}
+		n = e.next
+	}
+	return nil
+}
+
+func (g *generation) full() bool { return len(g.entries) == g.max }
+
+// add remembers a key that it doesn't have, while it isn't full.
+func (g *generation) add(f fingerprint, v prediction.Version) {
+	if len(g.entries) == cap(g.entries) {
+		g.grow()
+	}
+	g.entries = append(g.entries, entry{key: f})
+	g.entries[len(g.entries)-1].set(v)
+	g.link(len(g.entries) - 1)
+}
+
+// grow doubles the room, but to no more than will be needed.
+func (g *generation) grow() {
+	room := min(max(2*len(g.entries), 512), g.max)
+	g.entries = append(make([]entry, 0, room), g.entries...)
+	g.chains = make([]uint32, 1<<bits.Len(uint(room-1)))
+	for i := range g.entries {
+		g.link(i)
+	}
+}
+
+func (g *generation) link(i int) {
+	e := &g.entries[i]
+	chain := g.chain(e.key)
+	e.next, *chain = *chain, uint32(i+1)
+}
+
+// chain is where a key's chain begins. The multiplication, by 2^64 over the golden ratio, spreads sort keys of one id that are
+// even steps apart.
+func (g *generation) chain(f fingerprint) *uint32 {
+	return &g.chains[f[0]*0x9e3779b97f4a7c15>>(64-bits.Len(uint(len(g.chains)-1)))]
+}
+
+func (g *generation) clear() {
+	g.entries = g.entries[:0]
+	clear(g.chains)
+}
