@@ -10,12 +10,12 @@ bench: ## Run the micro benchmarks, in a form that benchstat reads (BENCH=Decode
 E2E ?=
 .PHONY: bench-e2e
 bench-e2e: ## Measure the worker against the loop of an afternoon, as processes (E2E="-only distinct -rounds 3"; -h lists the flags)
-	go build -trimpath -o bin/ ./cmd/worker ./bench/afternoon ./bench/e2e
+	$(BUILD) -o bin/ ./cmd/worker ./bench/afternoon ./bench/e2e
 	bin/e2e $(E2E)
 
 .PHONY: bench-requests
 bench-requests: ## Show SQS requests a message and ages at 1, 20, 200 and 2,000 messages a second, with and without WORKER_FRESHNESS
-	go build -trimpath -o bin/ ./cmd/worker ./bench/e2e
+	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
 	@for rate in 1 20 200 2000; do for freshness in 0s 500ms; do \
 		echo "$$rate messages a second, WORKER_FRESHNESS=$$freshness"; \
 		bin/e2e -programs worker -rounds 1 -seconds 20 -rate $$rate -freshness $$freshness; \

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kelseyhightower/envconfig"
+
 	"github.com/predcache/predcache/internal/item"
 )
 
@@ -158,6 +160,20 @@ func TestATypingErrorInANameIsNoticed(t *testing.T) {
 	setenv(t, map[string]string{"WORKER_TLL": "1h", "WORKER_SERVICE_HOST": "10.0.0.1", "WORKER_PORT_80_TCP": "x"})
 	if got := strings.Join(Unknown(), " "); got != "WORKER_TLL" {
 		t.Errorf("unknown: %q, want WORKER_TLL alone: Kubernetes injects the others", got)
+	}
+}
+
+func TestSettingsHaveTheNamesThatEnvconfigReads(t *testing.T) {
+	var read strings.Builder
+	if err := envconfig.Usagef(Prefix, new(Config), &read, "{{range .}}{{usage_key .}}\n{{end}}"); err != nil {
+		t.Fatal(err)
+	}
+	var listed strings.Builder
+	for _, s := range Settings() {
+		listed.WriteString(s.Name + "\n")
+	}
+	if listed.String() != read.String() {
+		t.Errorf("listed:\n%s\nread:\n%s", listed.String(), read.String())
 	}
 }
 

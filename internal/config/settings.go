@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/kelseyhightower/envconfig"
 )
 
 // A Setting is one setting as documentation wants it.
@@ -26,14 +25,13 @@ func Settings() []Setting {
 	return settings
 }
 
-// variable is the name that envconfig gives a field, found by asking it.
+// words are where envconfig's split_words parts a field's name: QueueURL is QUEUE_URL, AllowNoTTL is ALLOW_NO_TTL.
+var words = regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
+
+// variable is the name that envconfig gives a field. It would tell by itself, but by text/template, which makes a program
+// five megabytes longer: the linker can leave out no method then.
 func variable(f reflect.StructField) string {
-	one := reflect.New(reflect.StructOf([]reflect.StructField{f}))
-	var b strings.Builder
-	if err := envconfig.Usagef(Prefix, one.Interface(), &b, "{{range .}}{{usage_key .}}{{end}}"); err != nil {
-		panic(err) // the format is a constant
-	}
-	return b.String()
+	return Prefix + "_" + strings.ToUpper(words.ReplaceAllString(f.Name, "${1}${3}_${2}${4}"))
 }
 
 // Markdown is the table of the settings as the README has it.
