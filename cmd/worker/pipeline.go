@@ -118,7 +118,7 @@ func newPipelineOn(s services, cfg *config.Config, found *findings, watch observ
 		OnState:     p.onState,
 	}, p.window.Begin)
 	c := consumer.Config{
-		Queue: s.queue, Rejects: s.rejects, Observer: watch, Handle: p.handle,
+		Queue: s.queue, Rejects: s.rejects, Observer: watch, Handle: p.handle, Ready: p.writer.Ready,
 		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: found.queue.Visibility,
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(found.queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),

@@ -452,6 +452,7 @@ func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
 		}
 		w.cfg.MaxDecodedBytes = 1 << 20
 		w.cfg.MaxHeldBytes = 1<<20 + 2*10*64<<10 // two receives
+		w.cfg.WriteConcurrency = 100             // so that it isn't the writes that receives wait for
 		w.tables.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "BatchWriteItem" && c.N > 1 {
 				return awstest.Fault{Delay: 4 * time.Second}
@@ -477,6 +478,37 @@ func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
 		r.stop()
 		w.wantDeleted(41)
 		w.wantItems(20001)
+	})
+}
+
+func TestReceivesWaitForTheWrites(t *testing.T) {
+	inWorld(t, item.Versioned, func(w *world) {
+		w.cfg.WriteConcurrency = 2
+		w.tables.SetFault(func(c *awstest.Call) awstest.Fault {
+			if c.Operation == "BatchWriteItem" && c.N > 10 {
+				return awstest.Fault{Delay: 4 * time.Second}
+			}
+			return awstest.Fault{}
+		})
+		const n = 2000
+		for i := range n {
+			w.send(message(fmt.Sprint(i), time.Minute, `1`))
+		}
+		r := w.start()
+		time.Sleep(10 * time.Second)
+		// Two calls under way, four batches that wait for each, and what eight pollers had asked for by then.
+		if held := r.consumer.Held(); held < 200 || held > 2*25+200+8*10 {
+			t.Errorf("%d messages are held", held)
+		}
+		if left := w.states(queueName)[awstest.Visible]; left < 1000 {
+			t.Errorf("%d messages are left for other workers", left)
+		}
+		w.tables.SetFault(nil)
+		time.Sleep(time.Minute)
+		w.wantDeleted(n)
+		w.wantItems(n)
+		w.wantReceives(1)
+		r.stop()
 	})
 }
 

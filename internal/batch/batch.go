@@ -79,6 +79,7 @@ type Batcher[T any] struct {
 
 	mu      sync.Mutex
 	wake    *sync.Cond  // of workers that wait for work
+	left    *sync.Cond  // of those that wait in Below
 	queue   []*Entry[T] // first in, first out
 	head    int         // of queue
 	delayed []*Entry[T] // retries whose time hasn't come, a heap by due
@@ -94,7 +95,7 @@ type Batcher[T any] struct {
 // New makes a Batcher; Run starts its workers.
 func New[T any](cfg Config[T]) *Batcher[T] {
 	b := &Batcher[T]{cfg: cfg, limit: cfg.Workers}
-	b.wake = sync.NewCond(&b.mu)
+	b.wake, b.left = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
 	b.timer = time.AfterFunc(time.Hour, func() {
 		b.mu.Lock() // else the wake-up could fall between a worker's look at the queue and its wait
 		defer b.mu.Unlock()
@@ -135,6 +136,25 @@ func (b *Batcher[T]) Add(values ...T) {
 		b.queue = append(b.queue, b.entry(v, now))
 	}
 	b.rouse(now)
+}
+
+// Below waits until fewer than n things wait for a worker. Those that wait for the time of their next attempt don't count, since
+// their number says nothing of how busy the workers are. It returns false where ctx has ended.
+func (b *Batcher[T]) Below(ctx context.Context, n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue)-b.head >= n {
+		stop := context.AfterFunc(ctx, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.left.Broadcast()
+		})
+		defer stop()
+	}
+	for len(b.queue)-b.head >= n && ctx.Err() == nil {
+		b.left.Wait()
+	}
+	return ctx.Err() == nil
 }
 
 // entry makes an entry, of the memory of one that is done. b.mu is held.
@@ -212,6 +232,7 @@ func (b *Batcher[T]) next(batch []*Entry[T]) []*Entry[T] {
 		b.promote(now)
 		if b.busy < b.limit && b.ripe(now) {
 			batch = b.take(batch)
+			b.left.Broadcast()
 			b.busy++
 			b.rouse(now) // also for a retry that falls due while this worker is busy
 			return batch

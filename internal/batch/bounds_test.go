@@ -50,6 +50,33 @@ func TestWhatDoesNotFitGoesToAnotherWorkerAtOnce(t *testing.T) {
 	})
 }
 
+func TestBelowWaitsUntilLittleIsLeft(t *testing.T) {
+	in(t, batch.Config[string]{MaxItems: 1, Workers: 1}, takes(time.Second), func(s *scenario) {
+		s.Add("a", "b", "c", "d")
+		if !s.Below(s.t.Context(), 2) {
+			t.Error("it ended early")
+		}
+		if waited := time.Since(s.start); waited != 2*time.Second { // c is at work, d waits
+			t.Errorf("it waited for %v", waited)
+		}
+		if s.Below(s.t.Context(), 2); time.Since(s.start) != 2*time.Second {
+			t.Error("it waited with one left")
+		}
+		ctx, cancel := context.WithTimeout(s.t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if s.Below(ctx, 1) || time.Since(s.start) != 2500*time.Millisecond {
+			t.Errorf("it outlasted its context by %v", time.Since(s.start)-2500*time.Millisecond)
+		}
+	})
+	retry := func(_ context.Context, entries []*entry) { entries[0].Retry() }
+	in(t, batch.Config[string]{MaxItems: 1, Workers: 1, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour}}, retry, func(s *scenario) {
+		s.Add("a")
+		if s.Below(s.t.Context(), 1); time.Since(s.start) > 0 {
+			t.Error("it waited for one that waits for its next attempt")
+		}
+	})
+}
+
 func TestStoppingLetsHandlersFinishAndLosesNothing(t *testing.T) {
 	handle := func(ctx context.Context, entries []*entry) {
 		<-ctx.Done() // told to stop

@@ -73,6 +73,8 @@ type Config struct {
 	Observer       Observer
 	// Handle reads what one receive brought: it announces each prediction with Expect, and sees that it is resolved.
 	Handle func(ctx context.Context, messages []*Message)
+	// Ready waits, before a receive, until what was received before has been taken up. It returns false where ctx has ended.
+	Ready func(ctx context.Context) bool
 
 	Pollers     int           // at the most
 	Wait        time.Duration // of a receive, 0 to 20 s
@@ -205,7 +207,7 @@ var errClosed = errors.New("the intake is closed")
 // receive makes one receive, for which there is room whatever it brings, and hands on what it brought.
 func (c *Consumer) receive(intake, calls context.Context) ([]Received, error) {
 	reserved := MaxBatch * c.cfg.MaxMessageBytes
-	if !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
+	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
 		return nil, intake.Err()
 	}
 	if c.gate.closed() {

@@ -59,6 +59,8 @@ func (q *steadyQueue) ChangeVisibility(context.Context, []consumer.Visibility) (
 	return nil, nil
 }
 
+func ready(context.Context) bool { return true }
+
 func TestPacedReceivesComeBackFuller(t *testing.T) {
 	for _, c := range []struct {
 		perSecond int
@@ -71,6 +73,7 @@ func TestPacedReceivesComeBackFuller(t *testing.T) {
 				worker := consumer.New(consumer.Config{
 					Queue: q, Observer: deaf{}, Pollers: 8, Wait: time.Second, Visibility: 30 * time.Second, Pace: c.pace,
 					MaxMessages: 1000, MaxBytes: 1 << 20, MaxMessageBytes: 1 << 10, CallTimeout: 5 * time.Second, DeleteLinger: time.Second,
+					Ready:  ready,
 					Handle: func(context.Context, []*consumer.Message) {}, // nothing to wait for: deleted at once
 				})
 				worker.SetMode(consumer.Open)

@@ -64,6 +64,7 @@ func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
 		c := consumer.New(consumer.Config{
 			Queue: queue, Observer: deaf{}, Pollers: 1, Wait: 20 * time.Second, Visibility: 30 * time.Second,
 			MaxMessages: 10, MaxBytes: 1 << 20, MaxMessageBytes: 1 << 10, CallTimeout: 5 * time.Second,
+			Ready: ready,
 			Handle: func(_ context.Context, messages []*consumer.Message) {
 				held = messages[0]
 				held.Expect()

@@ -80,6 +80,10 @@ type Config struct {
 // hangs so delays those after it by no more.
 const patience = 10 * time.Millisecond
 
+// backlog is how many full batches may wait for each call that may be under way, before more is received: a receive takes one to
+// four times as long as a write, and brings more than one batch where messages carry many predictions.
+const backlog = 4
+
 // ExpiryGrace is for how long an expired prediction is written all the same: clocks differ a little.
 const ExpiryGrace = time.Minute
 
@@ -119,6 +123,11 @@ func (w *Writer) Run(ctx context.Context) error {
 
 // Submit queues items, together.
 func (w *Writer) Submit(items ...*item.Item) { w.batcher.Add(items...) }
+
+// Ready waits until there is little left to write, so that more may be received. It returns false where ctx has ended.
+func (w *Writer) Ready(ctx context.Context) bool {
+	return w.batcher.Below(ctx, backlog*w.cfg.Concurrency*MaxItems)
+}
 
 func (w *Writer) handle(ctx context.Context, entries []*batch.Entry[*item.Item]) {
 	live := entries[:0:0]
