@@ -13,6 +13,12 @@ bench-e2e: ## Measure the worker against the loop of an afternoon, as processes 
 	$(BUILD) -o bin/ ./cmd/worker ./bench/afternoon ./bench/e2e
 	bin/e2e $(E2E)
 
+.PHONY: soak
+SOAK ?= -soak 30m -rate 5000
+soak: ## Have the worker work for half an hour, and print each minute what it takes (SOAK="-soak 5m -rate 1000")
+	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
+	bin/e2e $(SOAK)
+
 .PHONY: bench-requests
 bench-requests: ## Show SQS requests a message and ages at 1, 20, 200 and 2,000 messages a second, with and without WORKER_FRESHNESS
 	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e

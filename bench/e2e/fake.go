@@ -49,6 +49,7 @@ type stored struct {
 	sent        time.Time
 	predictions int32
 	deleted     bool
+	durable     bool // in a soak
 }
 
 // stats are what the harness asks for.
@@ -61,6 +62,7 @@ type stats struct {
 	Opened, LastWrite, LastDelete          time.Time
 	Durable, Expected, Stale               int
 	Messages, Predictions                  int
+	Lost                                   int // in a soak: deleted, and not in the table
 	AgeP50, AgeP99                         float64
 }
 
@@ -212,242 +214,6 @@ func (f *fake) load(dst []byte, body string) []byte {
 	return append(dst, "{}"...)
 }
 
-// open makes the messages visible: at once, or at the workload's rate.
-func (f *fake) open() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	start := time.Now()
-	f.stats.Opened = start
-	if f.w.Rate == 0 {
-		f.send(0, len(f.messages), start)
-		return
-	}
-	go func() {
-		for n := 0; n < len(f.messages); {
-			time.Sleep(time.Millisecond)
-			now := time.Now()
-			due := min(int(now.Sub(start).Seconds()*f.w.Rate), len(f.messages))
-			f.mu.Lock()
-			f.send(n, due, now)
-			f.mu.Unlock()
-			n = due
-		}
-	}()
-}
-
-// send makes messages from n to before end visible. f.mu is held.
-func (f *fake) send(n, end int, now time.Time) {
-	if n == end {
-		return
-	}
-	for ; n < end; n++ {
-		f.messages[n].sent = now
-		f.ready = append(f.ready, int32(n))
-	}
-	f.changed.Broadcast()
-}
-
-func (f *fake) receive(dst []byte, body string) []byte {
-	wait := time.Duration(number(body, `"WaitTimeSeconds":`)) * time.Second
-	limit := max(number(body, `"MaxNumberOfMessages":`), 1)
-	attributes := strings.Contains(body, `"MessageSystemAttributeNames"`)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stats.Receives++
-	if len(f.ready) == 0 && wait > 0 {
-		deadline := time.Now().Add(wait)
-		timer := time.AfterFunc(wait, func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.changed.Broadcast()
-		})
-		loads := f.loads
-		for len(f.ready) == 0 && f.loads == loads && time.Now().Before(deadline) {
-			f.changed.Wait()
-		}
-		timer.Stop()
-		if f.loads != loads {
-			return append(dst, "{}"...)
-		}
-	}
-	n := min(len(f.ready), limit)
-	if n == 0 {
-		f.stats.Empty++
-		f.stats.RequestChunks++
-		return append(dst, "{}"...)
-	}
-	dst = append(dst, `{"Messages":[`...)
-	for i, index := range f.ready[:n] {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		m := &f.messages[index]
-		if attributes {
-			dst = append(dst, m.head...)
-			dst = strconv.AppendInt(dst, m.sent.UnixMilli(), 10)
-			dst = append(dst, `"}}`...)
-		} else {
-			dst = append(append(dst, m.plain...), '}')
-		}
-	}
-	f.ready = f.ready[n:]
-	f.stats.Received += n
-	f.stats.RequestChunks += (len(dst) + 65535) >> 16
-	return append(dst, "]}"...)
-}
-
-// receipts calls do with each message that a batch names.
-func (f *fake) receipts(body string, do func(index int32)) (ids []string) {
-	v, err := jsonscan.Parse(body)
-	if err != nil {
-		panic(err)
-	}
-	for _, e := range jsonscan.Elements(nil, member(v, "Entries")) {
-		handle := member(e, "ReceiptHandle").Text
-		index, err := strconv.Atoi(handle[1:9])
-		if err != nil {
-			panic(err)
-		}
-		do(int32(index))
-		ids = append(ids, member(e, "Id").Text)
-	}
-	return ids
-}
-
-func (f *fake) delete(dst []byte, body string) []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stats.DeleteCalls++
-	f.stats.RequestChunks++
-	ids := f.receipts(body, func(index int32) {
-		m := &f.messages[index]
-		if m.deleted {
-			f.stats.Unknown++
-		} else {
-			m.deleted = true
-			f.stats.Deleted++
-		}
-	})
-	f.stats.LastDelete = time.Now()
-	return successful(dst, ids)
-}
-
-func (f *fake) changeVisibility(dst []byte, body string) []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stats.OtherCalls++
-	f.stats.RequestChunks++
-	ids := f.receipts(body, func(index int32) {
-		if strings.Contains(body, `"VisibilityTimeout":0`) {
-			f.ready = append(f.ready, index)
-		}
-	})
-	f.changed.Broadcast()
-	return successful(dst, ids)
-}
-
-func successful(dst []byte, ids []string) []byte {
-	dst = append(dst, `{"Failed":[],"Successful":[`...)
-	for i, id := range ids {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(append(dst, `{"Id":`...), id...), '}')
-	}
-	return append(dst, "]}"...)
-}
-
-// write stores a batch. It refuses a key that is there twice.
-func (f *fake) write(dst []byte, body string) ([]byte, int) {
-	v, err := jsonscan.Parse(body)
-	if err != nil {
-		panic(err)
-	}
-	requests := jsonscan.Elements(nil, jsonscan.Members(nil, member(v, "RequestItems"))[0].Value)
-	type put struct {
-		key  string
-		ts   int64
-		size int
-		text string
-	}
-	puts := make([]put, len(requests))
-	var members []jsonscan.Member
-	for i, r := range requests {
-		item := member(member(r, "PutRequest"), "Item")
-		p := &puts[i]
-		p.text = r.Text
-		members = jsonscan.Members(members[:0], item)
-		for _, m := range members {
-			typed := m.Value.Text // {"S":"…"}
-			kind, value := typed[2], typed[6:len(typed)-2]
-			p.size += len(m.Name)
-			switch kind {
-			case 'S':
-				p.size += unescapedLen(value)
-			case 'N':
-				p.size += 1 + (len(value)+1)/2
-			case 'B':
-				p.size += len(value) * 3 / 4
-			}
-			switch m.Name {
-			case "predictionId":
-				p.key = value
-			case "createdAt", "timestamp":
-				// The worker's createdAt has the milliseconds.
-				if seconds, fraction, found := strings.Cut(value, "."); found {
-					n, _ := strconv.ParseInt(seconds+(fraction + "000")[:3], 10, 64)
-					p.ts = n
-				} else if n, _ := strconv.ParseInt(value, 10, 64); f.w.Zipf && n < 1e11 {
-					p.ts = max(p.ts, n*1000)
-				} else {
-					p.ts = max(p.ts, n)
-				}
-			}
-		}
-	}
-	f.table.Lock()
-	defer f.table.Unlock()
-	now := time.Now()
-	f.stats.Writes++
-	for i := range puts {
-		for j := range i {
-			if puts[i].key == puts[j].key && (f.w.LatestOnly || puts[i].ts == puts[j].ts) {
-				f.stats.Refused++
-				return append(dst, `{"__type":"com.amazon.coral.validate#ValidationException","message":"Provided list of item keys contains duplicates"}`...), 400
-			}
-		}
-	}
-	dst = append(dst, `{"UnprocessedItems":{`...)
-	units, back := 0, 0
-	for i := range puts {
-		p := &puts[i]
-		if f.w.Unprocessed > 0 && f.random.Float64() < f.w.Unprocessed {
-			if back == 0 {
-				dst = append(dst, `"predictions":[`...)
-			} else {
-				dst = append(dst, ',')
-			}
-			dst = append(dst, p.text...)
-			back++
-			continue
-		}
-		units += (p.size + 1023) / 1024
-		key := strings.Clone(p.key)
-		f.items[key] = p.ts
-		if f.w.Rate > 0 {
-			f.ages = append(f.ages, now.Sub(f.messages[f.sender[key]].sent).Seconds())
-		}
-	}
-	if back > 0 {
-		dst = append(dst, ']')
-	}
-	f.stats.Items += len(puts) - back
-	f.stats.Unprocessed += back
-	f.stats.Units += float64(units)
-	f.stats.LastWrite = now
-	return fmt.Appendf(dst, `},"ConsumedCapacity":[{"TableName":"predictions","CapacityUnits":%d.0}]}`, units), 200
-}
-
 // report says how a run stands, and with results what came of it: that takes too long to be asked for while the run goes on.
 func (f *fake) report(dst []byte, results bool) []byte {
 	f.mu.Lock()
@@ -456,7 +222,10 @@ func (f *fake) report(dst []byte, results bool) []byte {
 	defer f.table.Unlock()
 	s := f.stats
 	s.Ready = len(f.ready)
-	if results {
+	if results && f.w.Soak > 0 {
+		s.AgeP50, s.AgeP99 = percentiles(f.ages)
+		f.ages = f.ages[:0]
+	} else if results {
 		for key, ts := range f.expected {
 			if stored, found := f.items[key]; found {
 				s.Durable++
@@ -465,16 +234,22 @@ func (f *fake) report(dst []byte, results bool) []byte {
 				}
 			}
 		}
-		slices.Sort(f.ages)
-		if n := len(f.ages); n > 0 {
-			s.AgeP50, s.AgeP99 = f.ages[n/2], f.ages[n*99/100]
-		}
+		s.AgeP50, s.AgeP99 = percentiles(f.ages)
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		panic(err)
 	}
 	return append(dst, text...)
+}
+
+func percentiles(ages []float64) (p50, p99 float64) {
+	n := len(ages)
+	if n == 0 {
+		return 0, 0
+	}
+	slices.Sort(ages)
+	return ages[n/2], ages[n*99/100]
 }
 
 func member(object jsonscan.Value, name string) jsonscan.Value {
@@ -484,27 +259,4 @@ func member(object jsonscan.Value, name string) jsonscan.Value {
 		}
 	}
 	return jsonscan.Value{}
-}
-
-func number(body, name string) int {
-	_, rest, found := strings.Cut(body, name)
-	if !found {
-		return 0
-	}
-	end := strings.IndexAny(rest, ",}")
-	n, _ := strconv.Atoi(rest[:end])
-	return n
-}
-
-// unescapedLen is the length of a string whose escapes are of one character each.
-func unescapedLen(s string) int {
-	n := len(s)
-	for {
-		i := strings.IndexByte(s, '\\')
-		if i < 0 {
-			return n
-		}
-		n--
-		s = s[i+2:]
-	}
 }

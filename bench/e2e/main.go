@@ -43,6 +43,7 @@ func main() {
 		only     = flag.String("only", "", "comma-separated workloads, else all")
 		programs = flag.String("programs", "loop,worker", "what to run")
 		dir      = flag.String("bin", "bin", "where the programs are: worker, afternoon")
+		soak     = flag.Duration("soak", 0, "have the worker work for so long at -rate, and print each minute what it takes")
 		rate     = flag.Float64("rate", 0, "measure ages and requests at this many messages a second, and nothing else")
 		seconds  = flag.Int("seconds", 15, "length of a run at a rate")
 		fresh    = flag.String("freshness", "", "WORKER_FRESHNESS of the worker")
@@ -62,6 +63,12 @@ func main() {
 		log.Fatal(err)
 	}
 	defer b.stop()
+	if *soak > 0 {
+		if err := b.soak(workload{Name: "soak", Messages: 30_000, Rate: *rate, Soak: *soak, Unprocessed: 0.01}); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	all := workloads(*messages)
 	if *rate > 0 {
 		all = []workload{{Name: fmt.Sprintf("%g a second", *rate), Messages: int(*rate * float64(*seconds)), Rate: *rate, Freshness: *fresh}}
@@ -173,12 +180,8 @@ type result struct {
 	stale      float64 // keys whose newest version is not what is stored
 }
 
-// run has a program work through a workload.
-func (b *bench) run(program string, w workload) (result, error) {
-	var s stats
-	if err := b.call("Load", w, &s); err != nil {
-		return result{}, err
-	}
+// start starts a program for a workload.
+func (b *bench) start(program string, w workload) (*exec.Cmd, error) {
 	cmd := exec.Command(b.dir + "/" + map[string]string{"loop": "afternoon", "worker": b.worker}[program])
 	if program == "worker" {
 		cmd.Args = append(cmd.Args, "run")
@@ -188,7 +191,7 @@ func (b *bench) run(program string, w workload) (result, error) {
 		"AWS_ENDPOINT_URL=" + b.url, "AWS_EC2_METADATA_DISABLED=true",
 		"QUEUE_URL=" + b.url + "/000000000000/predictions", "TABLE_NAME=predictions",
 		"WORKER_QUEUE_URL=" + b.url + "/000000000000/predictions", "WORKER_TABLE_NAME=predictions",
-		"WORKER_HTTP_ADDR=127.0.0.1:0", "WORKER_ADMIN_ADDR=" + b.admin(), "WORKER_LOG_LEVEL=warn",
+		"WORKER_HTTP_ADDR=" + httpAddr, "WORKER_ADMIN_ADDR=" + b.admin(), "WORKER_LOG_LEVEL=warn",
 	}, b.env...)
 	if w.Zstd {
 		cmd.Env = append(cmd.Env, "WORKER_PAYLOAD_ENCODING=zstd")
@@ -197,7 +200,17 @@ func (b *bench) run(program string, w workload) (result, error) {
 		cmd.Env = append(cmd.Env, "WORKER_FRESHNESS="+w.Freshness)
 	}
 	cmd.Stderr = newTail(program)
-	if err := cmd.Start(); err != nil {
+	return cmd, cmd.Start()
+}
+
+// run has a program work through a workload.
+func (b *bench) run(program string, w workload) (result, error) {
+	var s stats
+	if err := b.call("Load", w, &s); err != nil {
+		return result{}, err
+	}
+	cmd, err := b.start(program, w)
+	if err != nil {
 		return result{}, err
 	}
 	defer cmd.Wait()
@@ -251,7 +264,10 @@ func (b *bench) run(program string, w workload) (result, error) {
 	return r, nil
 }
 
-const adminAddr = "127.0.0.1:39091"
+const (
+	httpAddr  = "127.0.0.1:39090"
+	adminAddr = "127.0.0.1:39091"
+)
 
 func (b *bench) admin() string {
 	if b.profile == "" {

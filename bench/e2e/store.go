@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/predcache/predcache/internal/jsonscan"
+)
+
+// write stores a batch. It refuses a key that is there twice.
+func (f *fake) write(dst []byte, body string) ([]byte, int) {
+	v, err := jsonscan.Parse(body)
+	if err != nil {
+		panic(err)
+	}
+	requests := jsonscan.Elements(nil, jsonscan.Members(nil, member(v, "RequestItems"))[0].Value)
+	type put struct {
+		key  string
+		ts   int64
+		size int
+		text string
+	}
+	puts := make([]put, len(requests))
+	var members []jsonscan.Member
+	for i, r := range requests {
+		item := member(member(r, "PutRequest"), "Item")
+		p := &puts[i]
+		p.text = r.Text
+		members = jsonscan.Members(members[:0], item)
+		for _, m := range members {
+			typed := m.Value.Text // {"S":"…"}
+			kind, value := typed[2], typed[6:len(typed)-2]
+			p.size += len(m.Name)
+			switch kind {
+			case 'S':
+				p.size += unescapedLen(value)
+			case 'N':
+				p.size += 1 + (len(value)+1)/2
+			case 'B':
+				p.size += len(value) * 3 / 4
+			}
+			switch m.Name {
+			case "predictionId":
+				p.key = value
+			case "createdAt", "timestamp":
+				// The worker's createdAt has the milliseconds.
+				if seconds, fraction, found := strings.Cut(value, "."); found {
+					n, _ := strconv.ParseInt(seconds+(fraction + "000")[:3], 10, 64)
+					p.ts = n
+				} else if n, _ := strconv.ParseInt(value, 10, 64); f.w.Zipf && n < 1e11 {
+					p.ts = max(p.ts, n*1000)
+				} else {
+					p.ts = max(p.ts, n)
+				}
+			}
+		}
+	}
+	f.table.Lock()
+	defer f.table.Unlock()
+	now := time.Now()
+	f.stats.Writes++
+	for i := range puts {
+		for j := range i {
+			if puts[i].key == puts[j].key && (f.w.LatestOnly || puts[i].ts == puts[j].ts) {
+				f.stats.Refused++
+				return append(dst, `{"__type":"com.amazon.coral.validate#ValidationException","message":"Provided list of item keys contains duplicates"}`...), 400
+			}
+		}
+	}
+	dst = append(dst, `{"UnprocessedItems":{`...)
+	units, back := 0, 0
+	for i := range puts {
+		p := &puts[i]
+		if f.w.Unprocessed > 0 && f.random.Float64() < f.w.Unprocessed {
+			if back == 0 {
+				dst = append(dst, `"predictions":[`...)
+			} else {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, p.text...)
+			back++
+			continue
+		}
+		units += (p.size + 1023) / 1024
+		if f.w.Soak > 0 {
+			f.soaked(p.key, now)
+			continue
+		}
+		key := strings.Clone(p.key)
+		f.items[key] = p.ts
+		if f.w.Rate > 0 {
+			f.ages = append(f.ages, now.Sub(f.messages[f.sender[key]].sent).Seconds())
+		}
+	}
+	if back > 0 {
+		dst = append(dst, ']')
+	}
+	f.stats.Items += len(puts) - back
+	f.stats.Unprocessed += back
+	f.stats.Units += float64(units)
+	f.stats.LastWrite = now
+	return fmt.Appendf(dst, `},"ConsumedCapacity":[{"TableName":"predictions","CapacityUnits":%d.0}]}`, units), 200
+}
+
+// unescapedLen is the length of a string whose escapes are of one character each.
+func unescapedLen(s string) int {
+	n := len(s)
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			return n
+		}
+		n--
+		s = s[i+2:]
+	}
+}
