@@ -33,9 +33,13 @@ func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(bytes.NewReader(c)), ContentLength: int64(len(c)), Request: req}, nil
 }
 
-// benchItem is an item with a payload of 1 KB and three attributes of its own, as DynamoDB's JSON.
+// benchItem is an item with a payload of 1 KB, a classifier's answer, and three attributes of its own, as DynamoDB's JSON.
 func benchItem(id int) string {
-	payload, _ := json.Marshal(fmt.Sprintf(`{"label":%d,"words":%q}`, id, strings.Repeat("probability ", 80)))
+	answer := fmt.Sprintf(`{"label":"class-%d","features":[{"name":"f0","weight":0.25}`, id)
+	for n := 1; len(answer) < 1000; n++ {
+		answer += fmt.Sprintf(`,{"name":"f%d","weight":%.4f}`, n, 1/float64(n))
+	}
+	payload, _ := json.Marshal(answer + "]}")
 	return fmt.Sprintf(`{"predictionId":{"S":"user-%d"},"timestamp":{"N":"1795550700"},"expiresAt":{"N":"%d"},"createdAt":{"N":"1795550700.21"},"prediction":{"S":%s},`+
 		`"model":{"S":"digits"},"modelVersion":{"N":"3"},"score":{"N":"0.98"}}`, id, time.Now().Add(time.Hour).Unix(), payload)
 }

@@ -63,34 +63,34 @@ func (c *Cache) getItem(ctx context.Context, l *item.Layout, id string, o *optio
 		in.ConsistentRead = &o.consistent
 	}
 	in.ProjectionExpression, in.ExpressionAttributeNames = projection(l, o)
-	out, err := c.client.GetItem(ctx, in)
+	a := c.answer(l, o)
+	out, err := c.client.GetItem(ctx, in, a.option)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", id, err)
 	}
-	if len(out.Item) == 0 {
+	a.take(out.Item)
+	if len(a.found) == 0 {
 		return nil, nil
 	}
-	return c.decode(l, out.Item, time.Now().Unix(), o)
+	return a.found[0].Prediction, a.found[0].err
 }
 
 // first returns the first live one by descending sort key: pages hold one item, then a few, then as many as fit, since the
 // newest is nearly always live.
 func (c *Cache) first(ctx context.Context, l *item.Layout, id string, o *options) (*Prediction, error) {
-	q := c.query(l, id, o, time.Now().Unix())
+	q := c.query(l, id, o)
 	limits := []int32{1, 25, 0}
 	if len(o.where) > 0 {
 		limits = limits[1:]
 	}
 	for page := 0; ; page++ {
 		q.limit(limits[min(page, len(limits)-1)])
-		found, more, err := q.next(ctx)
+		items, more, err := q.next(ctx)
 		if err != nil {
 			return nil, err
 		}
-		for _, attributes := range found {
-			if p, err := c.decode(l, attributes, q.now, o); err != nil || p != nil {
-				return p, err
-			}
+		if len(items) > 0 {
+			return items[0].Prediction, items[0].err
 		}
 		if !more {
 			return nil, nil
@@ -100,20 +100,19 @@ func (c *Cache) first(ctx context.Context, l *item.Layout, id string, o *options
 
 // newest returns the live one with the greatest event time, which need not be the one that expires last.
 func (c *Cache) newest(ctx context.Context, l *item.Layout, id string, o *options) (newest *Prediction, err error) {
-	q := c.query(l, id, o, time.Now().Unix())
+	q := c.query(l, id, o)
 	for more := true; more; {
-		var found []map[string]types.AttributeValue
-		if found, more, err = q.next(ctx); err != nil {
+		var items []found
+		if items, more, err = q.next(ctx); err != nil {
 			return nil, err
 		}
-		for _, attributes := range found {
-			p, err := c.decode(l, attributes, q.now, o)
-			if err != nil {
-				return nil, err
+		for _, f := range items {
+			if f.err != nil {
+				return nil, f.err
 			}
 			// Sorted by expiry, descending: of two of one event time, the one that lives longer came first.
-			if p != nil && (newest == nil || p.created.Compare(newest.created) > 0) {
-				newest = p
+			if newest == nil || f.created.Compare(newest.created) > 0 {
+				newest = f.Prediction
 			}
 		}
 	}
@@ -225,21 +224,21 @@ func (m *many) batch(ctx context.Context, keys []string) {
 		asked.ConsistentRead = &o.consistent
 	}
 	asked.ProjectionExpression, asked.ExpressionAttributeNames = projection(l, o)
+	a := m.answer(l, o)
 	for idle := 0; ; {
-		out, err := m.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{m.table: asked}})
+		out, err := m.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{m.table: asked}}, a.option)
 		if err != nil {
 			m.failed(fmt.Errorf("reading %d predictions: %w", len(asked.Keys), err))
 			return
 		}
-		now := time.Now().Unix()
-		for _, found := range out.Responses { // of the one table, whatever it is called in the answer
-			for _, attributes := range found {
-				switch p, err := m.decode(l, attributes, now, o); {
-				case err != nil:
-					m.failed(err)
-				case p != nil:
-					m.have(p)
-				}
+		for _, items := range out.Responses {
+			a.take(items...)
+		}
+		for _, f := range a.found {
+			if f.err != nil {
+				m.failed(f.err)
+			} else {
+				m.have(f.Prediction)
 			}
 		}
 		var left []map[string]types.AttributeValue

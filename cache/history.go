@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/predcache/predcache/internal/awsitem"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
 )
@@ -82,12 +80,12 @@ func (h *history) run(ctx context.Context) {
 		if perSecond == 0 {
 			return // there is nothing
 		}
-		q := h.query(h.layout, h.id, h.options, time.Now().Unix())
+		q := h.query(h.layout, h.id, h.options)
 		q.between(h.layout, h.from.In(perSecond), h.to.In(perSecond))
 		h.pages(ctx, q, h.yield)
 		return
 	}
-	q := h.query(h.layout, h.id, h.options, time.Now().Unix())
+	q := h.query(h.layout, h.id, h.options)
 	if h.options.uniform {
 		h.pages(ctx, q, h.yield)
 		return
@@ -123,18 +121,17 @@ func (h *history) in(p *Prediction) bool {
 func (h *history) pages(ctx context.Context, q *query, yield func(*Prediction, error) bool) bool {
 	q.in.ScanIndexForward = aws.Bool(h.options.oldestFirst)
 	for more := true; more; {
-		var found []map[string]types.AttributeValue
+		var items []found
 		var err error
-		if found, more, err = q.next(ctx); err != nil {
+		if items, more, err = q.next(ctx); err != nil {
 			yield(nil, err)
 			return false
 		}
-		for _, attributes := range found {
-			p, err := h.decode(h.layout, attributes, q.now, h.options)
-			if err == nil && (p == nil || !h.in(p)) {
+		for _, f := range items {
+			if f.err == nil && !h.in(f.Prediction) {
 				continue
 			}
-			if !yield(p, err) {
+			if !yield(f.Prediction, f.err) {
 				return false
 			}
 		}
@@ -147,19 +144,14 @@ func (h *history) unit(ctx context.Context) (uint64, error) {
 	if n := h.perSecond.Load(); n != 0 {
 		return n, nil
 	}
-	q := h.query(h.layout, h.id, &options{consistent: h.options.consistent, limited: true}, time.Now().Unix())
+	q := h.query(h.layout, h.id, &options{consistent: h.options.consistent, limited: true})
 	q.in.FilterExpression = nil
 	delete(q.in.ExpressionAttributeNames, "#t")
 	delete(q.in.ExpressionAttributeValues, ":now")
 	q.limit(1)
-	found, _, err := q.next(ctx)
-	if err != nil || len(found) == 0 {
-		return 0, err
+	items, _, err := q.next(ctx)
+	if err == nil && len(items) > 0 {
+		err = items[0].err
 	}
-	s, err := h.layout.Decode(awsitem.Fields(found[0]), false)
-	if err != nil {
-		return 0, h.itemError(h.layout, found[0], err)
-	}
-	h.perSecond.Store(unitOf(&s))
-	return unitOf(&s), nil
+	return h.perSecond.Load(), err // decode has seen to it, though the item may have expired
 }

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"sync"
+	"strings"
 	"time"
+	"unsafe"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"github.com/predcache/predcache/internal/awsitem"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/jsonscan"
 	"github.com/predcache/predcache/internal/prediction"
@@ -50,46 +48,56 @@ func (p *Prediction) Decode(v any) error {
 	return nil
 }
 
-// fields are what an item is read by.
-var fields = sync.Pool{New: func() any { return new([]item.Field) }}
-
-// decode reads an item. It returns nil for one that has expired or isn't what the call asked for.
-func (c *Cache) decode(l *item.Layout, attributes map[string]types.AttributeValue, now int64, o *options) (*Prediction, error) {
-	scratch := fields.Get().(*[]item.Field)
-	defer fields.Put(scratch)
-	*scratch = awsitem.AppendFields((*scratch)[:0], attributes)
-	s, err := l.Decode(*scratch, o.withPayload())
+// decode reads an item, of which it keeps no memory. It returns nil for one that has expired or isn't what the call asked for.
+func (c *Cache) decode(l *item.Layout, fields []item.Field, now int64, o *options) (*Prediction, error) {
+	s, err := l.Decode(fields, o.withPayload())
 	if err != nil {
-		return nil, c.itemError(l, attributes, err)
+		return nil, c.itemError(l, fields, err)
+	}
+	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
+		c.perSecond.Store(unitOf(&s))
 	}
 	if s.Expires <= now {
 		return nil, nil
 	}
 	p := &Prediction{
-		ID: s.Key.ID, EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
+		ID: strings.Clone(s.Key.ID), EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
 		created: s.CreatedAt, sort: s.Key.Sort,
 	}
-	if len(s.Others) > 0 {
-		p.Attributes = make(map[string]json.RawMessage, len(s.Others))
-	}
-	var texts []byte // of all attributes
-	for i := range s.Others {
-		f := &s.Others[i]
-		start := len(texts)
-		if texts, err = f.Value.AppendJSON(texts); err != nil {
-			return nil, c.itemError(l, attributes, fmt.Errorf("the attribute %q %w", f.Name, err))
-		}
-		p.Attributes[f.Name] = texts[start:len(texts):len(texts)]
+	if p.Attributes, err = attributes(s.Others); err != nil {
+		return nil, c.itemError(l, fields, err)
 	}
 	for i := range o.where {
 		if w := &o.where[i]; !sameValue(p.Attributes[w.name], w.text) {
 			return nil, nil
 		}
 	}
-	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
-		c.perSecond.Store(unitOf(&s))
-	}
 	return p, nil
+}
+
+// attributes turns an item's other attributes into JSON texts, which share one piece of memory, as their names do.
+func attributes(others []item.Field) (map[string]json.RawMessage, error) {
+	if len(others) == 0 {
+		return nil, nil
+	}
+	all := make(map[string]json.RawMessage, len(others))
+	size := 0
+	for i := range others {
+		size += len(others[i].Name) + len(others[i].Value.Text) + len(`""`)
+	}
+	texts := make([]byte, 0, size)
+	for i := range others {
+		f := &others[i]
+		texts = append(texts, f.Name...)
+		name := texts[len(texts)-len(f.Name):]
+		start := len(texts)
+		var err error
+		if texts, err = f.Value.AppendJSON(texts); err != nil {
+			return nil, fmt.Errorf("the attribute %q %w", f.Name, err)
+		}
+		all[unsafe.String(unsafe.SliceData(name), len(name))] = texts[start:len(texts):len(texts)]
+	}
+	return all, nil
 }
 
 // sameValue compares two scalars: numbers by their value, whatever their notation.
@@ -102,13 +110,18 @@ func sameValue(a, b json.RawMessage) bool {
 }
 
 // itemError names an item by what its key attributes hold, readable or not.
-func (c *Cache) itemError(l *item.Layout, attributes map[string]types.AttributeValue, err error) error {
+func (c *Cache) itemError(l *item.Layout, fields []item.Field, err error) error {
 	text := func(name string) string {
-		v := awsitem.Value(attributes[name])
-		if v.Type == "B" {
-			return strconv.Quote(v.Text)
+		for i := range fields {
+			switch v := &fields[i].Value; {
+			case fields[i].Name != name:
+			case v.Type == "B":
+				return strconv.Quote(v.Text)
+			default:
+				return strings.Clone(v.Text)
+			}
 		}
-		return v.Text
+		return ""
 	}
 	e := &ItemError{Table: c.table, ID: text(l.HashKey), Err: err}
 	if l.SortKey != "" {

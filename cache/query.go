@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -16,14 +17,13 @@ import (
 // A query reads the items of an id, page by page, newest sort key first. What has expired at now, or isn't asked for, is left
 // out by the service already where that is cheap to say; decode decides.
 type query struct {
-	c   *Cache
-	id  string
-	now int64
-	in  dynamodb.QueryInput
+	*answer
+	id string
+	in dynamodb.QueryInput
 }
 
-func (c *Cache) query(l *item.Layout, id string, o *options, now int64) *query {
-	q := &query{c: c, id: id, now: now}
+func (c *Cache) query(l *item.Layout, id string, o *options) *query {
+	q := &query{answer: c.answer(l, o), id: id}
 	in := &q.in
 	in.TableName = &c.table
 	in.ScanIndexForward = aws.Bool(false)
@@ -32,7 +32,7 @@ func (c *Cache) query(l *item.Layout, id string, o *options, now int64) *query {
 	}
 	in.ProjectionExpression, in.ExpressionAttributeNames = projection(l, o)
 	q.name("#h", l.HashKey)
-	in.ExpressionAttributeValues = map[string]types.AttributeValue{":h": keyValue(l, id), ":now": number(now)}
+	in.ExpressionAttributeValues = map[string]types.AttributeValue{":h": keyValue(l, id), ":now": number(time.Now().Unix())}
 	condition := "#h = :h"
 	var filters []string
 	if l.Kind == item.ExpirySorted {
@@ -79,13 +79,14 @@ func (q *query) between(l *item.Layout, lo, hi int64) {
 }
 
 // next reads a page, and tells whether there are more.
-func (q *query) next(ctx context.Context) (found []map[string]types.AttributeValue, more bool, err error) {
-	out, err := q.c.client.Query(ctx, &q.in)
+func (q *query) next(ctx context.Context) (items []found, more bool, err error) {
+	out, err := q.cache.client.Query(ctx, &q.in, q.option)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading %q: %w", q.id, err)
 	}
+	q.take(out.Items...)
 	q.in.ExclusiveStartKey = out.LastEvaluatedKey
-	return out.Items, len(out.LastEvaluatedKey) > 0, nil
+	return q.found, len(out.LastEvaluatedKey) > 0, nil
 }
 
 func number(n int64) types.AttributeValue {

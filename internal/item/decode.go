@@ -43,8 +43,8 @@ type Stored struct {
 var errMissing = errors.New("is missing")
 
 // Decode reads an item: the reverse of AppendJSON. An item that the worker can't have written is an error that names the
-// attribute, never its value. withPayload is false where the payload was not asked for. Decode changes
-// fields, and keeps a part of them.
+// attribute, never its value. withPayload is false where the payload was not asked for. Decode puts fields into
+// another order; the key and the others share their memory.
 func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) {
 	s.Encoding = JSON
 	if s.Key, err = l.DecodeKey(fields); err != nil {
@@ -70,13 +70,14 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 			return s, about(AttrPayload, err)
 		}
 	}
-	others := fields[:0]
-	for _, f := range fields {
-		if !l.reserved(f.Name) {
-			others = append(others, f)
+	n := 0 // of our own, which come first
+	for i := range fields {
+		if l.reserved(fields[i].Name) {
+			fields[i], fields[n] = fields[n], fields[i]
+			n++
 		}
 	}
-	s.Others = others
+	s.Others = fields[n:]
 	return s, nil
 }
 

@@ -350,8 +350,12 @@ var plain = func() (t [256]bool) {
 func (sc *scanner) str(i int) (int, error) {
 	s := sc.s
 	for i++; ; i++ {
-		for i < len(s) && plain[s[i]] {
+		short := min(i+shortString, len(s))
+		for i < short && plain[s[i]] {
 			i++
+		}
+		if i == short {
+			i = plainEnd(s, i)
 		}
 		switch {
 		case i == len(s):
@@ -376,6 +380,22 @@ func (sc *scanner) str(i int) (int, error) {
 			return 0, &SyntaxError{i, "an unknown escape"}
 		}
 	}
+}
+
+// shortString is how much of a string is read byte by byte before it is by eight: most names and values are shorter than that.
+const shortString = 16
+
+// plainEnd returns the end of what stands for itself from i on.
+func plainEnd(s string, i int) int {
+	for ; i+8 <= len(s); i += 8 {
+		if m := specials(load(s, i)); m != 0 {
+			return i + lowest(m)
+		}
+	}
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	return i
 }
 
 func (sc *scanner) literal(i int, word string) (int, error) {

@@ -1,0 +1,83 @@
+package awsitem
+
+import (
+	"encoding/base64"
+	"unsafe"
+
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/jsonscan"
+)
+
+// A Reader reads items out of answers in DynamoDB's JSON. What it returns is its own memory, which the next Reset takes back: who
+// keeps a text copies it.
+type Reader struct {
+	fields []item.Field
+	texts  []byte
+}
+
+// Reset takes back all that was read.
+func (r *Reader) Reset() { r.fields, r.texts = r.fields[:0], r.texts[:0] }
+
+// Item reads one item's attributes.
+func (r *Reader) Item(w *jsonscan.Walker) []item.Field {
+	start := len(r.fields)
+	w.Object(func(name string) {
+		r.fields = append(r.fields, item.Field{Name: name})
+		r.fields[len(r.fields)-1].Value = r.value(w)
+	})
+	return r.fields[start:len(r.fields):len(r.fields)]
+}
+
+// value reads an attribute's value: an object whose one member is named like its type.
+func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
+	w.Object(func(kind string) {
+		v.Type = kind
+		switch kind {
+		case "S", "N":
+			v.Text = r.text(w)
+		case "B":
+			v.Text = r.binary(w)
+		case "BOOL":
+			v.Text = "false"
+			if w.Bool() {
+				v.Text = "true"
+			}
+		case "M":
+			in := Reader{texts: r.texts} // its attributes must not come between those of the item
+			v.In = in.Item(w)
+			r.texts = in.texts
+		case "L":
+			v.In = r.list(w, r.value)
+		case "SS":
+			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "S", Text: r.text(w)} })
+		case "NS":
+			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "N", Text: r.text(w)} })
+		case "BS":
+			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "B", Text: r.binary(w)} })
+		}
+	})
+	return v
+}
+
+func (r *Reader) list(w *jsonscan.Walker, one func(*jsonscan.Walker) item.Value) []item.Field {
+	elements := []item.Field{}
+	w.Array(func() { elements = append(elements, item.Field{Value: one(w)}) })
+	return elements
+}
+
+// text reads a string. Texts share one piece of memory; when that grows, those that were read stay where they are.
+func (r *Reader) text(w *jsonscan.Walker) string {
+	start := len(r.texts)
+	r.texts = w.AppendString(r.texts)
+	return unsafe.String(unsafe.SliceData(r.texts[start:]), len(r.texts)-start)
+}
+
+func (r *Reader) binary(w *jsonscan.Walker) string {
+	encoded := r.text(w)
+	start := len(r.texts)
+	var err error
+	if r.texts, err = base64.StdEncoding.AppendDecode(r.texts, []byte(encoded)); err != nil {
+		w.Fail("a binary value that is not base64")
+	}
+	return unsafe.String(unsafe.SliceData(r.texts[start:]), len(r.texts)-start)
+}
