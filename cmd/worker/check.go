@@ -49,6 +49,7 @@ func (r report) title(s string) { fmt.Fprintf(r.w, "%s\n", s) }
 func (r report) line(name, format string, args ...any) {
 	fmt.Fprintf(r.w, "  %-20s %s\n", name, fmt.Sprintf(format, args...))
 }
+func (r report) unread() { fmt.Fprintln(r.w, "  could not be read") }
 func (r report) warn(format string, args ...any) {
 	for i, line := range wrap(fmt.Sprintf(format, args...), 90) {
 		if i == 0 {
@@ -87,7 +88,7 @@ func (r report) all(cfg *config.Config, f *findings, clock *awsclient.Clock) {
 
 func (r report) queue(q *awsclient.QueueInfo) {
 	if q == nil {
-		r.line("could not be read", "")
+		r.unread()
 		return
 	}
 	kind := "standard"
@@ -112,7 +113,7 @@ func days(d time.Duration) string {
 func (r report) table(f *findings) {
 	t := f.table
 	if t.HashKey == "" {
-		r.line("could not be read", "")
+		r.unread()
 		return
 	}
 	source := "as the table says"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
@@ -25,7 +26,8 @@ func find(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (
 	var f findings
 	var errs []error
 	note := func(err error) {
-		if err != nil {
+		// What is wrong with all calls, such as missing credentials, is said once.
+		if err != nil && !slices.ContainsFunc(errs, func(other error) bool { return other.Error() == err.Error() }) {
 			errs = append(errs, err)
 		}
 	}
@@ -45,7 +47,8 @@ func find(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (
 	table, told := cfg.Table()
 	if !told {
 		if f.info, err = awsclient.DescribeTable(ctx, clients, cfg.TableName); err != nil {
-			return &f, errors.Join(append(errs, err)...)
+			note(err)
+			return &f, errors.Join(errs...)
 		}
 		table = f.info.Table
 	}

@@ -67,8 +67,8 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if closing := p.Close(sending); err == nil {
 		err = closing
 	}
-	if cause := context.Cause(sending); cause != nil { // the first failure, which ended the rest
-		err = cause
+	if cause := context.Cause(sending); cause != nil && ctx.Err() == nil { // the first failure, which ended the rest
+		err = awsclient.Remedy("SendMessageBatch", "the queue", cause)
 	}
 	sent := p.Stats()
 	if err != nil {

@@ -112,8 +112,8 @@ func onlyKeys(err error) bool {
 	return len(reasons) > 0
 }
 
-// remedy says in one line what is wrong with a call that the worker makes at its start, and what to change.
-func remedy(operation, what string, err error) error {
+// Remedy says in one line what is wrong with a call that somebody at a terminal waits for, and what to change.
+func Remedy(operation, what string, err error) error {
 	code := Code(err)
 	var hint string
 	switch {
@@ -134,5 +134,5 @@ func remedy(operation, what string, err error) error {
 	default:
 		return fmt.Errorf("%s: %w", what, brief(operation, err))
 	}
-	return fmt.Errorf("%s can't be read: %s (%w)", what, hint, brief(operation, err))
+	return fmt.Errorf("%s can't be used: %s (%w)", what, hint, brief(operation, err))
 }

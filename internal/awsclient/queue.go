@@ -165,7 +165,7 @@ func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*Qu
 		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	}, func(o *sqs.Options) { o.Retryer = patient() })
 	if err != nil {
-		return nil, remedy("GetQueueAttributes", what, err)
+		return nil, Remedy("GetQueueAttributes", what, err)
 	}
 	number := func(name types.QueueAttributeName) int {
 		n, _ := strconv.Atoi(out.Attributes[string(name)]) // a stand-in may leave some out

@@ -129,11 +129,11 @@ func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableIn
 	patiently := func(o *dynamodb.Options) { o.Retryer = patient() }
 	out, err := clients.DynamoDB.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name}, patiently)
 	if err != nil {
-		return nil, remedy("DescribeTable", what, err)
+		return nil, Remedy("DescribeTable", what, err)
 	}
 	ttl, err := clients.DynamoDB.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name}, patiently)
 	if err != nil {
-		return nil, remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
+		return nil, Remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
 	}
 	d := out.Table
 	return &TableInfo{
