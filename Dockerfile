@@ -17,8 +17,8 @@ ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=
 # The same source, toolchain and version make the same bytes: no paths, no build id, no VCS stamp.
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -tags grpcnotrace \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build \
+    GOCACHE=/go/build CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -tags grpcnotrace \
     -ldflags "-s -w -buildid= -X main.stamped=$VERSION" -o /worker ./cmd/worker
 
 FROM scratch AS prebuilt

@@ -52,7 +52,11 @@ func TestStateInWords(t *testing.T) {
 		state, title, words string
 	}{
 		"starting": {func(_ *Metrics, h *Health) { h.SetReady(false) }, "idle", "Starting", "reads its queue and its table"},
-		"idle":     {func(*Metrics, *Health) {}, "idle", "Idle: nothing to receive", "One poller waits"},
+		"idle": {func(m *Metrics, _ *Health) {
+			nothing := func() dedup.Stats { return dedup.Stats{} }
+			m.window.Store(&nothing)
+		}, "idle", "Idle: nothing to receive", "One poller waits"},
+		"receives wait for the writes": {func(*Metrics, *Health) {}, "good", "At work", "nothing has been written in the last minute"},
 		"at work": {func(m *Metrics, _ *Health) {
 			m.State(writer.Up)
 			for range 30 {

@@ -52,13 +52,13 @@ func (s *Status) say(f *Figures, now, minute *sample, working bool) {
 	case (returned > 0 || throttled > 0) && int(now.concurrency) < s.facts.Limits.WriteConcurrency && now.state == writer.Up:
 		tell("warning", "Slowed down by the table", "In the last minute DynamoDB sent back %s and throttled %s. The worker writes with %s at once, of %d that it may, and speeds up again by itself.",
 			count(returned, "item"), count(throttled, "call"), count(now.concurrency, "call"), s.facts.Limits.WriteConcurrency)
-	case now.received == minute.received && now.held <= float64(10*max(now.pollers, 1)) && now.state != writer.Down:
+	case now.received == minute.received && f.Held.Pending == 0 && now.held <= float64(10*max(now.pollers, 1)) && now.state != writer.Down:
 		tell("idle", "Idle: nothing to receive", "%s for messages. What comes is written at once.", map[bool]string{true: "One poller waits", false: count(now.pollers, "poller") + " wait"}[now.pollers <= 1])
 	case ageKnown:
 		tell("good", "Writing "+a(f.Outcomes[prediction.Written].Rate)+" a second",
 			"In the last minute half of them were durable within %s of being sent, and 99 %% within %s.", took(f.Age.P50), took(f.Age.P99))
 	default:
-		tell("good", "At work", "Messages are being received; nothing has been written in the last minute.")
+		tell("good", "At work", "There is something to write; nothing has been written in the last minute.")
 	}
 }
 
