@@ -20,34 +20,86 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// An answer is what a call brings: the live predictions among its items, and what was wrong with others.
+// An itemReader reads the items that a call brings.
 //
-// The SDK makes a map of attribute values of each item, which costs more than the rest of a call. So an answer takes the place
-// of the client's protocol: it reads the items where they are, and leaves to the protocol everything else.
-type answer struct {
-	smithyhttp.ClientProtocol
+// The SDK makes a map of attribute values of each item, which costs more than the rest of a call. So the reader puts a protocol of
+// its own before the client's: it reads the items where they are, and leaves everything else to the client's.
+type itemReader struct {
 	cache   *Cache
 	layout  *item.Layout
 	options *options
-	found   []found
+	one     bool // the first that is found will do
+
+	mu sync.Mutex
+	// What was read for each of the SDK's outputs, until it is taken: a client that wraps another may make a call twice and
+	// return one answer, or one that it has kept.
+	read []answer
 }
 
-// found has a prediction or an error.
-type found struct {
+type answer struct {
+	output  any
+	results []result
+}
+
+// A result has a live prediction, or what is wrong with an item.
+type result struct {
 	*Prediction
 	err error
 }
 
-func (c *Cache) answer(l *item.Layout, o *options) *answer {
-	return &answer{cache: c, layout: l, options: o}
+func (c *Cache) reader(l *item.Layout, o *options) *itemReader {
+	return &itemReader{cache: c, layout: l, options: o}
 }
 
 // option is given to each call.
-func (a *answer) option(o *dynamodb.Options) {
-	a.found = a.found[:0]
-	if o.Protocol != nil {
-		a.ClientProtocol, o.Protocol = o.Protocol, a
+func (r *itemReader) option(o *dynamodb.Options) {
+	if o.Protocol == nil || o.Protocol.ID() != awsJSON {
+		return // somebody's own: what it reads are items in the output
 	}
+	if p, ok := o.Protocol.(*protocol); ok && p.itemReader == r {
+		return
+	}
+	o.Protocol = &protocol{o.Protocol, r}
+}
+
+// awsJSON is DynamoDB's protocol ("AWS JSON 1.0 protocol", Smithy).
+var awsJSON = smithy.ShapeID{Namespace: "aws.protocols", Name: "awsJson1_0"}
+
+// take returns what was read of an answer: here, or by the SDK, whose output then has the items.
+func (r *itemReader) take(output any, items ...map[string]types.AttributeValue) []result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	read := r.read
+	r.read = nil
+	for i := range read {
+		if read[i].output == output {
+			return read[i].results
+		}
+	}
+	var results []result
+	for _, attributes := range items {
+		if len(attributes) > 0 {
+			results = r.add(results, awsitem.Fields(attributes))
+		}
+	}
+	return results
+}
+
+// add reads an item, unless it isn't needed any more.
+func (r *itemReader) add(results []result, fields []item.Field) []result {
+	if r.one && len(results) > 0 {
+		return results
+	}
+	if p, err := r.cache.decode(r.layout, fields, time.Now().Unix(), r.options); p != nil || err != nil {
+		results = append(results, result{p, err})
+	}
+	return results
+}
+
+// A protocol is the client's, with the items of good answers read before it.
+type protocol struct {
+	smithyhttp.ClientProtocol
+	*itemReader
 }
 
 // pages are what answers are read by.
@@ -63,43 +115,60 @@ type page struct {
 const maxKept = 1 << 20
 
 // DeserializeResponse implements smithyhttp.ClientProtocol.
-func (a *answer) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, known *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	a.found = a.found[:0] // of an attempt that failed
-	if resp.StatusCode == http.StatusOK {
-		p := pages.Get().(*page)
-		defer func() {
-			if p.body.Cap() <= maxKept {
-				pages.Put(p)
-			}
-		}()
-		p.body.Reset()
-		_, err := p.body.ReadFrom(resp.Body)
-		// At its end the SDK has compared the checksum. What it finds it only logs; and it finds a wrong one where there is none.
-		if wrong := resp.Body.Close(); resp.Header.Get("X-Amz-Crc32") != "" {
-			err = errors.Join(err, wrong)
-		}
-		if err == nil && p.body.Len() > 0 {
-			err = a.read(p)
-		}
-		if err != nil {
-			return &smithy.DeserializationError{Err: err}
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(p.rest))
+func (p *protocol) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, known *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	if resp.StatusCode != http.StatusOK {
+		return p.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
 	}
-	return a.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
+	page := pages.Get().(*page)
+	defer func() {
+		if page.body.Cap() <= maxKept {
+			pages.Put(page)
+		}
+	}()
+	err := page.receive(resp)
+	var results []result
+	if err == nil {
+		results, err = p.readItems(page)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(page.rest))
+	if err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	p.mu.Lock()
+	p.read = append(p.read, answer{out, results})
+	p.mu.Unlock()
+	return p.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
 }
 
-// read reads the items of an answer. What is beside them becomes the rest.
-func (a *answer) read(p *page) error {
+// receive takes in a body.
+func (p *page) receive(resp *smithyhttp.Response) error {
+	p.body.Reset()
+	p.rest = p.rest[:0]
+	_, err := p.body.ReadFrom(resp.Body)
+	// Closing it compares the checksum. The SDK only logs a wrong one; and one that isn't there is wrong to it.
+	if wrong := resp.Body.Close(); resp.Header.Get("X-Amz-Crc32") != "" {
+		err = errors.Join(err, wrong)
+	}
+	return err
+}
+
+// readItems reads the items of a body. What is beside them becomes the rest.
+func (r *itemReader) readItems(p *page) (results []result, err error) {
 	body := p.body.Bytes()
+	if len(body) == 0 {
+		return nil, nil // nor does the SDK mind
+	}
 	w := jsonscan.Walk(unsafe.String(unsafe.SliceData(body), len(body)))
 	one := func() {
+		if r.one && len(results) > 0 {
+			return // the walker skips it
+		}
 		p.fields.Reset()
-		if fields := p.fields.Item(&w); len(fields) > 0 {
-			a.add(fields)
+		if fields := p.fields.Item(&w); len(fields) > 0 && !w.Failed() {
+			results = r.add(results, fields)
 		}
 	}
-	p.rest = append(p.rest[:0], '{')
+	p.rest = append(p.rest, '{')
 	w.Object(func(name string) {
 		switch name {
 		case "Item":
@@ -116,20 +185,5 @@ func (a *answer) read(p *page) error {
 		}
 	})
 	p.rest = append(p.rest, '}')
-	return w.Err()
-}
-
-// take adds items that the SDK has read: it does where the client is no *dynamodb.Client and heeds no option.
-func (a *answer) take(items ...map[string]types.AttributeValue) {
-	for _, attributes := range items {
-		if len(attributes) > 0 {
-			a.add(awsitem.Fields(attributes))
-		}
-	}
-}
-
-func (a *answer) add(fields []item.Field) {
-	if p, err := a.cache.decode(a.layout, fields, time.Now().Unix(), a.options); p != nil || err != nil {
-		a.found = append(a.found, found{p, err})
-	}
+	return results, w.Err()
 }

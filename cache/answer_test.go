@@ -2,7 +2,9 @@ package cache_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,7 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
@@ -67,6 +73,34 @@ func soundValue(v any) bool {
 	return false
 }
 
+// readAll says what each kind of call reads.
+func readAll(t *testing.T, client cache.DynamoDB) string {
+	var all strings.Builder
+	add := func(p *cache.Prediction, err error) {
+		if err != nil {
+			readable, _, _ := strings.Cut(err.Error(), "deserialization failed")
+			all.WriteString(readable + "; ")
+			return
+		}
+		text, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(append(text, ';', ' '))
+	}
+	latest := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly()))
+	add(latest.Get(t.Context(), "a"))
+	many, err := latest.GetMany(t.Context(), []string{"a", "b"})
+	for _, p := range many {
+		add(p, nil)
+	}
+	add(nil, err)
+	for p, err := range cache.New(client, "predictions", cache.WithLayout(cache.Versioned())).History(t.Context(), "a", time.Time{}, time.Time{}) {
+		add(p, err)
+	}
+	return all.String()
+}
+
 // What we read of an answer is what the SDK reads of it.
 func FuzzAnswers(f *testing.F) {
 	for _, item := range []string{
@@ -87,25 +121,20 @@ func FuzzAnswers(f *testing.F) {
 		if json.Unmarshal([]byte(text), &item) != nil || !sound(item) {
 			return
 		}
-		body, err := json.Marshal(map[string]any{"Item": item, "ConsumedCapacity": map[string]any{"CapacityUnits": 1}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client := dynamodb.NewFromConfig(awstest.Config(canned(body)))
-		read := func(client cache.DynamoDB) string {
-			p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "a")
+		client := dynamodb.NewFromConfig(awstest.Config(roundTrip(func(req *http.Request) (*http.Response, error) {
+			_, operation, _ := strings.Cut(req.Header.Get("X-Amz-Target"), ".")
+			body, err := json.Marshal(map[string]any{
+				"GetItem":      map[string]any{"Item": item, "ConsumedCapacity": map[string]any{"CapacityUnits": 1}},
+				"Query":        map[string]any{"Count": 2, "Items": []any{item, item}, "ScannedCount": 2},
+				"BatchGetItem": map[string]any{"Responses": map[string]any{"predictions": []any{item, item}}, "UnprocessedKeys": map[string]any{}},
+			}[operation])
 			if err != nil {
-				readable, _, _ := strings.Cut(err.Error(), "deserialization failed")
-				return readable
+				t.Error(err)
 			}
-			text, err := json.Marshal(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(text)
-		}
-		if ours, theirs := read(client), read(wrapped{client}); ours != theirs {
-			t.Errorf("%s\n    is read as %s\nby the SDK as %s", body, ours, theirs)
+			return canned(body).RoundTrip(req)
+		})))
+		if ours, theirs := readAll(t, client), readAll(t, wrapped{client}); ours != theirs {
+			t.Errorf("%s\n    is read as %s\nby the SDK as %s", text, ours, theirs)
 		}
 	})
 }
@@ -155,5 +184,136 @@ func TestAnAnswerThatWasChangedOnItsWayIsRefused(t *testing.T) {
 	})), func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
 	if p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err == nil {
 		t.Errorf("read %v", p)
+	}
+}
+
+// answering is a client that gets one answer after the other.
+func answering(answers ...string) *dynamodb.Client {
+	return dynamodb.NewFromConfig(awstest.Config(roundTrip(func(req *http.Request) (*http.Response, error) {
+		if len(answers) == 0 {
+			return nil, errors.New("asked once too often")
+		}
+		answer := answers[0]
+		answers = answers[1:]
+		return canned(answer).RoundTrip(req)
+	})), func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
+}
+
+func TestNothingIsLeftOfAnotherAnswer(t *testing.T) {
+	t.Run("in an empty one", func(t *testing.T) {
+		client := answering(`{"Items":[],"LastEvaluatedKey":{"predictionId":{"S":"another"}}}`, "")
+		_, err := cache.New(client, "predictions", cache.WithLayout(cache.ExpirySorted())).Get(t.Context(), "a")
+		if !errors.Is(err, cache.ErrNotFound) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+	t.Run("in what was read before", func(t *testing.T) {
+		attributes := func(name string) string {
+			return fmt.Sprintf(`{"Item":{"predictionId":{"S":"%s"},"expiresAt":{"N":"99999999999"},"createdAt":{"N":"1"},"prediction":{"S":"\"%[1]s\""},"%[1]s":{"S":"%[1]s"}}}`, name)
+		}
+		answers := []string{attributes("first")}
+		for range 10 {
+			answers = append(answers, attributes("other"))
+		}
+		c := cache.New(answering(answers...), "predictions", cache.WithLayout(cache.LatestOnly()))
+		first, err := c.Get(t.Context(), "first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if _, err := c.Get(t.Context(), "other"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first.ID != "first" || string(first.Payload) != `"first"` || len(first.Attributes) != 1 || string(first.Attributes["first"]) != `"first"` {
+			t.Errorf("it became %+v", first)
+		}
+	})
+}
+
+func TestATornAnswerTeachesNothing(t *testing.T) {
+	now := time.Now()
+	whole := fmt.Sprintf(`{"Items":[{"timestamp":{"N":"%d"},"predictionId":{"S":"a"},"expiresAt":{"N":"%d"},"createdAt":{"N":"%[1]d"},"prediction":{"S":"1"}}]}`, now.Unix(), now.Add(time.Hour).Unix())
+	torn := fmt.Sprintf(`{"Items":[{"predictionId":{"S":"a"},"expiresAt":{"N":"%d"},"createdAt":{"N":"%d"},"prediction":{"S":"1"},"timestamp":{"N":"179`, now.Add(time.Hour).Unix(), now.Unix())
+	asked := ""
+	answers := []string{torn, whole, whole}
+	client := dynamodb.NewFromConfig(awstest.Config(roundTrip(func(req *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		asked, req.Body = string(body), nil
+		answer := answers[0]
+		answers = answers[1:]
+		return canned(answer).RoundTrip(req)
+	})))
+	c := cache.New(client, "predictions", cache.WithLayout(cache.Versioned()))
+	if p, err := c.Get(t.Context(), "a"); err == nil {
+		t.Fatalf("read %v", p)
+	}
+	for _, err := range c.History(t.Context(), "a", now.Add(-time.Hour), time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := fmt.Sprintf(`":lo":{"N":"%d"}`, now.Add(-time.Hour).Unix()); !strings.Contains(asked, want) {
+		t.Errorf("asked %s, want %s in it", asked, want)
+	}
+}
+
+// twice makes each call twice, with the options of one, and takes the answer that comes first.
+type twice struct{ *dynamodb.Client }
+
+func (w twice) GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	answers := make(chan func() (*dynamodb.GetItemOutput, error), 2)
+	for range 2 {
+		go func() {
+			out, err := w.Client.GetItem(ctx, in, append(options, options...)...)
+			answers <- func() (*dynamodb.GetItemOutput, error) { return out, err }
+		}()
+	}
+	return (<-answers)()
+}
+
+func TestAClientMayHedge(t *testing.T) {
+	c := cache.New(twice{dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))}, "predictions", cache.WithLayout(cache.LatestOnly()))
+	for range 500 {
+		if _, err := c.Get(t.Context(), "user-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// kept answers without a call.
+type kept struct {
+	*dynamodb.Client
+	out *dynamodb.GetItemOutput
+}
+
+func (k kept) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return k.out, nil
+}
+
+// foreign is a protocol that we don't know: it has its JSON in base64.
+type foreign struct{ smithyhttp.ClientProtocol }
+
+func (foreign) ID() smithy.ShapeID { return smithy.ShapeID{Namespace: "somebody", Name: "base64"} }
+
+func (f foreign) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, known *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	resp.Body = io.NopCloser(base64.NewDecoder(base64.StdEncoding, resp.Body))
+	return f.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
+}
+
+func TestWhatWeDoNotReadTheSDKDoes(t *testing.T) {
+	answer := base64.StdEncoding.EncodeToString([]byte(`{"Item":` + benchItem(1) + `}`))
+	client := dynamodb.NewFromConfig(awstest.Config(canned(answer)), func(o *dynamodb.Options) { o.Protocol = foreign{o.Protocol} })
+	out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("predictions"), Key: map[string]types.AttributeValue{"predictionId": text("user-1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, client := range map[string]cache.DynamoDB{"by another protocol": client, "in an answer that was kept": kept{client, out}} {
+		if p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err != nil || p.ID != "user-1" {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
 	}
 }

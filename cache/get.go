@@ -63,34 +63,35 @@ func (c *Cache) getItem(ctx context.Context, l *item.Layout, id string, o *optio
 		in.ConsistentRead = &o.consistent
 	}
 	in.ProjectionExpression, in.ExpressionAttributeNames = projection(l, o)
-	a := c.answer(l, o)
-	out, err := c.client.GetItem(ctx, in, a.option)
+	r := c.reader(l, o)
+	out, err := c.client.GetItem(ctx, in, r.option)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", id, err)
 	}
-	a.take(out.Item)
-	if len(a.found) == 0 {
+	results := r.take(out, out.Item)
+	if len(results) == 0 {
 		return nil, nil
 	}
-	return a.found[0].Prediction, a.found[0].err
+	return results[0].Prediction, results[0].err
 }
 
 // first returns the first live one by descending sort key: pages hold one item, then a few, then as many as fit, since the
 // newest is nearly always live.
 func (c *Cache) first(ctx context.Context, l *item.Layout, id string, o *options) (*Prediction, error) {
 	q := c.query(l, id, o)
+	q.one = true
 	limits := []int32{1, 25, 0}
 	if len(o.where) > 0 {
 		limits = limits[1:]
 	}
 	for page := 0; ; page++ {
 		q.limit(limits[min(page, len(limits)-1)])
-		items, more, err := q.next(ctx)
+		results, more, err := q.next(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if len(items) > 0 {
-			return items[0].Prediction, items[0].err
+		if len(results) > 0 {
+			return results[0].Prediction, results[0].err
 		}
 		if !more {
 			return nil, nil
@@ -102,17 +103,17 @@ func (c *Cache) first(ctx context.Context, l *item.Layout, id string, o *options
 func (c *Cache) newest(ctx context.Context, l *item.Layout, id string, o *options) (newest *Prediction, err error) {
 	q := c.query(l, id, o)
 	for more := true; more; {
-		var items []found
-		if items, more, err = q.next(ctx); err != nil {
+		var results []result
+		if results, more, err = q.next(ctx); err != nil {
 			return nil, err
 		}
-		for _, f := range items {
-			if f.err != nil {
-				return nil, f.err
+		for _, r := range results {
+			if r.err != nil {
+				return nil, r.err
 			}
 			// Sorted by expiry, descending: of two of one event time, the one that lives longer came first.
-			if newest == nil || f.created.Compare(newest.created) > 0 {
-				newest = f.Prediction
+			if newest == nil || r.created.Compare(newest.created) > 0 {
+				newest = r.Prediction
 			}
 		}
 	}
@@ -224,21 +225,22 @@ func (m *many) batch(ctx context.Context, keys []string) {
 		asked.ConsistentRead = &o.consistent
 	}
 	asked.ProjectionExpression, asked.ExpressionAttributeNames = projection(l, o)
-	a := m.answer(l, o)
+	reader := m.reader(l, o)
 	for idle := 0; ; {
-		out, err := m.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{m.table: asked}}, a.option)
+		out, err := m.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{m.table: asked}}, reader.option)
 		if err != nil {
 			m.failed(fmt.Errorf("reading %d predictions: %w", len(asked.Keys), err))
 			return
 		}
-		for _, items := range out.Responses {
-			a.take(items...)
+		var items []map[string]types.AttributeValue
+		for _, found := range out.Responses { // of the one table, whatever it is called in the answer
+			items = append(items, found...)
 		}
-		for _, f := range a.found {
-			if f.err != nil {
-				m.failed(f.err)
+		for _, r := range reader.take(out, items...) {
+			if r.err != nil {
+				m.failed(r.err)
 			} else {
-				m.have(f.Prediction)
+				m.have(r.Prediction)
 			}
 		}
 		var left []map[string]types.AttributeValue

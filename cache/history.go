@@ -121,17 +121,17 @@ func (h *history) in(p *Prediction) bool {
 func (h *history) pages(ctx context.Context, q *query, yield func(*Prediction, error) bool) bool {
 	q.in.ScanIndexForward = aws.Bool(h.options.oldestFirst)
 	for more := true; more; {
-		var items []found
+		var results []result
 		var err error
-		if items, more, err = q.next(ctx); err != nil {
+		if results, more, err = q.next(ctx); err != nil {
 			yield(nil, err)
 			return false
 		}
-		for _, f := range items {
-			if f.err == nil && !h.in(f.Prediction) {
+		for _, r := range results {
+			if r.err == nil && !h.in(r.Prediction) {
 				continue
 			}
-			if !yield(f.Prediction, f.err) {
+			if !yield(r.Prediction, r.err) {
 				return false
 			}
 		}
@@ -149,9 +149,9 @@ func (h *history) unit(ctx context.Context) (uint64, error) {
 	delete(q.in.ExpressionAttributeNames, "#t")
 	delete(q.in.ExpressionAttributeValues, ":now")
 	q.limit(1)
-	items, _, err := q.next(ctx)
-	if err == nil && len(items) > 0 {
-		err = items[0].err
+	results, _, err := q.next(ctx)
+	if err == nil && len(results) > 0 {
+		err = results[0].err
 	}
 	return h.perSecond.Load(), err // decode has seen to it, though the item may have expired
 }

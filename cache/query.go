@@ -17,13 +17,13 @@ import (
 // A query reads the items of an id, page by page, newest sort key first. What has expired at now, or isn't asked for, is left
 // out by the service already where that is cheap to say; decode decides.
 type query struct {
-	*answer
+	*itemReader
 	id string
 	in dynamodb.QueryInput
 }
 
 func (c *Cache) query(l *item.Layout, id string, o *options) *query {
-	q := &query{answer: c.answer(l, o), id: id}
+	q := &query{itemReader: c.reader(l, o), id: id}
 	in := &q.in
 	in.TableName = &c.table
 	in.ScanIndexForward = aws.Bool(false)
@@ -79,14 +79,13 @@ func (q *query) between(l *item.Layout, lo, hi int64) {
 }
 
 // next reads a page, and tells whether there are more.
-func (q *query) next(ctx context.Context) (items []found, more bool, err error) {
+func (q *query) next(ctx context.Context) (results []result, more bool, err error) {
 	out, err := q.cache.client.Query(ctx, &q.in, q.option)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading %q: %w", q.id, err)
 	}
-	q.take(out.Items...)
 	q.in.ExclusiveStartKey = out.LastEvaluatedKey
-	return q.found, len(out.LastEvaluatedKey) > 0, nil
+	return q.take(out, out.Items...), len(out.LastEvaluatedKey) > 0, nil
 }
 
 func number(n int64) types.AttributeValue {

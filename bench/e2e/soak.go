@@ -107,7 +107,10 @@ func (b *bench) soak(w workload) error {
 			(used-cpu).Seconds()*1e6/float64(max(s.Deleted-deleted, 1)), m["process_resident_memory_bytes"]/(1<<20), m["go_memstats_heap_inuse_bytes"]/(1<<20),
 			m["go_goroutines"], m["process_open_fds"], s.AgeP50*1000, s.AgeP99*1000, s.Messages-s.Deleted, s.Lost)
 		if over {
-			return cmd.Process.Signal(os.Interrupt)
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				return err
+			}
+			return cmd.Wait() // the drain
 		}
 		deleted, cpu = s.Deleted, used
 	}

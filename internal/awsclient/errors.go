@@ -122,7 +122,7 @@ func Remedy(operation, what string, err error) error {
 	case code == "ResourceNotFoundException":
 		return fmt.Errorf("%s does not exist in this account and region: create it, or correct its name (%w)", what, brief(operation, err))
 	case strings.HasPrefix(code, "AccessDenied"):
-		hint = "allow it in the policy of the worker's role"
+		hint = "allow it in the policy of the role that calls"
 	case code == "InvalidClientTokenId" || code == "UnrecognizedClientException" || code == "SignatureDoesNotMatch" || code == "InvalidSignatureException":
 		hint = "the credentials are not valid for this account: correct them"
 	case strings.Contains(code, "ExpiredToken"):

@@ -48,11 +48,7 @@ func Table(d *types.TableDescription, ttl *types.TimeToLiveDescription) item.Tab
 
 // Fields returns an item's attributes. Their texts are the SDK's own, not copies.
 func Fields(attributes map[string]types.AttributeValue) []item.Field {
-	return AppendFields(make([]item.Field, 0, len(attributes)), attributes)
-}
-
-// AppendFields appends an item's attributes to fields.
-func AppendFields(fields []item.Field, attributes map[string]types.AttributeValue) []item.Field {
+	fields := make([]item.Field, 0, len(attributes))
 	for name, a := range attributes {
 		fields = append(fields, item.Field{Name: name, Value: Value(a)})
 	}

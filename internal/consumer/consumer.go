@@ -169,7 +169,7 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 	backoff := batch.Backoff{Base: time.Second, Max: 30 * time.Second}
 	failures := 0
 	for c.gate.wait(intake, i) {
-		messages, err := c.receive(intake, calls)
+		messages, err := c.receive(intake, calls, i)
 		switch {
 		case errors.Is(err, errClosed):
 			c.gate.skipped()
@@ -201,16 +201,16 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// errClosed means that the intake was closed while a receive waited for room.
+// errClosed means that fewer may receive than when this poller began to wait for the writers and for room.
 var errClosed = errors.New("the intake is closed")
 
-// receive makes one receive, for which there is room whatever it brings, and hands on what it brought.
-func (c *Consumer) receive(intake, calls context.Context) ([]Received, error) {
+// receive makes poller i's receive, for which there is room whatever it brings, and hands on what it brought.
+func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, error) {
 	reserved := MaxBatch * c.cfg.MaxMessageBytes
 	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
 		return nil, intake.Err()
 	}
-	if c.gate.closed() {
+	if !c.gate.still(i) {
 		c.budget.release(MaxBatch, reserved)
 		return nil, errClosed
 	}

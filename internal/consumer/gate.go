@@ -78,10 +78,11 @@ func (g *gate) skipped() {
 	g.changed.Broadcast() // one that may ask only while nobody else does may be waiting for just this
 }
 
-func (g *gate) closed() bool {
+// still tells whether poller i may receive after it has waited for something else.
+func (g *gate) still(i int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.mode == Closed
+	return i < g.wanted && (g.mode == Open || g.mode == One && g.unsettled == 0 && g.asking == 1)
 }
 
 func (g *gate) pollers() int {

@@ -1,8 +1,12 @@
 package consumer
 
 import (
+	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestAPollerThatMadeNoReceiveLetsTheNextOneAsk(t *testing.T) {
@@ -28,3 +32,63 @@ func TestAPollerThatMadeNoReceiveLetsTheNextOneAsk(t *testing.T) {
 		}
 	})
 }
+
+// The pollers of a busy worker wait for the writers. When the table fails meanwhile and comes back, they must not all receive at
+// once: the gate had let them pass in better days.
+func TestPollersThatWaitedForTheWritersAskAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pollers = 8
+		q := &countingQueue{}
+		writers := make(chan struct{})
+		c := New(Config{
+			Queue: q, Observer: mute{}, Pollers: pollers, Wait: time.Second, Visibility: 30 * time.Second,
+			MaxMessages: 1000, MaxBytes: 1 << 20, MaxMessageBytes: 1 << 10, CallTimeout: time.Second,
+			Handle: func(context.Context, []*Message) {},
+			Ready:  func(context.Context) bool { <-writers; return true },
+		})
+		c.gate.wanted = pollers
+		c.SetMode(Open)
+		ctx, stop := context.WithCancel(t.Context())
+		var polling sync.WaitGroup
+		polling.Go(func() { _ = c.Poll(ctx, ctx) })
+		synctest.Wait() // all of them wait for the writers
+		c.gate.setUnsettled(100)
+		c.SetMode(Closed)
+		c.SetMode(One)
+		close(writers)
+		synctest.Wait()
+		if n := q.receives.Load(); n > 0 {
+			t.Errorf("%d receives began while 100 messages waited for the probe", n)
+		}
+		c.gate.setUnsettled(0)
+		synctest.Wait()
+		if n := q.receives.Load(); n != 1 {
+			t.Errorf("%d receives began to find out, want one", n)
+		}
+		stop()
+		polling.Wait()
+	})
+}
+
+// countingQueue has nothing; its receives wait.
+type countingQueue struct{ receives atomic.Int32 }
+
+func (q *countingQueue) Receive(ctx context.Context, _ int, _ time.Duration) ([]Received, error) {
+	q.receives.Add(1)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+func (*countingQueue) Delete(context.Context, []string) ([]Failure, error) { return nil, nil }
+func (*countingQueue) ChangeVisibility(context.Context, []Visibility) ([]Failure, error) {
+	return nil, nil
+}
+
+type mute struct{}
+
+func (mute) Received(int)          {}
+func (mute) Settled(How, int)      {}
+func (mute) Held(int, int64)       {}
+func (mute) Pollers(int)           {}
+func (mute) Extended(int)          {}
+func (mute) LeaseLost()            {}
+func (mute) Trouble(string, error) {}

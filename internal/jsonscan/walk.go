@@ -34,6 +34,9 @@ func (w *Walker) Err() error {
 	return w.err
 }
 
+// Failed tells whether something was wrong with the text so far: what was read last is not to be used then.
+func (w *Walker) Failed() bool { return w.err != nil }
+
 // Fail ends the reading, for what the caller doesn't understand.
 func (w *Walker) Fail(what string) {
 	if w.err == nil {

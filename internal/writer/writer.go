@@ -124,7 +124,8 @@ func (w *Writer) Run(ctx context.Context) error {
 // Submit queues items, together.
 func (w *Writer) Submit(items ...*item.Item) { w.batcher.Add(items...) }
 
-// Ready waits until there is little left to write, so that more may be received. It returns false where ctx has ended.
+// Ready waits until there is little left to write, so that more may be received. It is a soft bound: what the receives bring that
+// began meanwhile comes on top. It returns false where ctx has ended.
 func (w *Writer) Ready(ctx context.Context) bool {
 	return w.batcher.Below(ctx, backlog*w.cfg.Concurrency*MaxItems)
 }
