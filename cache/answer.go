@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -23,22 +24,14 @@ import (
 // An itemReader reads the items that a call brings.
 //
 // The SDK makes a map of attribute values of each item, which costs more than the rest of a call. So the reader puts a protocol of
-// its own before the client's: it reads the items where they are, and leaves everything else to the client's.
+// its own before the client's: it reads the items where they are, and leaves everything else to the client's. What it has read
+// travels in the SDK's output, in the place of the items, whatever a client does that wraps another: call twice, keep, copy.
 type itemReader struct {
-	cache   *Cache
-	layout  *item.Layout
-	options *options
-	one     bool // the first that is found will do
-
-	mu sync.Mutex
-	// What was read for each of the SDK's outputs, until it is taken: a client that wraps another may make a call twice and
-	// return one answer, or one that it has kept.
-	read []answer
-}
-
-type answer struct {
-	output  any
-	results []result
+	cache    *Cache
+	layout   *item.Layout
+	options  *options
+	one      bool        // the first that is found will do
+	stripped atomic.Bool // an answer had items, which the SDK did not see
 }
 
 // A result has a live prediction, or what is wrong with an item.
@@ -47,42 +40,66 @@ type result struct {
 	err error
 }
 
+// carried stands among an output's items for all of them, as an attribute without a name.
+type carried struct {
+	types.AttributeValue
+	by      *itemReader
+	results []result
+}
+
 func (c *Cache) reader(l *item.Layout, o *options) *itemReader {
 	return &itemReader{cache: c, layout: l, options: o}
 }
 
-// option is given to each call.
-func (r *itemReader) option(o *dynamodb.Options) {
-	if o.Protocol == nil || o.Protocol.ID() != awsJSON {
-		return // somebody's own: what it reads are items in the output
+// call makes a call, and returns what was read of the items that it brought. It makes the call once more, for the SDK to read, if
+// what was read is lost or was read for another call with other options: the client must have given us another one's answer.
+func (r *itemReader) call(do func(...func(*dynamodb.Options)) ([]map[string]types.AttributeValue, error)) ([]result, error) {
+	r.stripped.Store(false) // of the page before
+	items, err := do(r.option)
+	if err != nil {
+		return nil, err
 	}
-	if p, ok := o.Protocol.(*protocol); ok && p.itemReader == r {
-		return
+	results, ok := r.take(items)
+	if ok {
+		return results, nil
 	}
-	o.Protocol = &protocol{o.Protocol, r}
+	r.stripped.Store(false)
+	if items, err = do(); err != nil {
+		return nil, err
+	}
+	if results, ok = r.take(items); !ok {
+		return nil, errors.New("the client returned the answer of another call")
+	}
+	return results, nil
 }
 
-// awsJSON is DynamoDB's protocol ("AWS JSON 1.0 protocol", Smithy).
-var awsJSON = smithy.ShapeID{Namespace: "aws.protocols", Name: "awsJson1_0"}
-
-// take returns what was read of an answer: here, or by the SDK, whose output then has the items.
-func (r *itemReader) take(output any, items ...map[string]types.AttributeValue) []result {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	read := r.read
-	r.read = nil
-	for i := range read {
-		if read[i].output == output {
-			return read[i].results
-		}
+// take returns what was read of items, here or by the SDK.
+func (r *itemReader) take(items []map[string]types.AttributeValue) (results []result, ok bool) {
+	if len(items) == 0 {
+		return nil, !r.stripped.Load()
 	}
-	var results []result
 	for _, attributes := range items {
-		if len(attributes) > 0 {
+		if c, ok := attributes[""].(*carried); ok {
+			if c.by != r && !r.agrees(c) {
+				return nil, false
+			}
+			results = append(results, c.results...)
+		} else if len(attributes) > 0 {
 			results = r.add(results, awsitem.Fields(attributes))
 		}
 	}
-	return results
+	return results, true
+}
+
+// agrees tells whether it would read now what another has read.
+func (r *itemReader) agrees(c *carried) bool {
+	now := time.Now()
+	for _, read := range c.results {
+		if read.err == nil && !read.ExpiresAt.After(now) {
+			return false
+		}
+	}
+	return r.cache == c.by.cache && r.layout == c.by.layout && r.options == c.by.options && r.one == c.by.one
 }
 
 // add reads an item, unless it isn't needed any more.
@@ -95,6 +112,19 @@ func (r *itemReader) add(results []result, fields []item.Field) []result {
 	}
 	return results
 }
+
+// option is given to each call.
+func (r *itemReader) option(o *dynamodb.Options) {
+	if o.Protocol == nil || o.Protocol.ID() != awsJSON {
+		return // somebody's own: the SDK reads
+	}
+	if _, ours := o.Protocol.(*protocol); !ours {
+		o.Protocol = &protocol{o.Protocol, r}
+	}
+}
+
+// awsJSON is DynamoDB's protocol ("AWS JSON 1.0 protocol", Smithy).
+var awsJSON = smithy.ShapeID{Namespace: "aws.protocols", Name: "awsJson1_0"}
 
 // A protocol is the client's, with the items of good answers read before it.
 type protocol struct {
@@ -121,23 +151,34 @@ func (p *protocol) DeserializeResponse(ctx context.Context, schema *smithy.Opera
 	}
 	page := pages.Get().(*page)
 	defer func() {
+		resp.Body = http.NoBody // nobody may read the page any more
 		if page.body.Cap() <= maxKept {
 			pages.Put(page)
 		}
 	}()
 	err := page.receive(resp)
-	var results []result
+	var c *carried
 	if err == nil {
-		results, err = p.readItems(page)
+		c, err = p.readItems(page)
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(page.rest))
 	if err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
-	p.mu.Lock()
-	p.read = append(p.read, answer{out, results})
-	p.mu.Unlock()
-	return p.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
+	resp.Body = io.NopCloser(bytes.NewReader(page.rest))
+	if err := p.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out); err != nil || c == nil {
+		return err
+	}
+	p.stripped.Store(true)
+	instead := map[string]types.AttributeValue{"": c}
+	switch out := out.(type) {
+	case *dynamodb.GetItemOutput:
+		out.Item = instead
+	case *dynamodb.QueryOutput:
+		out.Items = []map[string]types.AttributeValue{instead}
+	case *dynamodb.BatchGetItemOutput:
+		out.Responses = map[string][]map[string]types.AttributeValue{p.cache.table: {instead}}
+	}
+	return nil
 }
 
 // receive takes in a body.
@@ -152,21 +193,26 @@ func (p *page) receive(resp *smithyhttp.Response) error {
 	return err
 }
 
-// readItems reads the items of a body. What is beside them becomes the rest.
-func (r *itemReader) readItems(p *page) (results []result, err error) {
+// readItems reads the items of a body, if there are any. What is beside them becomes the rest.
+func (r *itemReader) readItems(p *page) (c *carried, err error) {
 	body := p.body.Bytes()
 	if len(body) == 0 {
 		return nil, nil // nor does the SDK mind
 	}
 	w := jsonscan.Walk(unsafe.String(unsafe.SliceData(body), len(body)))
 	one := func() {
-		if r.one && len(results) > 0 {
+		if r.one && c != nil && len(c.results) > 0 {
 			return // the walker skips it
 		}
 		p.fields.Reset()
-		if fields := p.fields.Item(&w); len(fields) > 0 && !w.Failed() {
-			results = r.add(results, fields)
+		fields := p.fields.Item(&w)
+		if len(fields) == 0 || w.Failed() {
+			return
 		}
+		if c == nil {
+			c = &carried{by: r}
+		}
+		c.results = r.add(c.results, fields)
 	}
 	p.rest = append(p.rest, '{')
 	w.Object(func(name string) {
@@ -185,5 +231,5 @@ func (r *itemReader) readItems(p *page) (results []result, err error) {
 		}
 	})
 	p.rest = append(p.rest, '}')
-	return results, w.Err()
+	return c, w.Err()
 }

@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/predcache/predcache/cache"
@@ -284,14 +287,127 @@ func TestAClientMayHedge(t *testing.T) {
 	}
 }
 
-// kept answers without a call.
-type kept struct {
+// outputs is a client that changes what GetItem returns.
+type outputs struct {
 	*dynamodb.Client
-	out *dynamodb.GetItemOutput
+	change func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error)
 }
 
-func (k kept) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return k.out, nil
+func (c outputs) GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return c.change(func() (*dynamodb.GetItemOutput, error) { return c.Client.GetItem(ctx, in, options...) })
+}
+
+// Whatever a client does that wraps another, what is there is found.
+func TestAClientMayChangeWhatItReturns(t *testing.T) {
+	client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))
+	sdks, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("predictions"), Key: map[string]types.AttributeValue{"predictionId": text("user-1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept *dynamodb.GetItemOutput
+	for name, change := range map[string]func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error){
+		"a copy": func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
+			out, err := call()
+			other := *out
+			return &other, err
+		},
+		"a copy of what it knows": func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
+			out, err := call()
+			other := &dynamodb.GetItemOutput{Item: map[string]types.AttributeValue{}}
+			for name, v := range out.Item {
+				switch v.(type) {
+				case *types.AttributeValueMemberS, *types.AttributeValueMemberN:
+					other.Item[name] = v
+				}
+			}
+			return other, err
+		},
+		"what it has kept of an earlier call": func(call func() (*dynamodb.GetItemOutput, error)) (_ *dynamodb.GetItemOutput, err error) {
+			if kept == nil {
+				kept, err = call()
+			}
+			return kept, err
+		},
+		"what it has kept of the SDK": func(func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) { return sdks, nil },
+	} {
+		c := cache.New(outputs{client, change}, "predictions", cache.WithLayout(cache.LatestOnly()))
+		for range 2 {
+			if p, err := c.Get(t.Context(), "user-1"); err != nil || p.ID != "user-1" {
+				t.Errorf("%s: %v, %v", name, p, err)
+			}
+		}
+	}
+}
+
+func TestWhatWasKeptIsNotReturnedOnceItHasExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`))) // lives for an hour
+		var kept *dynamodb.GetItemOutput
+		c := cache.New(outputs{client, func(call func() (*dynamodb.GetItemOutput, error)) (_ *dynamodb.GetItemOutput, err error) {
+			if kept == nil {
+				kept, err = call()
+			}
+			return kept, err
+		}}, "predictions", cache.WithLayout(cache.LatestOnly()))
+		if _, err := c.Get(t.Context(), "user-1"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if p, err := c.Get(t.Context(), "user-1"); err == nil {
+			t.Errorf("read %v", p)
+		}
+	})
+}
+
+func TestOtherOptionsReadAnotherCallsAnswerAgain(t *testing.T) {
+	client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))
+	var kept *dynamodb.GetItemOutput
+	n := 0
+	c := cache.New(outputs{client, func(call func() (*dynamodb.GetItemOutput, error)) (_ *dynamodb.GetItemOutput, err error) {
+		if n++; n <= 2 && kept != nil {
+			return kept, nil
+		}
+		kept, err = call()
+		return kept, err
+	}}, "predictions", cache.WithLayout(cache.LatestOnly()))
+	if _, err := c.Get(t.Context(), "user-1"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Get(t.Context(), "user-1", cache.Where("model", "another")); !errors.Is(err, cache.ErrNotFound) {
+		t.Errorf("read %v, %v", p, err)
+	}
+	if n != 3 {
+		t.Errorf("%d calls, want one more for the SDK to read", n)
+	}
+}
+
+// An attempt after one that was read brings something else: what it brings counts, and nothing else.
+func TestTheLastAttemptCounts(t *testing.T) {
+	answers := []string{
+		`{"Responses":{"predictions":[` + benchItem(1) + `]},"UnprocessedKeys":{"predictions":{"Keys":[{"predictionId":{"S":"user-2"}}]}}}`,
+		`{"Responses":{"predictions":[` + benchItem(1) + `,` + benchItem(2) + `]},"UnprocessedKeys":{}}`,
+	}
+	client := dynamodb.NewFromConfig(awstest.Config(roundTrip(func(req *http.Request) (*http.Response, error) {
+		answer := answers[0]
+		answers = answers[1:]
+		return canned(answer).RoundTrip(req)
+	})), func(o *dynamodb.Options) {
+		o.Retryer = retry.AddWithMaxBackoffDelay(retry.NewStandard(), time.Nanosecond)
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			attempts := 0
+			return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("fail", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+				out, metadata, err := next.HandleDeserialize(ctx, in)
+				if attempts++; attempts == 1 {
+					return out, metadata, &smithy.GenericAPIError{Code: "RequestTimeoutException"}
+				}
+				return out, metadata, err
+			}), middleware.Before)
+		})
+	})
+	found, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).GetMany(t.Context(), []string{"user-1", "user-2"})
+	if err != nil || found[0] == nil || found[1] == nil {
+		t.Errorf("found %v, %v", found, err)
+	}
 }
 
 // foreign is a protocol that we don't know: it has its JSON in base64.
@@ -304,16 +420,10 @@ func (f foreign) DeserializeResponse(ctx context.Context, schema *smithy.Operati
 	return f.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
 }
 
-func TestWhatWeDoNotReadTheSDKDoes(t *testing.T) {
+func TestAnotherProtocolIsTheSDKsToRead(t *testing.T) {
 	answer := base64.StdEncoding.EncodeToString([]byte(`{"Item":` + benchItem(1) + `}`))
 	client := dynamodb.NewFromConfig(awstest.Config(canned(answer)), func(o *dynamodb.Options) { o.Protocol = foreign{o.Protocol} })
-	out, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("predictions"), Key: map[string]types.AttributeValue{"predictionId": text("user-1")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, client := range map[string]cache.DynamoDB{"by another protocol": client, "in an answer that was kept": kept{client, out}} {
-		if p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err != nil || p.ID != "user-1" {
-			t.Errorf("%s: %v, %v", name, p, err)
-		}
+	if p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err != nil || p.ID != "user-1" {
+		t.Errorf("%v, %v", p, err)
 	}
 }

@@ -63,12 +63,16 @@ func (c *Cache) getItem(ctx context.Context, l *item.Layout, id string, o *optio
 		in.ConsistentRead = &o.consistent
 	}
 	in.ProjectionExpression, in.ExpressionAttributeNames = projection(l, o)
-	r := c.reader(l, o)
-	out, err := c.client.GetItem(ctx, in, r.option)
+	results, err := c.reader(l, o).call(func(with ...func(*dynamodb.Options)) ([]map[string]types.AttributeValue, error) {
+		out, err := c.client.GetItem(ctx, in, with...)
+		if err != nil || len(out.Item) == 0 {
+			return nil, err
+		}
+		return []map[string]types.AttributeValue{out.Item}, nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", id, err)
 	}
-	results := r.take(out, out.Item)
 	if len(results) == 0 {
 		return nil, nil
 	}
@@ -225,18 +229,23 @@ func (m *many) batch(ctx context.Context, keys []string) {
 		asked.ConsistentRead = &o.consistent
 	}
 	asked.ProjectionExpression, asked.ExpressionAttributeNames = projection(l, o)
-	reader := m.reader(l, o)
 	for idle := 0; ; {
-		out, err := m.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{m.table: asked}}, reader.option)
+		var out *dynamodb.BatchGetItemOutput
+		results, err := m.reader(l, o).call(func(with ...func(*dynamodb.Options)) (items []map[string]types.AttributeValue, err error) {
+			out, err = m.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{m.table: asked}}, with...)
+			if err != nil {
+				return nil, err
+			}
+			for _, found := range out.Responses { // of the one table, whatever it is called in the answer
+				items = append(items, found...)
+			}
+			return items, nil
+		})
 		if err != nil {
 			m.failed(fmt.Errorf("reading %d predictions: %w", len(asked.Keys), err))
 			return
 		}
-		var items []map[string]types.AttributeValue
-		for _, found := range out.Responses { // of the one table, whatever it is called in the answer
-			items = append(items, found...)
-		}
-		for _, r := range reader.take(out, items...) {
+		for _, r := range results {
 			if r.err != nil {
 				m.failed(r.err)
 			} else {

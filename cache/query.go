@@ -80,12 +80,18 @@ func (q *query) between(l *item.Layout, lo, hi int64) {
 
 // next reads a page, and tells whether there are more.
 func (q *query) next(ctx context.Context) (results []result, more bool, err error) {
-	out, err := q.cache.client.Query(ctx, &q.in, q.option)
+	var out *dynamodb.QueryOutput
+	results, err = q.call(func(with ...func(*dynamodb.Options)) (_ []map[string]types.AttributeValue, err error) {
+		if out, err = q.cache.client.Query(ctx, &q.in, with...); err != nil {
+			return nil, err
+		}
+		return out.Items, nil
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("reading %q: %w", q.id, err)
 	}
 	q.in.ExclusiveStartKey = out.LastEvaluatedKey
-	return q.take(out, out.Items...), len(out.LastEvaluatedKey) > 0, nil
+	return results, len(out.LastEvaluatedKey) > 0, nil
 }
 
 func number(n int64) types.AttributeValue {

@@ -1,12 +1,14 @@
 package awsitem
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/jsonscan"
 )
 
 func TestEveryTypeBecomesJSON(t *testing.T) {
@@ -58,5 +60,16 @@ func TestATableAsTheServiceDescribesIt(t *testing.T) {
 	off := Table(&types.TableDescription{}, &types.TimeToLiveDescription{AttributeName: aws.String("ends"), TimeToLiveStatus: types.TimeToLiveStatusDisabled})
 	if off.TTLAttribute != "" {
 		t.Errorf("TTL that is off is by %q", off.TTLAttribute)
+	}
+}
+
+func TestWhatIsNestedTooDeepIsRefused(t *testing.T) {
+	for depth, sound := range map[int]bool{32: true, 10_000_000: false} {
+		w := jsonscan.Walk(`{"a":` + strings.Repeat(`{"L":[`, depth) + strings.Repeat(`]}`, depth) + `}`)
+		var r Reader
+		r.Item(&w)
+		if err := w.Err(); (err == nil) != sound {
+			t.Errorf("%d levels: %v", depth, err)
+		}
 	}
 }

@@ -13,7 +13,11 @@ import (
 type Reader struct {
 	fields []item.Field
 	texts  []byte
+	depth  int // of the value that is read
 }
+
+// maxDepth is beyond DynamoDB's own 32 levels ("Constraints in Amazon DynamoDB"): what is deeper is no answer of it.
+const maxDepth = 64
 
 // Reset takes back all that was read.
 func (r *Reader) Reset() { r.fields, r.texts = r.fields[:0], r.texts[:0] }
@@ -30,6 +34,10 @@ func (r *Reader) Item(w *jsonscan.Walker) []item.Field {
 
 // value reads an attribute's value: an object whose one member is named like its type.
 func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
+	if r.depth++; r.depth > maxDepth {
+		w.Fail("a value that is nested too deep")
+	}
+	defer func() { r.depth-- }()
 	w.Object(func(kind string) {
 		v.Type = kind
 		switch kind {
@@ -43,7 +51,7 @@ func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
 				v.Text = "true"
 			}
 		case "M":
-			in := Reader{texts: r.texts} // its attributes must not come between those of the item
+			in := Reader{texts: r.texts, depth: r.depth} // its attributes must not come between those of the item
 			v.In = in.Item(w)
 			r.texts = in.texts
 		case "L":

@@ -204,6 +204,7 @@ func (b *Batcher[T]) Drain() []T {
 		left = append(left, e.Value)
 	}
 	b.queue, b.head, b.delayed = nil, 0, nil
+	b.left.Broadcast()
 	return left
 }
 

@@ -29,7 +29,7 @@ func Settings() []Setting {
 var words = regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
 
 // variable is the name that envconfig gives a field. It would tell by itself, but by text/template, which makes a program
-// five megabytes longer: the linker can leave out no method then.
+// five megabytes longer: the linker can leave out no method then. A test asks it.
 func variable(f reflect.StructField) string {
 	return Prefix + "_" + strings.ToUpper(words.ReplaceAllString(f.Name, "${1}${3}_${2}${4}"))
 }

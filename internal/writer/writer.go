@@ -80,7 +80,7 @@ type Config struct {
 // hangs so delays those after it by no more.
 const patience = 10 * time.Millisecond
 
-// backlog is how many full batches may wait for each call that may be under way, before more is received: a receive takes one to
+// backlog is how many full batches may wait for each call of Config.Concurrency, before more is received: a receive takes one to
 // four times as long as a write, and brings more than one batch where messages carry many predictions.
 const backlog = 4
 
