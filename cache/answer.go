@@ -40,11 +40,18 @@ type result struct {
 	err error
 }
 
-// carried stands among an output's items for all of them, as an attribute without a name.
+// carried is in the one item that stands in an output for all that were read, as the attribute without a name, which no item in a
+// table can have. The other attribute says so where an output was copied without it.
 type carried struct {
 	types.AttributeValue
 	by      *itemReader
 	results []result
+}
+
+const placeholder = "(read by package cache)"
+
+func (c *carried) item() map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{"": c, placeholder: &types.AttributeValueMemberBOOL{Value: true}}
 }
 
 func (c *Cache) reader(l *item.Layout, o *options) *itemReader {
@@ -75,20 +82,24 @@ func (r *itemReader) call(do func(...func(*dynamodb.Options)) ([]map[string]type
 
 // take returns what was read of items, here or by the SDK.
 func (r *itemReader) take(items []map[string]types.AttributeValue) (results []result, ok bool) {
-	if len(items) == 0 {
-		return nil, !r.stripped.Load()
-	}
+	lost := r.stripped.Load()
 	for _, attributes := range items {
-		if c, ok := attributes[""].(*carried); ok {
-			if c.by != r && !r.agrees(c) {
-				return nil, false
-			}
+		if len(attributes) == 0 {
+			continue
+		}
+		lost = false
+		c, read := attributes[""].(*carried)
+		_, stands := attributes[placeholder]
+		switch {
+		case read && (c.by == r || r.agrees(c)):
 			results = append(results, c.results...)
-		} else if len(attributes) > 0 {
+		case read || stands:
+			return nil, false
+		default:
 			results = r.add(results, awsitem.Fields(attributes))
 		}
 	}
-	return results, true
+	return results, !lost
 }
 
 // agrees tells whether it would read now what another has read.
@@ -169,7 +180,7 @@ func (p *protocol) DeserializeResponse(ctx context.Context, schema *smithy.Opera
 		return err
 	}
 	p.stripped.Store(true)
-	instead := map[string]types.AttributeValue{"": c}
+	instead := c.item()
 	switch out := out.(type) {
 	case *dynamodb.GetItemOutput:
 		out.Item = instead

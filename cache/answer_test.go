@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -316,6 +317,17 @@ func TestAClientMayChangeWhatItReturns(t *testing.T) {
 			other := &dynamodb.GetItemOutput{Item: map[string]types.AttributeValue{}}
 			for name, v := range out.Item {
 				switch v.(type) {
+				case *types.AttributeValueMemberS, *types.AttributeValueMemberN, *types.AttributeValueMemberBOOL:
+					other.Item[name] = v
+				}
+			}
+			return other, err
+		},
+		"a copy of texts": func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
+			out, err := call()
+			other := &dynamodb.GetItemOutput{Item: map[string]types.AttributeValue{}}
+			for name, v := range out.Item {
+				switch v.(type) {
 				case *types.AttributeValueMemberS, *types.AttributeValueMemberN:
 					other.Item[name] = v
 				}
@@ -357,6 +369,28 @@ func TestWhatWasKeptIsNotReturnedOnceItHasExpired(t *testing.T) {
 			t.Errorf("read %v", p)
 		}
 	})
+}
+
+// A copy that has lost what was read, and is given to another call, is an error: no miss.
+func TestALostAnswerIsNoMiss(t *testing.T) {
+	client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))
+	var kept *dynamodb.GetItemOutput
+	c := cache.New(outputs{client, func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
+		if kept == nil {
+			out, err := call()
+			if err != nil {
+				return nil, err
+			}
+			kept = &dynamodb.GetItemOutput{Item: maps.Clone(out.Item)}
+			delete(kept.Item, "")
+		}
+		return kept, nil
+	}}, "predictions", cache.WithLayout(cache.LatestOnly()))
+	for range 2 {
+		if p, err := c.Get(t.Context(), "user-1"); err == nil || errors.Is(err, cache.ErrNotFound) {
+			t.Errorf("read %v, %v", p, err)
+		}
+	}
 }
 
 func TestOtherOptionsReadAnotherCallsAnswerAgain(t *testing.T) {

@@ -53,8 +53,8 @@ func (e *ItemError) Error() string {
 func (e *ItemError) Unwrap() error { return e.Err }
 
 // DynamoDB is what a Cache needs of a *dynamodb.Client. Its retries and timeouts are the client's. The option of a call has the
-// items of its answer read by the Cache: a client that wraps another and passes it on finds one without a name in their place,
-// which it may copy or keep.
+// items of its answer read by the Cache: a client that wraps another and passes it on finds one in their place, which it may
+// copy or keep.
 type DynamoDB interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
