@@ -95,7 +95,7 @@ func (r *itemReader) take(items []map[string]types.AttributeValue) (results []re
 			results = append(results, c.results...)
 		case read || stands:
 			return nil, false
-		default:
+		case !r.enough(results):
 			results = r.add(results, awsitem.Fields(attributes))
 		}
 	}
@@ -113,12 +113,12 @@ func (r *itemReader) agrees(c *carried) bool {
 	return r.cache == c.by.cache && r.layout == c.by.layout && r.options == c.by.options && r.one == c.by.one
 }
 
-// add reads an item, unless it isn't needed any more.
+// enough tells whether no further item is needed.
+func (r *itemReader) enough(results []result) bool { return r.one && len(results) > 0 }
+
+// add reads an item.
 func (r *itemReader) add(results []result, fields []item.Field) []result {
-	if r.one && len(results) > 0 {
-		return results
-	}
-	if p, err := r.cache.decode(r.layout, fields, time.Now().Unix(), r.options); p != nil || err != nil {
+	if p, err := r.cache.decode(r.layout, fields, r.options); p != nil || err != nil {
 		results = append(results, result{p, err})
 	}
 	return results
@@ -212,7 +212,7 @@ func (r *itemReader) readItems(p *page) (c *carried, err error) {
 	}
 	w := jsonscan.Walk(unsafe.String(unsafe.SliceData(body), len(body)))
 	one := func() {
-		if r.one && c != nil && len(c.results) > 0 {
+		if c != nil && r.enough(c.results) {
 			return // the walker skips it
 		}
 		p.fields.Reset()

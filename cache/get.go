@@ -65,7 +65,7 @@ func (c *Cache) getItem(ctx context.Context, l *item.Layout, id string, o *optio
 	in.ProjectionExpression, in.ExpressionAttributeNames = projection(l, o)
 	results, err := c.reader(l, o).call(func(with ...func(*dynamodb.Options)) ([]map[string]types.AttributeValue, error) {
 		out, err := c.client.GetItem(ctx, in, with...)
-		if err != nil || len(out.Item) == 0 {
+		if err != nil {
 			return nil, err
 		}
 		return []map[string]types.AttributeValue{out.Item}, nil

@@ -49,7 +49,7 @@ func (p *Prediction) Decode(v any) error {
 }
 
 // decode reads an item, of which it keeps no memory. It returns nil for one that has expired or isn't what the call asked for.
-func (c *Cache) decode(l *item.Layout, fields []item.Field, now int64, o *options) (*Prediction, error) {
+func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options) (*Prediction, error) {
 	s, err := l.Decode(fields, o.withPayload())
 	if err != nil {
 		return nil, c.itemError(l, fields, err)
@@ -57,7 +57,7 @@ func (c *Cache) decode(l *item.Layout, fields []item.Field, now int64, o *option
 	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
 		c.perSecond.Store(unitOf(&s))
 	}
-	if s.Expires <= now {
+	if s.Expires <= time.Now().Unix() {
 		return nil, nil
 	}
 	p := &Prediction{
@@ -112,16 +112,11 @@ func sameValue(a, b json.RawMessage) bool {
 // itemError names an item by what its key attributes hold, readable or not.
 func (c *Cache) itemError(l *item.Layout, fields []item.Field, err error) error {
 	text := func(name string) string {
-		for i := range fields {
-			switch v := &fields[i].Value; {
-			case fields[i].Name != name:
-			case v.Type == "B":
-				return strconv.Quote(v.Text)
-			default:
-				return strings.Clone(v.Text)
-			}
+		v := item.Find(fields, name)
+		if v.Type == "B" {
+			return strconv.Quote(v.Text)
 		}
-		return ""
+		return strings.Clone(v.Text)
 	}
 	e := &ItemError{Table: c.table, ID: text(l.HashKey), Err: err}
 	if l.SortKey != "" {

@@ -64,6 +64,9 @@ func main() {
 	}
 	defer b.stop()
 	if *soak > 0 {
+		if *rate == 0 {
+			log.Fatal("-soak needs -rate, in messages a second")
+		}
 		if err := b.soak(workload{Name: "soak", Messages: 30_000, Rate: *rate, Soak: *soak, Unprocessed: 0.01}); err != nil {
 			log.Fatal(err)
 		}
@@ -180,8 +183,11 @@ type result struct {
 	stale      float64 // keys whose newest version is not what is stored
 }
 
-// start starts a program for a workload.
-func (b *bench) start(program string, w workload) (*exec.Cmd, error) {
+// start starts a program for a workload, which is ready to be opened once the program receives. The caller ends it.
+func (b *bench) start(program string, w workload, s *stats) (*exec.Cmd, error) {
+	if err := b.call("Load", w, s); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(b.dir + "/" + map[string]string{"loop": "afternoon", "worker": b.worker}[program])
 	if program == "worker" {
 		cmd.Args = append(cmd.Args, "run")
@@ -200,24 +206,29 @@ func (b *bench) start(program string, w workload) (*exec.Cmd, error) {
 		cmd.Env = append(cmd.Env, "WORKER_FRESHNESS="+w.Freshness)
 	}
 	cmd.Stderr = newTail(program)
-	return cmd, cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := b.await(s, func() bool { return s.Receives > 0 }, 20*time.Second); err != nil {
+		end(cmd)
+		return nil, fmt.Errorf("it does not start: %w", err)
+	}
+	return cmd, nil
+}
+
+func end(cmd *exec.Cmd) {
+	cmd.Process.Kill()
+	cmd.Wait()
 }
 
 // run has a program work through a workload.
 func (b *bench) run(program string, w workload) (result, error) {
 	var s stats
-	if err := b.call("Load", w, &s); err != nil {
-		return result{}, err
-	}
-	cmd, err := b.start(program, w)
+	cmd, err := b.start(program, w, &s)
 	if err != nil {
 		return result{}, err
 	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	if err := b.await(&s, func() bool { return s.Receives > 0 }, 20*time.Second); err != nil {
-		return result{}, fmt.Errorf("it does not start: %w", err)
-	}
+	defer end(cmd)
 	before := s
 	cpu := cpuTime(cmd.Process.Pid)
 	if err := b.call("Open", w, &s); err != nil {
@@ -248,7 +259,7 @@ func (b *bench) run(program string, w workload) (result, error) {
 	}
 	predictions := float64(s.Predictions)
 	chunks := float64(s.RequestChunks - before.RequestChunks)
-	r := result{
+	return result{
 		cpu:        spent.Seconds() * 1e6 / predictions,
 		throughput: float64(s.Items+s.Predictions-s.Items) / s.LastWrite.Sub(s.Opened).Seconds(),
 		resident:   resident(cmd.Process.Pid),
@@ -259,8 +270,7 @@ func (b *bench) run(program string, w workload) (result, error) {
 		p50:        s.AgeP50 * 1000, p99: s.AgeP99 * 1000,
 		lost:  float64(s.Expected - s.Durable),
 		stale: float64(s.Stale),
-	}
-	return r, nil
+	}, nil
 }
 
 const (

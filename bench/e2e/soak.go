@@ -70,18 +70,11 @@ func (f *fake) isDurable(m *stored) bool {
 // soak has the worker work through a soak, and prints each minute what it took.
 func (b *bench) soak(w workload) error {
 	var s stats
-	if err := b.call("Load", w, &s); err != nil {
-		return err
-	}
-	cmd, err := b.start("worker", w)
+	cmd, err := b.start("worker", w, &s)
 	if err != nil {
 		return err
 	}
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	if err := b.await(&s, func() bool { return s.Receives > 0 }, 20*time.Second); err != nil {
-		return fmt.Errorf("it does not start: %w", err)
-	}
+	defer end(cmd)
 	if err := b.call("Open", w, &s); err != nil {
 		return err
 	}

@@ -56,10 +56,8 @@ func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
 			r.texts = in.texts
 		case "L":
 			v.In = r.list(w, r.value)
-		case "SS":
-			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "S", Text: r.text(w)} })
-		case "NS":
-			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "N", Text: r.text(w)} })
+		case "SS", "NS":
+			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: kind[:1], Text: r.text(w)} })
 		case "BS":
 			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "B", Text: r.binary(w)} })
 		}
@@ -77,7 +75,7 @@ func (r *Reader) list(w *jsonscan.Walker, one func(*jsonscan.Walker) item.Value)
 func (r *Reader) text(w *jsonscan.Walker) string {
 	start := len(r.texts)
 	r.texts = w.AppendString(r.texts)
-	return unsafe.String(unsafe.SliceData(r.texts[start:]), len(r.texts)-start)
+	return r.since(start)
 }
 
 func (r *Reader) binary(w *jsonscan.Walker) string {
@@ -87,5 +85,9 @@ func (r *Reader) binary(w *jsonscan.Walker) string {
 	if r.texts, err = base64.StdEncoding.AppendDecode(r.texts, []byte(encoded)); err != nil {
 		w.Fail("a binary value that is not base64")
 	}
+	return r.since(start)
+}
+
+func (r *Reader) since(start int) string {
 	return unsafe.String(unsafe.SliceData(r.texts[start:]), len(r.texts)-start)
 }

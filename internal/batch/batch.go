@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/predcache/predcache/internal/cond"
 )
 
 // Config says what a batch may be.
@@ -143,18 +145,7 @@ func (b *Batcher[T]) Add(values ...T) {
 func (b *Batcher[T]) Below(ctx context.Context, n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.queue)-b.head >= n {
-		stop := context.AfterFunc(ctx, func() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.left.Broadcast()
-		})
-		defer stop()
-	}
-	for len(b.queue)-b.head >= n && ctx.Err() == nil {
-		b.left.Wait()
-	}
-	return ctx.Err() == nil
+	return cond.Wait(ctx, b.left, func() bool { return len(b.queue)-b.head < n }) && ctx.Err() == nil
 }
 
 // entry makes an entry, of the memory of one that is done. b.mu is held.

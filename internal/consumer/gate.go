@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"sync"
+
+	"github.com/predcache/predcache/internal/cond"
 )
 
 // A Mode says how much may be received.
@@ -38,22 +40,18 @@ func newGate(pollers int) *gate {
 
 // wait blocks poller i until it may receive; false means that ctx has ended.
 func (g *gate) wait(ctx context.Context, i int) bool {
-	stop := context.AfterFunc(ctx, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.changed.Broadcast()
-	})
-	defer stop()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for ctx.Err() == nil {
-		if i < g.wanted && (g.mode == Open || g.mode == One && g.unsettled == 0 && g.asking == 0) {
-			g.asking++
-			return true
-		}
-		g.changed.Wait()
+	if ctx.Err() != nil || !cond.Wait(ctx, g.changed, func() bool { return g.admits(i, 0) }) {
+		return false
 	}
-	return false
+	g.asking++
+	return true
+}
+
+// admits tells whether poller i may receive while so many ask, of which it may be one. g.mu is held.
+func (g *gate) admits(i, asking int) bool {
+	return i < g.wanted && (g.mode == Open || g.mode == One && g.unsettled == 0 && g.asking == asking)
 }
 
 // received notes what a receive brought: a full one asks for a poller more, a nearly empty one for one less.
@@ -82,7 +80,7 @@ func (g *gate) skipped() {
 func (g *gate) still(i int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return i < g.wanted && (g.mode == Open || g.mode == One && g.unsettled == 0 && g.asking == 1)
+	return g.admits(i, 1)
 }
 
 func (g *gate) pollers() int {
@@ -131,20 +129,8 @@ func newBudget(maxMessages int, maxBytes int64) *budget {
 func (b *budget) reserve(ctx context.Context, messages int, bytes, limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	fits := func() bool { return b.messages+messages <= b.maxMessages && b.bytes+bytes <= limit }
-	if !fits() {
-		stop := context.AfterFunc(ctx, func() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.freed.Broadcast()
-		})
-		defer stop()
-		for !fits() {
-			if ctx.Err() != nil {
-				return false
-			}
-			b.freed.Wait()
-		}
+	if !cond.Wait(ctx, b.freed, func() bool { return b.messages+messages <= b.maxMessages && b.bytes+bytes <= limit }) {
+		return false
 	}
 	b.messages += messages
 	b.bytes += bytes

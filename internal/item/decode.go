@@ -50,15 +50,15 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 	if s.Key, err = l.DecodeKey(fields); err != nil {
 		return s, err
 	}
-	if s.CreatedAt, err = seconds(field(fields, AttrCreatedAt)); err != nil {
+	if s.CreatedAt, err = seconds(Find(fields, AttrCreatedAt)); err != nil {
 		return s, about(AttrCreatedAt, err)
 	}
-	expires, err := seconds(field(fields, l.TTLAttribute))
+	expires, err := seconds(Find(fields, l.TTLAttribute))
 	if err != nil {
 		return s, about(l.TTLAttribute, err)
 	}
 	s.Expires = expires.Sec
-	switch encoding := field(fields, AttrEncoding); encoding.Type {
+	switch encoding := Find(fields, AttrEncoding); encoding.Type {
 	case "":
 	case "S":
 		s.Encoding = Encoding(encoding.Text)
@@ -66,7 +66,7 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 		return s, about(AttrEncoding, errType("S", encoding))
 	}
 	if withPayload {
-		if s.Payload, err = s.payload(field(fields, AttrPayload)); err != nil {
+		if s.Payload, err = s.payload(Find(fields, AttrPayload)); err != nil {
 			return s, about(AttrPayload, err)
 		}
 	}
@@ -84,7 +84,7 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 // DecodeKey reads an item's key, in the one form that equal keys share.
 func (l *Layout) DecodeKey(fields []Field) (Key, error) {
 	var k Key
-	hash := field(fields, l.HashKey)
+	hash := Find(fields, l.HashKey)
 	switch {
 	case hash.Type != string(l.HashType) || hash.Type == "S" && hash.Text == "":
 		return k, about(l.HashKey, errType(string(l.HashType), hash))
@@ -100,7 +100,7 @@ func (l *Layout) DecodeKey(fields []Field) (Key, error) {
 	if l.SortKey == "" {
 		return k, nil
 	}
-	d, err := decimal(field(fields, l.SortKey))
+	d, err := decimal(Find(fields, l.SortKey))
 	if err == nil && (d.Exp < 0 || d.Magnitude() > maxSortMagnitude) {
 		err = errors.New("is no whole number of seconds or milliseconds")
 	}
@@ -257,7 +257,8 @@ func appendString(dst []byte, s string) ([]byte, error) {
 
 var none Value
 
-func field(fields []Field, name string) *Value {
+// Find returns an attribute's value, or one without a type where there is none.
+func Find(fields []Field, name string) *Value {
 	for i := range fields {
 		if fields[i].Name == name {
 			return &fields[i].Value

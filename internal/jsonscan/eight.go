@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// What copies strings takes eight bytes at a time. For a byte c in every place, x^c has a zero where x has c, and (v-ones)&^v has its
+// What copies strings, and what reads long ones, takes eight bytes at a time. For a byte c in every place, x^c has a zero where x has c, and (v-ones)&^v has its
 // high bit set at the lowest zero of v, and maybe above it, but never below: so the lowest mark is always right, and no other
 // is used.
 const (
@@ -33,6 +33,22 @@ func specials(x uint64) uint64 {
 
 // lowest is the place of the lowest mark.
 func lowest(marks uint64) int { return bits.TrailingZeros64(marks) >> 3 }
+
+// shortString is how much of a string is read byte by byte before it is by eight: most names and values are shorter than that.
+const shortString = 16
+
+// plainEnd returns the end of what stands for itself from i on.
+func plainEnd(s string, i int) int {
+	for ; i+8 <= len(s); i += 8 {
+		if m := specials(load(s, i)); m != 0 {
+			return i + lowest(m)
+		}
+	}
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	return i
+}
 
 // appendEscaped appends s with a backslash before each quote and backslash.
 func appendEscaped(dst []byte, s string) []byte {

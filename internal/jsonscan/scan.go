@@ -382,22 +382,6 @@ func (sc *scanner) str(i int) (int, error) {
 	}
 }
 
-// shortString is how much of a string is read byte by byte before it is by eight: most names and values are shorter than that.
-const shortString = 16
-
-// plainEnd returns the end of what stands for itself from i on.
-func plainEnd(s string, i int) int {
-	for ; i+8 <= len(s); i += 8 {
-		if m := specials(load(s, i)); m != 0 {
-			return i + lowest(m)
-		}
-	}
-	for i < len(s) && plain[s[i]] {
-		i++
-	}
-	return i
-}
-
 func (sc *scanner) literal(i int, word string) (int, error) {
 	if !strings.HasPrefix(sc.s[i:], word) {
 		return 0, &SyntaxError{i, "not a JSON value"}
