@@ -8,15 +8,15 @@ RERUNS ?= 20
 .PHONY: sim
 sim: ## Simulate outages, faults and restarts (SEEDS=2000 FROM=1, or SEED=… to repeat one)
 	@mkdir -p .cache/bin
-	@go test -c -o .cache/bin/sim.test ./cmd/worker
-	@cd cmd/worker && ../../.cache/bin/sim.test -test.run '^TestSimulation$$' -test.v -test.timeout 0 -sim.seeds $(SEEDS) -sim.from $(FROM) -sim.seed $(SEED) -sim.reruns $(RERUNS) \
+	@go test -c -o .cache/bin/sim.test ./internal/worker/sim
+	@cd internal/worker/sim && ../../../.cache/bin/sim.test -test.run '^TestSimulation$$' -test.v -test.timeout 0 -sim.seeds $(SEEDS) -sim.from $(FROM) -sim.seed $(SEED) -sim.reruns $(RERUNS) \
 		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulation/'
 
 .PHONY: sim-bugs
 sim-bugs: ## Put deliberate bugs into the worker, one at a time: the simulator must notice each
 	@mkdir -p .cache/bin
-	@go test -c -o .cache/bin/sim.test ./cmd/worker
-	@cd cmd/worker && ../../.cache/bin/sim.test -test.run '^TestSimulationNoticesBugs$$' -test.v -test.timeout 0 -sim.bugs \
+	@go test -c -o .cache/bin/sim.test ./internal/worker/sim
+	@cd internal/worker/sim && ../../../.cache/bin/sim.test -test.run '^TestSimulationNoticesBugs$$' -test.v -test.timeout 0 -sim.bugs \
 		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulationNoticesBugs/'
 
 .PHONY: fuzz-long

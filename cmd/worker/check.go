@@ -10,6 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/worker"
 )
 
 const checkUsage = `Usage: worker check
@@ -33,7 +34,7 @@ func runCheck(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*cfg.CallTimeout)
 	defer cancel()
-	found, err := find(ctx, cfg, clients)
+	found, err := worker.FindResources(ctx, cfg, clients)
 	report{stdout}.all(cfg, found, clients.Clock)
 	if err != nil {
 		return problems{"problems were found", err}
@@ -60,13 +61,13 @@ func (r report) warn(format string, args ...any) {
 	}
 }
 
-func (r report) all(cfg *config.Config, f *findings, clock *awsclient.Clock) {
+func (r report) all(cfg *config.Config, f *worker.Resources, clock *awsclient.Clock) {
 	for _, name := range config.Unknown() {
 		r.warn("%s is no setting of the worker: see `worker config` for the names", name)
 	}
 	r.title("Queue " + cfg.QueueURL)
-	r.queue(f.queue)
-	if q := f.queue; q != nil && q.RedriveTarget == "" {
+	r.queue(f.Queue)
+	if q := f.Queue; q != nil && q.RedriveTarget == "" {
 		r.warn("the queue has no dead-letter queue: a message that can't be deleted would circle until its retention ends. Set a redrive policy with a maxReceiveCount of 50.")
 	} else if q != nil && q.MaxReceives < 10 {
 		r.warn("after only %d receives a message goes to the dead-letter queue: an outage of the table or a few restarts could move good ones there. The worker rejects bad messages itself, so 50 is right.", q.MaxReceives)
@@ -76,7 +77,7 @@ func (r report) all(cfg *config.Config, f *findings, clock *awsclient.Clock) {
 		r.warn("without WORKER_REJECT_QUEUE_URL a message with a prediction that can't be written stays on the queue, invisible for longer and longer, until the redrive policy moves it.")
 	} else {
 		r.title("Reject queue " + cfg.RejectQueueURL)
-		r.queue(f.rejects)
+		r.queue(f.Rejects)
 	}
 	r.title("Table " + cfg.TableName)
 	r.table(f)
@@ -110,17 +111,17 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
-func (r report) table(f *findings) {
-	t := f.table
+func (r report) table(f *worker.Resources) {
+	t := f.Table
 	if t.HashKey == "" {
 		r.unread()
 		return
 	}
 	source := "as the table says"
-	if f.info == nil {
+	if f.TableInfo == nil {
 		source = "as WORKER_LAYOUT says; the table was not asked"
 	}
-	if l := f.layout; l != nil {
+	if l := f.Layout; l != nil {
 		r.line("layout", "%s, %s", l.Kind, source)
 		r.line("payload", "%s in the attribute %q", l.Encoding, item.AttrPayload)
 	}
@@ -136,11 +137,11 @@ func (r report) table(f *findings) {
 	for name, key := range t.Indexes {
 		r.line("index key", "%s (%s)", name, key.Type)
 	}
-	if f.info != nil {
+	if f.TableInfo != nil {
 		billing := "provisioned"
-		if f.info.OnDemand {
+		if f.TableInfo.OnDemand {
 			billing = "on demand"
 		}
-		r.line("now", "%s, %s, about %d items", f.info.Status, billing, f.info.Items)
+		r.line("now", "%s, %s, about %d items", f.TableInfo.Status, billing, f.TableInfo.Items)
 	}
 }

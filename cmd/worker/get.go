@@ -21,6 +21,7 @@ import (
 	"github.com/predcache/predcache/internal/awsitem"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/worker"
 )
 
 const getUsage = `Usage: worker get ID [--all] [--json]
@@ -46,7 +47,7 @@ func runGet(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*cfg.CallTimeout)
 	defer cancel()
-	layout, _, err := findTable(ctx, cfg, clients)
+	layout, _, err := worker.FindTable(ctx, cfg, clients)
 	if err != nil {
 		return problems{"the table can't be read", err}
 	}
@@ -55,23 +56,6 @@ func runGet(ctx context.Context, args []string, stdout, _ io.Writer) error {
 		return g.all(ctx, fs.Arg(0))
 	}
 	return g.newest(ctx, fs.Arg(0))
-}
-
-// findTable returns the table's layout, as the settings or the table itself say, and the table as it was found.
-func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
-	table, told := cfg.Table()
-	if !told {
-		info, err := awsclient.DescribeTable(ctx, clients, cfg.TableName)
-		if err != nil {
-			return nil, table, err
-		}
-		table = info.Table
-	}
-	layout, err := cfg.NewLayout(table)
-	if err != nil {
-		return nil, table, fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err)
-	}
-	return layout, table, nil
 }
 
 // A getter reads one id.

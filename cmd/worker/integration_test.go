@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -19,13 +17,14 @@ import (
 	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/telemetry"
+	"github.com/predcache/predcache/internal/worker"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 // A wire is a queue, a reject queue and a table on real services over the wire, and a worker's settings for them.
@@ -40,7 +39,7 @@ func newWire(t *testing.T, b awstest.Backend, layout item.Kind, hash item.KeyTyp
 		attributes["FifoQueue"] = "true"
 	}
 	w := &wire{Backend: b, queue: b.CreateQueue(t, attributes), rejects: b.CreateQueue(t, attributes), table: fmt.Sprintf("cache-%d", time.Now().UnixNano())}
-	createTable(t, b.DynamoDB, w.table, layout, hash)
+	workertest.CreateTable(t, b.DynamoDB, w.table, layout, hash)
 	t.Setenv("AWS_ENDPOINT_URL_SQS", b.SQSEndpoint)
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", b.DynamoDBEndpoint)
 	t.Setenv("WORKER_QUEUE_URL", w.queue)
@@ -59,12 +58,12 @@ func (w *wire) consume(t *testing.T) {
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	clock := &awsclient.Clock{}
-	watch := observer{telemetry.NewMetrics(clock.Now), telemetry.NewHealth(log)}
-	clients, err := awsclient.New(t.Context(), awsclient.Config{Connections: 32, Observer: watch, Clock: clock})
+	observer := worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(log)}
+	clients, err := awsclient.New(t.Context(), awsclient.Config{Connections: 32, Observer: observer, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := find(t.Context(), cfg, clients)
+	resources, err := worker.FindResources(t.Context(), cfg, clients)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,34 +78,10 @@ func (w *wire) consume(t *testing.T) {
 			}
 		}
 	}()
-	left, err := newPipeline(cfg, found, clients, watch, log).Run(intake)
+	left, err := worker.NewPipeline(worker.NewServices(cfg, resources, clients, observer), cfg, resources, observer, log).Run(intake)
 	if err != nil || left > 0 {
 		t.Fatalf("the worker ended with %d messages held and error %v", left, err)
 	}
-}
-
-func attribute(value string) map[string]types.MessageAttributeValue {
-	return map[string]types.MessageAttributeValue{"Content-Encoding": {DataType: aws.String("String"), StringValue: &value}}
-}
-
-func gzipped(text string) string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write([]byte(text)); err != nil {
-		panic(err)
-	}
-	if err := w.Close(); err != nil {
-		panic(err)
-	}
-	return base64.StdEncoding.EncodeToString(b.Bytes())
-}
-
-func zstandard(text string) string {
-	w, err := zstd.NewWriter(nil)
-	if err != nil {
-		panic(err)
-	}
-	return base64.StdEncoding.EncodeToString(w.EncodeAll([]byte(text), nil))
 }
 
 func quoted(text string) string {
@@ -127,14 +102,14 @@ func forms(prediction func(id int) string) (bodies []string, attributes []map[st
 	add(prediction(4)+"\n"+prediction(5)+"\n", nil, 4, 5)
 	add(`{"Type":"Notification","TopicArn":"arn:aws:sns:us-east-1:1:t","Message":`+quoted(prediction(6))+`}`, nil, 6)
 	add(`{"detail-type":"Prediction","source":"model","detail":`+prediction(7)+`}`, nil, 7)
-	add(gzipped(prediction(8)+"\n"+prediction(9)), attribute("gzip"), 8, 9)
-	add(zstandard("["+prediction(10)+"]"), attribute("zstd"), 10)
-	add(`{"Type":"Notification","TopicArn":"arn:aws:sns:us-east-1:1:t","Message":`+quoted(gzipped(prediction(11)))+
+	add(workertest.Gzip(prediction(8)+"\n"+prediction(9)), workertest.ContentEncoding("gzip"), 8, 9)
+	add(workertest.Zstd("["+prediction(10)+"]"), workertest.ContentEncoding("zstd"), 10)
+	add(`{"Type":"Notification","TopicArn":"arn:aws:sns:us-east-1:1:t","Message":`+quoted(workertest.Gzip(prediction(11)))+
 		`,"MessageAttributes":{"Content-Encoding":{"Type":"String","Value":"gzip"}}}`, nil, 11)
 	add(prediction(1), nil)                                            // a repeat
 	add(`{"prediction":"without an id"}`+"\n"+prediction(12), nil, 12) // a neighbour
 	add("not JSON", nil)
-	add("not base64", attribute("gzip"))
+	add("not base64", workertest.ContentEncoding("gzip"))
 	return bodies, attributes, ids, 3
 }
 

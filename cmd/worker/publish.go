@@ -54,7 +54,11 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return problems{"traces can't be made", err}
 	}
-	defer closeTracer(ctx, tracer)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		_ = tracer.Close(ctx) // a failure has been logged
+	}()
 	var sender cache.SQS = clients.SQS
 	if tracer != nil {
 		sender = &tracedSender{sender, tracer}

@@ -18,6 +18,7 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 // TestClosedLoop is a cache as services use it: one misses, computes and publishes; the worker writes; another reads it.
@@ -143,8 +144,8 @@ func TestNewestWinsAcrossReplicas(t *testing.T) {
 	for _, ordering := range []string{"newest", "last-write"} {
 		t.Run(ordering, func(t *testing.T) {
 			t.Setenv("WORKER_ORDERING", ordering)
-			inWorld(t, item.LatestOnly, func(w *world) {
-				w.tables.SetFault(func(c *awstest.Call) awstest.Fault {
+			workertest.WithFakes(t, item.LatestOnly, func(w *workertest.Fakes) {
+				w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 					switch {
 					case c.Operation != "PutItem" && c.Operation != "BatchWriteItem":
 						return awstest.Fault{}
@@ -155,28 +156,28 @@ func TestNewestWinsAcrossReplicas(t *testing.T) {
 					}
 					return awstest.Fault{}
 				})
-				var replicas []*replica
+				var replicas []*workertest.Replica
 				for range 3 {
-					replicas = append(replicas, w.start())
+					replicas = append(replicas, w.Start())
 				}
 				const ids, versions = 20, 30
 				event := time.Now().Add(-time.Minute)
 				for v := versions - 1; v >= 0; v-- { // the newest comes first; every third has its neighbour's event time
 					for id := range ids {
 						at := event.Add(time.Duration(v-v%3/2) * time.Millisecond).UTC().Format(time.RFC3339Nano)
-						w.send(fmt.Sprintf(`{"predictionId":"%d","timestamp":%q,"prediction":%d}`, id, at, v))
+						w.Send(fmt.Sprintf(`{"predictionId":"%d","timestamp":%q,"prediction":%d}`, id, at, v))
 					}
 					time.Sleep(50 * time.Millisecond)
 				}
 				time.Sleep(2 * time.Minute)
 				for _, r := range replicas {
-					r.stop()
+					r.Stop()
 				}
-				w.wantDeleted(ids * versions)
+				w.WantDeleted(ids * versions)
 				wrong := 0
 				for id := range ids {
 					// 29 has the event time of 28, and 28 was sent later.
-					if got := w.tables.Item(tableName, fmt.Sprint(id)).Text("prediction"); got != "28" {
+					if got := w.DynamoDB.Item(workertest.TableName, fmt.Sprint(id)).Text("prediction"); got != "28" {
 						wrong++
 						if ordering == "newest" {
 							t.Errorf("%d is %s, want 28", id, got)

@@ -16,41 +16,42 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
-// redriver makes a redrive between the queues of a world.
-func (w *world) redriver() *redrive {
-	w.t.Helper()
-	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: w.transport(), Clock: &awsclient.Clock{}})
+// newRedrive returns a redrive between the queues of the fakes.
+func newRedrive(w *workertest.Fakes) *redrive {
+	w.T.Helper()
+	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: w.Transport(), Clock: &awsclient.Clock{}})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return &redrive{
-		from: awsclient.NewQueue(clients, w.cfg.RejectQueueURL), to: awsclient.NewQueue(clients, w.cfg.QueueURL),
-		reasons: map[string]bool{}, limit: rate.NewLimiter(rate.Inf, 10), timeout: w.cfg.CallTimeout,
+		from: awsclient.NewQueue(clients, w.Config.RejectQueueURL), to: awsclient.NewQueue(clients, w.Config.QueueURL),
+		reasons: map[string]bool{}, limit: rate.NewLimiter(rate.Inf, 10), timeout: w.Config.CallTimeout,
 	}
 }
 
 // rejectSome lets a worker reject messages, and returns when they were sent.
-func (w *world) rejectSome(bodies ...string) time.Time {
-	w.t.Helper()
+func rejectSome(w *workertest.Fakes, bodies ...string) time.Time {
+	w.T.Helper()
 	sent := time.Now()
-	w.queues.Send(queueName, bodies...)
-	r := w.start()
+	w.SQS.Send(workertest.QueueName, bodies...)
+	r := w.Start()
 	time.Sleep(time.Minute)
-	r.stop()
-	if visible, _, _ := w.queues.Counts(rejectName); visible != len(bodies) {
-		w.t.Fatalf("%d rejects, want %d", visible, len(bodies))
+	r.Stop()
+	if visible, _, _ := w.SQS.Counts(workertest.RejectName); visible != len(bodies) {
+		w.T.Fatalf("%d rejects, want %d", visible, len(bodies))
 	}
 	return sent
 }
 
 func TestRedriveListsWithoutTakingAnything(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
-		w.rejectSome(`{"prediction":1}`, `{"prediction":2}`, `{"predictionId":7,"prediction":1}`, `no JSON`)
-		r := w.redriver()
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
+		rejectSome(w, `{"prediction":1}`, `{"prediction":2}`, `{"predictionId":7,"prediction":1}`, `no JSON`)
+		r := newRedrive(w)
 		r.dry, r.reasons["key"] = true, true
-		if err := r.run(w.t.Context()); err != nil {
+		if err := r.run(w.T.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
@@ -60,10 +61,10 @@ func TestRedriveListsWithoutTakingAnything(t *testing.T) {
 				t.Errorf("the report lacks %q:\n%s", want, out.String())
 			}
 		}
-		if visible, hidden, _ := w.queues.Counts(rejectName); visible != 4 || hidden != 0 {
+		if visible, hidden, _ := w.SQS.Counts(workertest.RejectName); visible != 4 || hidden != 0 {
 			t.Errorf("%d rejects are visible and %d hidden, want 4 and 0", visible, hidden)
 		}
-		if visible, _, _ := w.queues.Counts(queueName); visible != 0 {
+		if visible, _, _ := w.SQS.Counts(workertest.QueueName); visible != 0 {
 			t.Errorf("%d messages were sent", visible)
 		}
 	})
@@ -71,19 +72,19 @@ func TestRedriveListsWithoutTakingAnything(t *testing.T) {
 
 // What is not chosen is visible again before a long queue has been gone through: that must not go on for ever.
 func TestRedriveEndsWhereRejectsComeBackMeanwhile(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		bodies := make([]string, 200)
 		for i := range bodies {
 			bodies[i] = fmt.Sprintf("no JSON %d.", i)
 		}
-		w.rejectSome(bodies...)
-		w.queues.SetFault(func(c *awstest.Call) awstest.Fault { return awstest.Fault{Delay: 4 * time.Second} })
-		r := w.redriver()
+		rejectSome(w, bodies...)
+		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault { return awstest.Fault{Delay: 4 * time.Second} })
+		r := newRedrive(w)
 		r.dry = true
-		if err := r.run(w.t.Context()); err != nil {
+		if err := r.run(w.T.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.queues.SetFault(nil)
+		w.SQS.SetFault(nil)
 		if r.found != 200 {
 			t.Errorf("%d rejects were found, want 200", r.found)
 		}
@@ -91,21 +92,21 @@ func TestRedriveEndsWhereRejectsComeBackMeanwhile(t *testing.T) {
 }
 
 func TestRedriveSendsBackWhatIsChosen(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
-		sent := w.rejectSome(`{"prediction":1}`, `{"predictionId":7,"prediction":1}`, `no JSON`)
-		r := w.redriver()
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
+		sent := rejectSome(w, `{"prediction":1}`, `{"predictionId":7,"prediction":1}`, `no JSON`)
+		r := newRedrive(w)
 		r.reasons["key"], r.reasons["syntax"] = true, true
-		if err := r.run(w.t.Context()); err != nil {
+		if err := r.run(w.T.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if r.sent != 2 || r.found != 3 {
 			t.Errorf("%d of %d were sent back, want 2 of 3", r.sent, r.found)
 		}
-		if visible, hidden, _ := w.queues.Counts(rejectName); visible != 1 || hidden != 0 {
+		if visible, hidden, _ := w.SQS.Counts(workertest.RejectName); visible != 1 || hidden != 0 {
 			t.Errorf("%d rejects are visible and %d hidden, want 1 and 0", visible, hidden)
 		}
 		back := map[string]bool{}
-		for _, m := range w.queues.Messages(queueName) {
+		for _, m := range w.SQS.Messages(workertest.QueueName) {
 			if m.State == awstest.Visible {
 				back[m.Body] = true
 				if got := m.Attributes[consumer.AttrSent]; got != strconv.FormatInt(sent.UnixMilli(), 10) || len(m.Attributes) != 1 {
@@ -124,16 +125,16 @@ func TestRedriveLosesNothing(t *testing.T) {
 	const count = 60
 	for cut := 1; cut <= 12; cut++ {
 		t.Run(fmt.Sprint("interrupted at call ", cut), func(t *testing.T) {
-			inWorld(t, item.Versioned, func(w *world) {
+			workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 				bodies := make([]string, count)
 				for i := range bodies {
 					bodies[i] = fmt.Sprintf("no JSON %d.", i)
 				}
-				w.rejectSome(bodies...)
-				ctx, interrupt := context.WithCancel(w.t.Context())
+				rejectSome(w, bodies...)
+				ctx, interrupt := context.WithCancel(w.T.Context())
 				defer interrupt()
 				calls := 0
-				w.queues.SetFault(func(c *awstest.Call) awstest.Fault {
+				w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 					if calls++; calls == cut {
 						interrupt()
 					}
@@ -150,16 +151,16 @@ func TestRedriveLosesNothing(t *testing.T) {
 					}
 					return awstest.Fault{}
 				})
-				r := w.redriver()
+				r := newRedrive(w)
 				r.all = true
 				_ = r.run(ctx) // what fails is no matter here
-				w.queues.SetFault(nil)
+				w.SQS.SetFault(nil)
 				if calls > math.MaxInt16 {
 					t.Errorf("%d calls", calls)
 				}
 				where := map[string]int{}
-				for _, queue := range []string{queueName, rejectName} {
-					for _, m := range w.queues.Messages(queue) {
+				for _, queue := range []string{workertest.QueueName, workertest.RejectName} {
+					for _, m := range w.SQS.Messages(queue) {
 						if m.State == awstest.Visible || m.State == awstest.InFlight {
 							where[m.Body]++
 						}
@@ -174,16 +175,16 @@ func TestRedriveLosesNothing(t *testing.T) {
 }
 
 func TestRedriveKeepsToItsRate(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		bodies := make([]string, 100)
 		for i := range bodies {
 			bodies[i] = fmt.Sprintf("no JSON %d.", i)
 		}
-		w.rejectSome(bodies...)
-		r := w.redriver()
+		rejectSome(w, bodies...)
+		r := newRedrive(w)
 		r.all, r.limit = true, rate.NewLimiter(5, 10)
 		began := time.Now()
-		if err := r.run(w.t.Context()); err != nil {
+		if err := r.run(w.T.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); r.sent != 100 || took < 18*time.Second {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 // A collector takes traces by OTLP over HTTP.
@@ -118,13 +119,13 @@ func atHome(t *testing.T) (*awstest.SQS, *awstest.DynamoDB) {
 		queueServer.Close()
 		tableServer.Close()
 	})
-	queues.CreateQueue(queueName, nil)
-	queues.CreateQueue(rejectName, nil)
-	createTable(t, tables.Client(), tableName, item.Versioned, item.TypeS)
+	queues.CreateQueue(workertest.QueueName, nil)
+	queues.CreateQueue(workertest.RejectName, nil)
+	workertest.CreateTable(t, tables.Client(), workertest.TableName, item.Versioned, item.TypeS)
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL_SQS": queueServer.URL, "AWS_ENDPOINT_URL_DYNAMODB": tableServer.URL,
-		"WORKER_QUEUE_URL": queueServer.URL + "/000000000000/" + queueName, "WORKER_REJECT_QUEUE_URL": queueServer.URL + "/000000000000/" + rejectName,
-		"WORKER_TABLE_NAME": tableName, "WORKER_RECEIVE_WAIT": "1s", "WORKER_HTTP_ADDR": "127.0.0.1:0", "WORKER_ADMIN_ADDR": "",
+		"WORKER_QUEUE_URL": queueServer.URL + "/000000000000/" + workertest.QueueName, "WORKER_REJECT_QUEUE_URL": queueServer.URL + "/000000000000/" + workertest.RejectName,
+		"WORKER_TABLE_NAME": workertest.TableName, "WORKER_RECEIVE_WAIT": "1s", "WORKER_HTTP_ADDR": "127.0.0.1:0", "WORKER_ADMIN_ADDR": "",
 	} {
 		t.Setenv(name, value)
 	}
@@ -144,7 +145,7 @@ func publishAndWork(t *testing.T, queues *awstest.SQS, lines ...string) {
 	ended := make(chan error)
 	go func() { ended <- dispatch(ctx, []string{"run"}, io.Discard, io.Discard) }()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if visible, inFlight, _ := queues.Counts(queueName); visible+inFlight == 0 {
+		if visible, inFlight, _ := queues.Counts(workertest.QueueName); visible+inFlight == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -178,8 +179,8 @@ func TestTraceFromPublishToWrite(t *testing.T) {
 	}
 	publishAndWork(t, queues, good("a"), good("b"), good("a"), `{"predictionId":"bad","timestamp":"yesterday","prediction":1}`)
 
-	sent, received, processed := c.named("send "+queueName), c.named("receive "+queueName), c.named("process "+queueName)
-	stored, written := c.named("store prediction"), c.named("BatchWriteItem "+tableName)
+	sent, received, processed := c.named("send "+workertest.QueueName), c.named("receive "+workertest.QueueName), c.named("process "+workertest.QueueName)
+	stored, written := c.named("store prediction"), c.named("BatchWriteItem "+workertest.TableName)
 	if len(sent) != 1 || len(received) == 0 || len(processed) != 4 || len(stored) != 4 || len(written) < 2 {
 		t.Fatalf("%d sent, %d received, %d processed, %d stored, %d written", len(sent), len(received), len(processed), len(stored), len(written))
 	}
@@ -187,7 +188,7 @@ func TestTraceFromPublishToWrite(t *testing.T) {
 		t.Errorf("the publisher's span is %v", sent[0])
 	}
 	for _, s := range append(processed, received...) {
-		if s.service != "predcache-worker" || len(s.Links) == 0 || s.links()[0] != sent[0].context() || s.attribute("messaging.destination.name") != queueName || s.attribute("messaging.system") != "aws_sqs" {
+		if s.service != "predcache-worker" || len(s.Links) == 0 || s.links()[0] != sent[0].context() || s.attribute("messaging.destination.name") != workertest.QueueName || s.attribute("messaging.system") != "aws_sqs" {
 			t.Errorf("it is not linked to its sender: %v", s)
 		}
 	}
@@ -202,7 +203,7 @@ func TestTraceFromPublishToWrite(t *testing.T) {
 	var inWrites []string
 	for _, w := range written {
 		inWrites = append(inWrites, w.links()...)
-		if w.Kind != otlp.Span_SPAN_KIND_CLIENT || w.attribute("db.operation.batch.size") == "" || w.attribute("db.collection.name") != tableName {
+		if w.Kind != otlp.Span_SPAN_KIND_CLIENT || w.attribute("db.operation.batch.size") == "" || w.attribute("db.collection.name") != workertest.TableName {
 			t.Errorf("the write's span is %v", w)
 		}
 	}

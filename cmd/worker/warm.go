@@ -15,6 +15,7 @@ import (
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/worker"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -86,7 +87,7 @@ func runWarm(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	context.AfterFunc(intake, stop) // a second signal ends it at once
 	w := &warmer{
 		cfg: cfg, flags: f, layout: layout, at: at, clients: clients, decoder: prediction.NewDecoder(decoding),
-		recheck: newRechecker(clients, cfg, table).recheck, notes: stderr,
+		recheck: worker.NewRechecker(clients, cfg, table).Recheck, notes: stderr,
 	}
 	return w.run(intake, stdout)
 }
@@ -100,7 +101,7 @@ func orElse(s *string, value string) {
 // warmTable finds the table. One that keeps only the newest of an id is written so that it does.
 func warmTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
 	cfg.Ordering = config.OrderingLastWrite
-	layout, table, err := findTable(ctx, cfg, clients)
+	layout, table, err := worker.FindTable(ctx, cfg, clients)
 	if err == nil && layout.Kind == item.LatestOnly {
 		cfg.Ordering = config.OrderingNewest
 		layout, err = cfg.NewLayout(table)

@@ -1,4 +1,4 @@
-package main
+package sim
 
 import (
 	"flag"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 var (
@@ -95,7 +96,7 @@ func runSim(t *testing.T, base *config.Config, plan *simPlan, mutant *simMutant)
 // simConfig reads the settings once: the environment is the process's, and the seeds run side by side.
 func simConfig(t *testing.T) *config.Config {
 	t.Setenv("WORKER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/q")
-	t.Setenv("WORKER_TABLE_NAME", tableName)
+	t.Setenv("WORKER_TABLE_NAME", workertest.TableName)
 	cfg, err := config.Load()
 	if err != nil {
 		t.Fatal(err)

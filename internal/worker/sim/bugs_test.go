@@ -1,9 +1,10 @@
-package main
+package sim
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/worker"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -23,8 +25,14 @@ import (
 type simMutant struct {
 	name     string
 	config   func(*config.Config)
-	services func(s *services, intake context.Context)
-	pipeline func(*pipeline)
+	services func(s seams)
+}
+
+// seams are where a bug is put into one worker.
+type seams struct {
+	*worker.Services
+	intake context.Context // done at SIGTERM
+	log    *slog.Logger    // the worker's
 }
 
 // simMutantSeeds is within how many seeds each deliberate bug must be noticed.
@@ -52,8 +60,8 @@ func TestSimulationNoticesBugs(t *testing.T) {
 }
 
 // onTable, onQueue and onRejects put a bug between the worker and a service.
-func onTable(call func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error)) func(*services, context.Context) {
-	return func(s *services, _ context.Context) { s.table = simTable{s.table, call} }
+func onTable(call func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error)) func(seams) {
+	return func(s seams) { s.Table = simTable{s.Table, call} }
 }
 
 type simTable struct {
@@ -93,10 +101,10 @@ func (q simQueue) ChangeVisibility(ctx context.Context, changes []consumer.Visib
 	return q.change(ctx, q.Queue, changes)
 }
 
-func onQueue(bug simQueue) func(*services, context.Context) {
-	return func(s *services, _ context.Context) {
-		bug.Queue = s.queue
-		s.queue = bug
+func onQueue(bug simQueue) func(seams) {
+	return func(s seams) {
+		bug.Queue = s.Queue
+		s.Queue = bug
 	}
 }
 
@@ -106,10 +114,10 @@ func (f simRejects) Send(ctx context.Context, messages []consumer.Outgoing) ([]c
 	return f(ctx, messages)
 }
 
-func onRejects(call func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error)) func(*services, context.Context) {
-	return func(s *services, _ context.Context) {
-		if next := s.rejects; next != nil {
-			s.rejects = simRejects(func(ctx context.Context, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+func onRejects(call func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error)) func(seams) {
+	return func(s seams) {
+		if next := s.Rejects; next != nil {
+			s.Rejects = simRejects(func(ctx context.Context, messages []consumer.Outgoing) ([]consumer.Failure, error) {
 				return call(ctx, next, messages)
 			})
 		}
@@ -117,10 +125,11 @@ func onRejects(call func(ctx context.Context, next consumer.RejectQueue, message
 }
 
 // onAdmit puts a bug between decoding and the window.
-func onAdmit(admit func(p *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool) func(*pipeline) {
-	return func(p *pipeline) {
-		next := p.admit
-		p.admit = func(it *item.Item, to dedup.Waiter) bool { return admit(p, next, it, to) }
+func onAdmit(admit func(next worker.Admit, it *item.Item, to dedup.Waiter) bool) func(seams) {
+	return func(s seams) {
+		s.WrapAdmit = func(next worker.Admit) worker.Admit {
+			return func(it *item.Item, to dedup.Waiter) bool { return admit(next, it, to) }
+		}
 	}
 }
 
@@ -162,42 +171,42 @@ func messageOf(receipt string) string {
 }
 
 var simMutants = []simMutant{
-	{name: "a message is deleted before its predictions are written", pipeline: onAdmit(
-		func(_ *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool {
+	{name: "a message is deleted before its predictions are written", services: onAdmit(
+		func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {
 			to.Resolve(prediction.Written, "", nil)
 			return next(it, nobody)
 		})},
-	{name: "a duplicate is recognised before the first was written", pipeline: func(p *pipeline) {
+	{name: "a duplicate is recognised before the first was written", services: func(s seams) {
 		var seen simSeen[uint64, bool]
-		onAdmit(func(_ *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool {
+		onAdmit(func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {
 			if _, found := seen.swap(it.Version.Hash, true); found {
 				to.Resolve(prediction.Duplicate, "", nil)
 				return false
 			}
 			return next(it, to)
-		})(p)
+		})(s)
 	}},
-	{name: "what is superseded is settled before what supersedes it is written", pipeline: func(p *pipeline) {
+	{name: "what is superseded is settled before what supersedes it is written", services: func(s seams) {
 		var seen simSeen[item.Key, prediction.Version]
-		onAdmit(func(_ *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool {
+		onAdmit(func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {
 			if newest, found := seen.swap(it.Key, it.Version); found && newest.Compare(it.Version) > 0 {
 				seen.swap(it.Key, newest)
 				to.Resolve(prediction.Superseded, "", nil)
 				return false
 			}
 			return next(it, to)
-		})(p)
+		})(s)
 	}},
-	{name: "a duplicate never settles its message", pipeline: onAdmit(
-		func(_ *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool {
+	{name: "a duplicate never settles its message", services: onAdmit(
+		func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {
 			return next(it, simWaiter(func(o prediction.Outcome, raw string, why *prediction.Reject) {
 				if o != prediction.Duplicate {
 					to.Resolve(o, raw, why)
 				}
 			}))
 		})},
-	{name: "the order is that of arrival", pipeline: onAdmit(
-		func(_ *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool {
+	{name: "the order is that of arrival", services: onAdmit(
+		func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {
 			it.Version.Event = prediction.Time{}
 			return next(it, to)
 		})},
@@ -215,7 +224,7 @@ var simMutants = []simMutant{
 			}
 			return back, nil
 		})},
-	{name: "neighbours of an item that is refused are rejected with it", services: func(s *services, intake context.Context) {
+	{name: "neighbours of an item that is refused are rejected with it", services: func(s seams) {
 		var refused simSeen[item.Key, bool]
 		onTable(func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
 			if slices.ContainsFunc(items, func(it *item.Item) bool { return refused.has(it.Key) }) {
@@ -228,7 +237,7 @@ var simMutants = []simMutant{
 				}
 			}
 			return back, err
-		})(s, intake)
+		})(s)
 	}},
 	{name: "a slow write is made twice at once", services: onTable(
 		func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
@@ -259,7 +268,7 @@ var simMutants = []simMutant{
 			}
 			return back, err
 		})},
-	{name: "the breaker never closes", services: func(s *services, intake context.Context) {
+	{name: "the breaker never closes", services: func(s seams) {
 		var failed simSeen[bool, bool]
 		onTable(func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
 			if failed.has(true) {
@@ -270,11 +279,11 @@ var simMutants = []simMutant{
 				failed.swap(true, true)
 			}
 			return back, err
-		})(s, intake)
+		})(s)
 	}},
 	{name: "a call may take for ever", config: func(c *config.Config) { c.CallTimeout = 1000 * time.Hour }},
-	{name: "expiry goes by the host's clock", services: func(s *services, _ context.Context) { s.clock = time.Now }},
-	{name: "a delete uses the first receipt handle", services: func(s *services, intake context.Context) {
+	{name: "expiry goes by the host's clock", services: func(s seams) { s.Clock = time.Now }},
+	{name: "a delete uses the first receipt handle", services: func(s seams) {
 		var first simSeen[string, string]
 		onQueue(simQueue{
 			receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
@@ -294,7 +303,7 @@ var simMutants = []simMutant{
 				}
 				return next.Delete(ctx, stale)
 			},
-		})(s, intake)
+		})(s)
 	}},
 	{name: "failed entries of a delete are ignored", services: onQueue(simQueue{
 		delete: func(ctx context.Context, next consumer.Queue, receipts []string) ([]consumer.Failure, error) {
@@ -320,14 +329,14 @@ var simMutants = []simMutant{
 			}
 			return next.ChangeVisibility(ctx, changes)
 		}})},
-	{name: "a receive is cut short by SIGTERM", services: func(s *services, intake context.Context) {
+	{name: "a receive is cut short by SIGTERM", services: func(s seams) {
 		onQueue(simQueue{
 			receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				defer context.AfterFunc(intake, cancel)()
+				defer context.AfterFunc(s.intake, cancel)()
 				return next.Receive(ctx, limit, wait)
-			}})(s, intake)
+			}})(s)
 	}},
 	{name: "one of ten received messages is forgotten", services: onQueue(simQueue{
 		receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
@@ -349,9 +358,10 @@ var simMutants = []simMutant{
 			_, err := next.Send(ctx, messages)
 			return nil, err
 		})},
-	{name: "predictions are logged", pipeline: onAdmit(
-		func(p *pipeline, next func(*item.Item, dedup.Waiter) bool, it *item.Item, to dedup.Waiter) bool {
-			p.log.Info("admitted", "prediction", it.Raw)
+	{name: "predictions are logged", services: func(s seams) {
+		onAdmit(func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {
+			s.log.Info("admitted", "prediction", it.Raw)
 			return next(it, to)
-		})},
+		})(s)
+	}},
 }

@@ -1,23 +1,41 @@
-package main
+package worker
 
 import (
 	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
+// serveStatus starts the status page, unless WORKER_ADMIN_ADDR is empty: it then returns nil.
+func serveStatus(ctx context.Context, background *errgroup.Group, o Options, clients *awsclient.Clients, observer Observer) (*telemetry.Status, error) {
+	if o.Config.AdminAddr == "" {
+		return nil, nil
+	}
+	status := newStatus(o.Version, o.Config, clients, observer)
+	admin, err := telemetry.Listen(ctx, o.Config.AdminAddr, telemetry.AdminHandler(status))
+	if err != nil {
+		return nil, fmt.Errorf("WORKER_ADMIN_ADDR can't be used: %w", err)
+	}
+	background.Go(func() error { return admin.Run(ctx) })
+	background.Go(func() error { return status.Run(ctx) })
+	return status, nil
+}
+
 // newStatus makes the status page of a worker that is about to start.
-func newStatus(cfg *config.Config, clients *awsclient.Clients, watch observer) *telemetry.Status {
+func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, observer Observer) *telemetry.Status {
 	facts := telemetry.Facts{
-		Version: version(), Queue: cfg.QueueURL, Rejects: cfg.RejectQueueURL, Table: cfg.TableName, Region: clients.SQS.Options().Region,
+		Version: version, Queue: cfg.QueueURL, Rejects: cfg.RejectQueueURL, Table: cfg.TableName, Region: clients.SQS.Options().Region,
 		Limits: limits(cfg),
 	}
 	for _, s := range cfg.InForce() {
 		facts.Settings = append(facts.Settings, telemetry.Setting{Name: s.Name, Value: s.Value, Default: s.Default, Meaning: s.Meaning})
 	}
-	return telemetry.NewStatus(watch.Metrics, watch.health, facts)
+	return telemetry.NewStatus(observer.Metrics, observer.Health, facts)
 }
 
 // limits are the settings that bound what the gauges show.

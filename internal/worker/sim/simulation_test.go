@@ -1,4 +1,4 @@
-package main
+package sim
 
 import (
 	"bytes"
@@ -20,6 +20,8 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/telemetry"
+	"github.com/predcache/predcache/internal/worker"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 // A simResult is what a run showed.
@@ -50,7 +52,6 @@ type simulation struct {
 type simReplica struct {
 	s    *simulation
 	name string
-	pipe *pipeline
 	// terminate does what SIGTERM does.
 	terminate context.CancelFunc
 	ended     chan struct{}
@@ -180,9 +181,9 @@ func simulate(t *testing.T, base *config.Config, plan *simPlan, mutant *simMutan
 	s.queues.SetAbandonedPolls(true)
 	s.queues.SetSkew(s.skew)
 	s.tables.SetSkew(s.skew)
-	s.queues.CreateQueue(queueName, map[string]string{"VisibilityTimeout": strconv.Itoa(int(s.visibility / time.Second)), "MaximumMessageSize": "65536"})
-	s.queues.CreateQueue(rejectName, nil)
-	createTable(t, s.tables.Client(), tableName, s.layout, "S")
+	s.queues.CreateQueue(workertest.QueueName, map[string]string{"VisibilityTimeout": strconv.Itoa(int(s.visibility / time.Second)), "MaximumMessageSize": "65536"})
+	s.queues.CreateQueue(workertest.RejectName, nil)
+	workertest.CreateTable(t, s.tables.Client(), workertest.TableName, s.layout, "S")
 	s.queues.SetFault(s.oracle.fault)
 	s.tables.SetFault(s.oracle.fault)
 
@@ -205,7 +206,7 @@ func (s *simulation) play() {
 		if len(events) == 0 || len(messages) > 0 && messages[0].at <= events[0].at {
 			at(messages[0].at)
 			s.oracle.sent(messages[0])
-			s.queues.Send(queueName, messages[0].body)
+			s.queues.Send(workertest.QueueName, messages[0].body)
 			messages = messages[1:]
 			continue
 		}
@@ -284,10 +285,10 @@ const simPatience = 15 * time.Minute
 // launch starts a worker, again and again while it can't.
 func (s *simulation) launch() {
 	cfg := *s.base
-	cfg.QueueURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/" + queueName
-	cfg.TableName = tableName
+	cfg.QueueURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/" + workertest.QueueName
+	cfg.TableName = workertest.TableName
 	if s.rejects {
-		cfg.RejectQueueURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/" + rejectName
+		cfg.RejectQueueURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/" + workertest.RejectName
 	}
 	cfg.Pollers, cfg.WriteConcurrency, cfg.MaxHeldMessages, cfg.MaxWriteUnits = s.pollers, s.writers, s.held, s.units
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
@@ -300,28 +301,25 @@ func (s *simulation) launch() {
 	s.replicas = append(s.replicas, r)
 	log := slog.New(slog.NewTextHandler(&s.log, nil)).With("worker", r.name)
 	clock := &awsclient.Clock{}
-	watch := observer{telemetry.NewMetrics(clock.Now), telemetry.NewHealth(log)}
-	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: r, Observer: watch, Clock: clock})
+	observer := worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(log)}
+	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: r, Observer: observer, Clock: clock})
 	if err != nil {
 		panic(err)
 	}
-	found, err := find(context.Background(), &cfg, clients)
+	resources, err := worker.FindResources(context.Background(), &cfg, clients)
 	if err != nil {
 		panic(err)
 	}
 	intake, terminate := context.WithCancel(context.Background())
 	r.terminate = terminate
-	services := newServices(&cfg, found, clients, watch)
+	services := worker.NewServices(&cfg, resources, clients, observer)
 	if s.mutant != nil && s.mutant.services != nil {
-		s.mutant.services(&services, intake)
+		s.mutant.services(seams{&services, intake, log})
 	}
-	r.pipe = newPipelineOn(services, &cfg, found, watch, log)
-	if s.mutant != nil && s.mutant.pipeline != nil {
-		s.mutant.pipeline(r.pipe)
-	}
+	pipeline := worker.NewPipeline(services, &cfg, resources, observer, log)
 	go func() {
 		defer close(r.ended)
-		r.left, r.err = r.pipe.Run(intake)
+		r.left, r.err = pipeline.Run(intake)
 	}()
 }
 

@@ -1,18 +1,16 @@
-package main
+package worker
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
@@ -22,10 +20,13 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A pipeline is the worker's stages, wired:
+// Admit takes in a prediction and reports whether its item must be handed to the write batcher: see dedup.Window.
+type Admit func(it *item.Item, to dedup.Waiter) (submit bool)
+
+// A Pipeline is the worker's stages, wired:
 //
 //	poll -> decode -> admit (dedup) -> batch -> write -> settle -> delete
-type pipeline struct {
+type Pipeline struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	now      func() time.Time // the services' clock
@@ -34,109 +35,65 @@ type pipeline struct {
 	decoder  *prediction.Decoder
 	layout   *item.Layout
 	window   *dedup.Window
-	admit    func(it *item.Item, to dedup.Waiter) (submit bool)
+	admit    Admit
 	writer   *writer.Writer
 	consumer *consumer.Consumer
 	decoded  sync.Pool // of *prediction.Decoded
 }
 
-// observer is what the stages report to: the metrics, and health for what an operator should hear of.
-type observer struct {
-	*telemetry.Metrics
-	health *telemetry.Health
-}
-
-// Call implements awsclient.Observer.
-func (o observer) Call(operation, code string, d time.Duration) {
-	o.Metrics.Call(operation, code, d)
-	o.health.Active()
-}
-
-// Trouble implements consumer.Observer.
-func (o observer) Trouble(operation string, err error) {
-	o.health.Called(operation, "it is tried again by itself; see the reason", err)
-}
-
-// services are the ways to the queue, the reject queue and the table.
-type services struct {
-	queue   consumer.Queue
-	rejects consumer.RejectQueue // nil where there is none
-	table   writer.Table
-	newest  writer.NewestTable // takes the place of table under WORKER_ORDERING=newest; nil otherwise
-	clock   func() time.Time   // the services' own
-	recheck func(ctx context.Context) error
-}
-
-// newServices makes the ways to AWS.
-func newServices(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer) services {
-	queue, table := hotPath(cfg, found, clients, watch.Spent)
-	s := services{
-		queue:   watch.WatchQueue(queue),
-		table:   watch.WatchTable(table),
-		clock:   clients.Clock.Now,
-		recheck: newRechecker(clients, cfg, found.table).recheck,
-	}
-	if conditional, ok := table.(writer.NewestTable); ok && found.layout.Ordered {
-		s.newest = watch.WatchNewest(conditional)
-	}
-	if found.rejects != nil {
-		s.rejects = watch.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
-	}
-	return s
-}
-
-// newPipeline wires the stages for what was found at the start.
-func newPipeline(cfg *config.Config, found *findings, clients *awsclient.Clients, watch observer, log *slog.Logger) *pipeline {
-	return newPipelineOn(newServices(cfg, found, clients, watch), cfg, found, watch, log)
-}
-
-// newPipelineOn joins the stages to these services. The simulator gives it some with faults of their own.
-func newPipelineOn(s services, cfg *config.Config, found *findings, watch observer, log *slog.Logger) *pipeline {
-	p := &pipeline{
-		cfg: cfg, log: log, now: s.clock, metrics: watch.Metrics, health: watch.health,
+// NewPipeline joins the stages to these services. The simulator passes services with faults.
+func NewPipeline(s Services, cfg *config.Config, resources *Resources, observer Observer, log *slog.Logger) *Pipeline {
+	p := &Pipeline{
+		cfg: cfg, log: log, now: s.Clock, metrics: observer.Metrics, health: observer.Health,
 		decoder: prediction.NewDecoder(cfg.Prediction()),
-		layout:  found.layout,
+		layout:  resources.Layout,
 	}
 	p.decoded.New = func() any { return new(prediction.Decoded) }
 	p.window = dedup.NewWindow(dedup.Config{
-		Size: cfg.DedupWindow, Observer: watch,
+		Size: cfg.DedupWindow, Observer: observer,
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
 	})
 	p.admit = p.window.Admit
+	if s.WrapAdmit != nil {
+		p.admit = s.WrapAdmit(p.admit)
+	}
 	p.writer = writer.New(writer.Config{
-		Table:       s.table,
-		Newest:      s.newest,
+		Table:       s.Table,
+		Newest:      s.Newest,
 		Window:      p.window,
-		Observer:    watch,
+		Observer:    observer,
 		Concurrency: cfg.WriteConcurrency,
 		CallTimeout: cfg.CallTimeout,
 		Linger:      cfg.Freshness / 10,
 		MaxUnits:    cfg.MaxWriteUnits,
-		Waiting:     watch.health.Active, // else a batch of large items under a low cap would look stuck
-		Now:         s.clock,
-		Recheck:     s.recheck,
+		Waiting:     observer.Health.Active, // else a batch of large items under a low cap would look stuck
+		Now:         s.Clock,
+		Recheck:     s.Recheck,
 		OnState:     p.onState,
 	}, p.window.Begin)
 	c := consumer.Config{
-		Queue: s.queue, Rejects: s.rejects, Observer: watch, Handle: p.handle, Ready: p.writer.Ready,
-		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: found.queue.Visibility,
+		Queue: s.Queue, Rejects: s.Rejects, Observer: observer, Handle: p.handle, Ready: p.writer.Ready,
+		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: resources.Queue.Visibility,
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
-		MaxMessageBytes: maxMessageBytes(found.queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
+		MaxMessageBytes: maxMessageBytes(resources.Queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
 		Pace: cfg.Freshness * 3 / 5, // the rest is for the calls, and for the writer's linger
 	}
-	if found.rejects != nil {
-		c.MaxRejectBytes = int(maxMessageBytes(found.rejects))
+	if resources.Rejects != nil {
+		c.MaxRejectBytes = int(maxMessageBytes(resources.Rejects))
 	}
 	p.consumer = consumer.New(c)
-	watch.Pipeline(limits(cfg), p.window.Stats)
-	watch.Priced(telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests})
+	observer.Pipeline(limits(cfg), p.window.Stats)
+	observer.Priced(telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests})
 	return p
 }
 
+// Held is how many messages are held: received and not yet deleted, rejected or released.
+func (p *Pipeline) Held() int { return p.consumer.Held() }
+
 // Run works until intake is done and then drains: what is held is written, deleted or released within the drain timeout.
 // It returns how many messages were still held when that ran out.
-func (p *pipeline) Run(intake context.Context) (left int, err error) {
+func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	settling, stopSettling := context.WithCancel(context.Background())
 	defer stopSettling()
 	writing, stopWriting := context.WithCancel(settling)
@@ -177,7 +134,7 @@ func (p *pipeline) Run(intake context.Context) (left int, err error) {
 }
 
 // drain waits until nothing is held; that ctx ends first is no error here, since a later step deals with the rest.
-func (p *pipeline) drain(ctx context.Context) error {
+func (p *Pipeline) drain(ctx context.Context) error {
 	if err := p.consumer.Drained(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -185,7 +142,7 @@ func (p *pipeline) drain(ctx context.Context) error {
 }
 
 // onState lets the intake follow the table. It is called in order, one call at a time.
-func (p *pipeline) onState(s writer.State, reason error) {
+func (p *Pipeline) onState(s writer.State, reason error) {
 	p.metrics.State(s)
 	switch s {
 	case writer.Up:
@@ -200,7 +157,7 @@ func (p *pipeline) onState(s writer.State, reason error) {
 }
 
 // handle reads what a receive brought, and hands its items on together.
-func (p *pipeline) handle(ctx context.Context, messages []*consumer.Message) {
+func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 	decoded := p.decoded.Get().(*prediction.Decoded)
 	defer p.decoded.Put(decoded)
 	items := make([]*item.Item, 0, len(messages))
@@ -233,7 +190,7 @@ func mayBeCompressed(m *consumer.Message) bool {
 }
 
 // read decodes a message, has each of its predictions admitted, and appends the items that have to be written.
-func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items []*item.Item) (all []*item.Item) {
+func (p *Pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items []*item.Item) (all []*item.Item) {
 	defer func() {
 		// A message that crashes the worker would crash whoever receives it next, too.
 		if fault := recover(); fault != nil {
@@ -272,53 +229,9 @@ func (p *pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 	return items
 }
 
-func (p *pipeline) reject(m *consumer.Message, r consumer.Reject) {
+func (p *Pipeline) reject(m *consumer.Message, r consumer.Reject) {
 	p.metrics.Rejected(r.Why.Reason)
 	p.metrics.Outcome(prediction.Rejected, 0, 0)
 	p.log.Debug("rejected", "message", m.ID, "reason", r.Why.Reason, "field", r.Why.Field, "detail", r.Why.Detail)
 	m.Reject(r)
-}
-
-// A rechecker reads the table again after it refused an item: its keys, indexes or TTL may have changed under us.
-type rechecker struct {
-	clients *awsclient.Clients
-	cfg     *config.Config
-	atStart item.Table
-
-	asking chan struct{} // holds one while somebody asks, which takes a call: no mutex for that
-	last   time.Time
-	answer error
-}
-
-func newRechecker(clients *awsclient.Clients, cfg *config.Config, atStart item.Table) *rechecker {
-	return &rechecker{clients: clients, cfg: cfg, atStart: atStart, asking: make(chan struct{}, 1)}
-}
-
-// recheckEvery is how long an answer holds: a batch that is halved asks several times.
-const recheckEvery = time.Minute
-
-func (r *rechecker) recheck(ctx context.Context) error {
-	if _, told := r.cfg.Table(); told {
-		return nil // we may not ask
-	}
-	select {
-	case r.asking <- struct{}{}:
-		defer func() { <-r.asking }()
-	case <-ctx.Done():
-		return nil
-	}
-	if !r.last.IsZero() && time.Since(r.last) < recheckEvery {
-		return r.answer
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
-	defer cancel()
-	info, err := awsclient.DescribeTable(ctx, r.clients, r.cfg.TableName)
-	if err != nil {
-		return nil // not known; the next refusal asks again
-	}
-	r.last, r.answer = time.Now(), nil
-	if !reflect.DeepEqual(info.Table, r.atStart) {
-		r.answer = errors.New("the table's keys, indexes or TTL are no longer what they were when the worker started: restart the worker")
-	}
-	return r.answer
 }

@@ -1,4 +1,4 @@
-package main
+package worker_test
 
 import (
 	"fmt"
@@ -11,69 +11,71 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/worker"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 // A worker that started on bad messages alone, with its reject queue down, waited for that queue before it wrote anything.
 func TestARejectQueueThatIsDownDoesNotKeepAWorkerFromStarting(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
-		w.queues.SetFault(func(c *awstest.Call) awstest.Fault {
-			if c.Operation == "SendMessageBatch" && c.Resource == rejectName {
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
+		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
+			if c.Operation == "SendMessageBatch" && c.Resource == workertest.RejectName {
 				return awstest.Fault{Err: awstest.InternalError()}
 			}
 			return awstest.Fault{}
 		})
-		w.queues.Send(queueName, "no JSON")
-		r := w.start()
+		w.SQS.Send(workertest.QueueName, "no JSON")
+		r := w.Start()
 		time.Sleep(time.Minute)
-		w.queues.Send(queueName, `{"predictionId":"good","prediction":1}`)
+		w.SQS.Send(workertest.QueueName, `{"predictionId":"good","prediction":1}`)
 		time.Sleep(time.Minute)
-		if n := w.tables.ItemCount(tableName); n != 1 {
+		if n := w.DynamoDB.ItemCount(workertest.TableName); n != 1 {
 			t.Errorf("%d items were written, want 1", n)
 		}
-		if _, inFlight, _ := w.queues.Counts(queueName); inFlight != 1 {
+		if _, inFlight, _ := w.SQS.Counts(workertest.QueueName); inFlight != 1 {
 			t.Errorf("%d messages are held, want the bad one", inFlight)
 		}
-		r.stop()
+		r.Stop()
 	})
 }
 
 // What had been admitted before a message that the worker failed to read was never handed to the writer.
 func TestAFaultInReadingLosesNothingOfItsNeighbours(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
-		r := w.start()
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
+		r := w.Start()
 		before := []*item.Item{{}, {}}
 		m := &consumer.Message{}
 		m.Body = "a body"
-		if after := r.read(m, nil, before); len(after) != len(before) { // nil: the decoder panics
+		if after := worker.Read(r.Pipeline, m, nil, before); len(after) != len(before) { // nil: the decoder panics
 			t.Errorf("%d items are left of %d", len(after), len(before))
 		}
-		r.stop()
+		r.Stop()
 	})
 }
 
 // A batch of large items waits for minutes where WORKER_MAX_WRITE_UNITS is low. /livez took that for a pipeline that is stuck,
 // and the platform restarted the worker, again and again.
 func TestWaitingForWriteUnitsIsNotStuck(t *testing.T) {
-	inWorld(t, item.Versioned, func(w *world) {
-		w.cfg.MaxWriteUnits, w.cfg.Pollers, w.cfg.MaxHeldMessages = 1, 1, 10
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
+		w.Config.MaxWriteUnits, w.Config.Pollers, w.Config.MaxHeldMessages = 1, 1, 10
 		bodies := make([]string, 10)
 		for i := range bodies {
 			bodies[i] = fmt.Sprintf(`{"predictionId":"id-%d","prediction":%q}`, i, strings.Repeat("x", 60_000))
 		}
-		r := w.start()
-		w.queues.Send(queueName, bodies...)
+		r := w.Start()
+		w.SQS.Send(workertest.QueueName, bodies...)
 		for range 9 {
 			time.Sleep(time.Minute)
 			answer := httptest.NewRecorder()
-			r.health.Live(answer, httptest.NewRequest(http.MethodGet, "/livez", nil))
+			r.Health.Live(answer, httptest.NewRequest(http.MethodGet, "/livez", nil))
 			if answer.Code != http.StatusOK {
 				t.Fatalf("/livez: %s", answer.Body)
 			}
 		}
 		time.Sleep(time.Minute)
-		if n := w.tables.ItemCount(tableName); n != 10 {
+		if n := w.DynamoDB.ItemCount(workertest.TableName); n != 10 {
 			t.Errorf("%d items were written, want 10", n)
 		}
-		r.stop()
+		r.Stop()
 	})
 }

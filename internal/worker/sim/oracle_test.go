@@ -1,4 +1,4 @@
-package main
+package sim
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -281,7 +282,7 @@ func (o *simOracle) make(f *simFault, c *awstest.Call) (awstest.Fault, bool) {
 		for _, e := range c.Entries {
 			if e.Item.Text("predictionId") == o.s.hot {
 				return awstest.Fault{Err: awstest.Throttling(awstest.ThrottlingReason{
-					Reason: "TableWriteKeyRangeThroughputExceeded", Resource: "arn:aws:dynamodb:eu-west-1:000000000000:table/" + tableName,
+					Reason: "TableWriteKeyRangeThroughputExceeded", Resource: "arn:aws:dynamodb:eu-west-1:000000000000:table/" + workertest.TableName,
 				})}, true
 			}
 		}
@@ -565,7 +566,7 @@ func (o *simOracle) gone(r *simReplica, killed bool) {
 // drained checks 7: a replica that was told to stop has done so in time and hides nothing.
 func (o *simOracle) drained(r *simReplica, began time.Time) {
 	took := time.Since(began)
-	messages := o.s.queues.Messages(queueName)
+	messages := o.s.queues.Messages(workertest.QueueName)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if took > o.s.drain+2*time.Second {
@@ -596,7 +597,7 @@ func (o *simOracle) finished() bool { return o.left() == "" }
 
 // left says what is not where it should be.
 func (o *simOracle) left() string {
-	visible, inFlight, delayed := o.s.queues.Counts(queueName)
+	visible, inFlight, delayed := o.s.queues.Counts(workertest.QueueName)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	stay := 0
@@ -616,7 +617,7 @@ func (o *simOracle) left() string {
 
 // final checks what must be true at the end.
 func (o *simOracle) final() {
-	items := o.s.tables.Items(tableName)
+	items := o.s.tables.Items(workertest.TableName)
 	log := o.s.log.String()
 	o.mu.Lock()
 	defer o.mu.Unlock()

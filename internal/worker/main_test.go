@@ -1,0 +1,9 @@
+package worker_test
+
+import (
+	"testing"
+
+	"github.com/predcache/predcache/internal/workertest"
+)
+
+func TestMain(m *testing.M) { workertest.Main(m) }

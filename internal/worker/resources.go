@@ -1,0 +1,86 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
+)
+
+// Resources are the queues and the table, as the worker reads them before it starts.
+type Resources struct {
+	Queue     *awsclient.QueueInfo
+	Rejects   *awsclient.QueueInfo // nil without a reject queue
+	Table     item.Table
+	TableInfo *awsclient.TableInfo // nil if the settings describe the table
+	Layout    *item.Layout
+}
+
+// FindResources reads the queues and the table. The error names every problem that prevents serving them; what could be
+// read is returned with it.
+func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*Resources, error) {
+	var r Resources
+	var errs []error
+	note := func(err error) {
+		// A problem of all calls, such as missing credentials, is reported once.
+		if err != nil && !slices.ContainsFunc(errs, func(other error) bool { return other.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
+	}
+	var err error
+	r.Queue, err = awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)
+	note(err)
+	if r.Queue != nil {
+		note(cfg.CheckQueue(maxMessageBytes(r.Queue)))
+		if r.Queue.Visibility == 0 {
+			note(errors.New("the queue's visibility timeout is 0, so that every message is received again while it is written: set VisibilityTimeout to 30 seconds or more"))
+		}
+	}
+	if cfg.RejectQueueURL != "" {
+		r.Rejects, err = awsclient.DescribeQueue(ctx, clients, "the reject queue", cfg.RejectQueueURL)
+		note(err)
+	}
+	table, configured := cfg.Table()
+	if !configured {
+		if r.TableInfo, err = awsclient.DescribeTable(ctx, clients, cfg.TableName); err != nil {
+			note(err)
+			return &r, errors.Join(errs...)
+		}
+		table = r.TableInfo.Table
+	}
+	r.Table = table
+	if r.Layout, err = cfg.NewLayout(table); err != nil {
+		note(fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err))
+	}
+	return &r, errors.Join(errs...)
+}
+
+// maxMessageBytes is the queue's limit, or that of SQS if a stand-in does not report one.
+func maxMessageBytes(q *awsclient.QueueInfo) int64 {
+	const most = 1 << 20
+	if q.MaxMessageBytes == 0 {
+		return most
+	}
+	return int64(q.MaxMessageBytes)
+}
+
+// FindTable returns the table and its layout, as the settings or the table itself describe them.
+func FindTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
+	table, configured := cfg.Table()
+	if !configured {
+		info, err := awsclient.DescribeTable(ctx, clients, cfg.TableName)
+		if err != nil {
+			return nil, table, err //nolint:wrapcheck // it names the table
+		}
+		table = info.Table
+	}
+	layout, err := cfg.NewLayout(table)
+	if err != nil {
+		return nil, table, fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err)
+	}
+	return layout, table, nil
+}

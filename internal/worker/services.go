@@ -1,0 +1,59 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// Services are what a Pipeline calls outside of the process. They are the seams at which the simulator puts its faults.
+type Services struct {
+	Queue   consumer.Queue
+	Rejects consumer.RejectQueue // nil: there is none
+	Table   writer.Table
+	Newest  writer.NewestTable // used instead of Table under WORKER_ORDERING=newest; nil otherwise
+	Clock   func() time.Time   // the services' clock
+	Recheck func(ctx context.Context) error
+	// WrapAdmit replaces the deduplication's admission. It is nil outside of the simulator.
+	WrapAdmit func(next Admit) Admit
+}
+
+// NewServices returns the services on AWS.
+func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, observer Observer) Services {
+	queue, table := hotPath(cfg, resources, clients, observer.Spent)
+	s := Services{
+		Queue:   observer.WatchQueue(queue),
+		Table:   observer.WatchTable(table),
+		Clock:   clients.Clock.Now,
+		Recheck: NewRechecker(clients, cfg, resources.Table).Recheck,
+	}
+	if conditional, ok := table.(writer.NewestTable); ok && resources.Layout.Ordered {
+		s.Newest = observer.WatchNewest(conditional)
+	}
+	if resources.Rejects != nil {
+		s.Rejects = observer.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
+	}
+	return s
+}
+
+// hotPath returns the queue and the table by WORKER_CLIENT: by our own requests, or by the SDK's clients.
+func hotPath(cfg *config.Config, resources *Resources, clients *awsclient.Clients, spent func(units float64)) (consumer.Queue, writer.Table) {
+	table := awsclient.NewTable(clients, cfg.TableName, resources.Layout, spent)
+	if cfg.Client == config.ClientSDK {
+		return awsclient.NewQueue(clients, cfg.QueueURL), table
+	}
+	return awsclient.NewDirectQueue(clients, cfg.QueueURL), awsclient.NewDirectTable(table)
+}
+
+// connections is how many calls to a service may be under way, with some to spare for what is asked at the start.
+func connections(cfg *config.Config) int {
+	writes := cfg.WriteConcurrency
+	if cfg.Ordering == config.OrderingNewest {
+		writes *= writer.PutsAtOnce
+	}
+	return 2*cfg.Pollers + writes + 8
+}

@@ -1,0 +1,100 @@
+// Package worker is the running worker: it reads the queue and the table, wires the stages into a pipeline, runs it until
+// it is told to stop, and drains it.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/telemetry"
+)
+
+// Options of Run.
+type Options struct {
+	Config  *config.Config
+	Log     *slog.Logger
+	Version string // shown by metrics, traces and the status page
+}
+
+// Run consumes predictions until intake is done, and then writes, deletes or releases what it holds within the drain
+// timeout. It returns an error that names the cause where the worker can't start or a stage failed.
+func Run(ctx, intake context.Context, o Options) error {
+	cfg, log := o.Config, o.Log
+	health := telemetry.NewHealth(log)
+	clock := &awsclient.Clock{}
+	observer := Observer{telemetry.NewMetrics(clock.Now), health}
+	observer.Build(o.Version, health.IsReady)
+	tracer, err := telemetry.NewTracer(ctx, log, "predcache-worker", o.Version, cfg.QueueURL, cfg.TableName)
+	if err != nil {
+		return fmt.Errorf("setting up traces: %w", err)
+	}
+	observer.Trace(tracer)
+	defer closeTracer(ctx, tracer)
+	clients, err := awsclient.New(ctx, awsclient.Config{
+		QueueURL: cfg.QueueURL, Connections: connections(cfg), Observer: observer, Clock: clock,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // it says what is missing
+	}
+
+	// Probes are answered from the start: reading the table may take a while.
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	var background errgroup.Group
+	server, err := telemetry.Listen(ctx, cfg.HTTPAddr, telemetry.Handler(observer.Metrics, health))
+	if err != nil {
+		return fmt.Errorf("WORKER_HTTP_ADDR can't be used: %w", err)
+	}
+	background.Go(func() error { return server.Run(serving) })
+	status, err := serveStatus(serving, &background, o, clients, observer)
+	if err != nil {
+		return err
+	}
+
+	resources, err := FindResources(intake, cfg, clients)
+	if intake.Err() != nil {
+		log.Info("stopped", "held", 0)
+		return nil // SIGTERM came before anything was received
+	}
+	if err != nil {
+		return err
+	}
+	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr())
+	if resources.TableInfo != nil {
+		watch := newTableWatch(cfg, clients, log, resources.Table, observer.TTL())
+		background.Go(func() error { return watch.run(serving) })
+	}
+	if status != nil {
+		status.Found(string(resources.Layout.Kind), backlog(cfg, clients))
+	}
+	queueWatch := newQueueWatch(cfg, resources, clients, observer, log)
+	background.Go(func() error { return queueWatch.run(serving) })
+	services := NewServices(cfg, resources, clients, observer)
+	services.Queue = queueWatch.watchReceives(services.Queue)
+
+	held, err := NewPipeline(services, cfg, resources, observer, log).Run(intake)
+	stopServing()
+	if err == nil {
+		err = background.Wait()
+	}
+	if held > 0 {
+		log.Warn("stopped before everything was settled", "held", held,
+			"remedy", "nothing is lost: the messages return when their visibility timeout ends. If this happens often, raise WORKER_DRAIN_TIMEOUT and the orchestrator's grace period")
+	} else {
+		log.Info("stopped", "held", 0)
+	}
+	return err
+}
+
+// closeTracer sends the remaining spans, if there is a collector to take them.
+func closeTracer(ctx context.Context, t *telemetry.Tracer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	_ = t.Close(ctx) // a failure has been logged
+}
