@@ -55,9 +55,10 @@ $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 vulncheck: ## Look for known vulnerabilities in the modules we use
 	tools/vulncheck.sh $(GOVULNCHECK_VERSION) $(VULNDB_VERSION)
 
-.PHONY: readme
-readme: ## Write the settings' table into the README
-	go test ./internal/config -run TestREADME -update
+.PHONY: docs
+docs: ## Write the generated tables of docs/settings.md and docs/telemetry.md
+	go test ./internal/config -run TestSettingsPage -update
+	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update
 
 -include dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
 

@@ -25,11 +25,11 @@ func TestAlertsPassPromtool(t *testing.T) {
 	t.Log(command{}.must(t, tool(t, "promtool"), "test", "rules", "alerts/tests.yaml"))
 }
 
-// metrics are the names of everything that the worker exports: those of docs/metrics.md, which a test of internal/telemetry keeps
+// metrics are the names of everything that the worker exports: those of docs/telemetry.md, which a test of internal/telemetry keeps
 // the same as the registry's.
 func metrics(t *testing.T) map[string]bool {
 	t.Helper()
-	table, err := os.ReadFile("../docs/metrics.md")
+	table, err := os.ReadFile("../docs/telemetry.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,3 @@ dashboard: ## Make the Grafana dashboard anew
 test-dashboard: ## Run each query of the dashboard on a real Prometheus that scraped the real worker
 	deployments/tools/install.sh promtool
 	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments/grafana test -count=1 ./...
-
-.PHONY: telemetry-docs
-telemetry-docs: ## Write the generated tables of docs/metrics.md and docs/logs.md
-	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update

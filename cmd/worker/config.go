@@ -17,7 +17,7 @@ Lists every setting with its default and meaning. Settings are environment varia
 // runConfig lists the settings.
 func runConfig(_ context.Context, args []string, stdout, _ io.Writer) error {
 	fs := flag.NewFlagSet("config", flag.ContinueOnError)
-	markdown := fs.Bool("markdown", false, "print the table that the README has")
+	markdown := fs.Bool("markdown", false, "print Markdown, as in docs/settings.md")
 	if err := parse(fs, configUsage, args, 0, stdout); err != nil {
 		return err
 	}

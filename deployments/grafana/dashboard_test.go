@@ -102,8 +102,8 @@ func queries(t *testing.T) (all []query) {
 			all = append(all, query{a.Expr, "annotation: " + a.Name})
 		}
 	}
-	// And those that docs/metrics.md shows.
-	doc, err := os.ReadFile("../../docs/metrics.md")
+	// And those that docs/telemetry.md shows.
+	doc, err := os.ReadFile("../../docs/telemetry.md")
 	if err != nil {
 		t.Fatal(err)
 	}

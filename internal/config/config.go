@@ -21,54 +21,57 @@ import (
 const Prefix = "WORKER"
 
 // Config holds the settings. A field's name makes its variable's: QueueURL is WORKER_QUEUE_URL. There are no name tags:
-// with one, envconfig would take the unprefixed variable where the prefixed one is unset.
+// with one, envconfig would read the unprefixed variable where the prefixed one is unset. A group tag begins a group
+// that lasts until the next one.
 type Config struct {
-	QueueURL       string `split_words:"true" desc:"URL of the queue to consume. Required."`
+	QueueURL       string `group:"Queues and table" split_words:"true" desc:"URL of the queue to consume. Required."`
 	TableName      string `split_words:"true" desc:"Name or ARN of the table to write. Required."`
-	RejectQueueURL string `split_words:"true" desc:"URL of the queue for what can never be written. Without one, such a message stays on its queue, invisible for longer and longer, until the queue's redrive policy moves it."`
+	RejectQueueURL string `split_words:"true" desc:"URL of the queue for predictions that can never be stored. Without it, their messages stay on the queue with growing visibility timeouts until its redrive policy moves them."`
 
-	TTL        time.Duration `split_words:"true" default:"24h" desc:"Life of a prediction that doesn't name one, counted from its event time."`
-	TTLJitter  float64       `split_words:"true" default:"0" desc:"Shortens lives by up to this fraction, by a hash of the id, so that what came in one burst doesn't expire in one. 0 to 0.9; refused in the expiry-sorted layout."`
-	AllowNoTTL bool          `split_words:"true" default:"false" desc:"Accepts a table whose TTL is off. Readers still see no expired predictions, but the table grows for ever."`
-	MaxFuture  time.Duration `split_words:"true" default:"5m" desc:"How far in the future an event time may be. More is a publisher's mistake (a wrong unit, a wrong clock) and would win over every later version."`
+	TTL        time.Duration `group:"Expiry and clocks" split_words:"true" default:"24h" desc:"Lifetime of a prediction that does not set its own, counted from its event time."`
+	TTLJitter  float64       `split_words:"true" default:"0" desc:"Shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one burst do not expire together. 0 to 0.9. Refused in the expiry-sorted layout."`
+	AllowNoTTL bool          `split_words:"true" default:"false" desc:"Accepts a table whose TTL is off. Readers still ignore expired predictions, but the table grows without limit."`
+	MaxFuture  time.Duration `split_words:"true" default:"5m" desc:"Maximum time that an event time may lie in the future. Later ones are rejected: with a wrong unit or clock they would win over every later version."`
 
-	FieldID         string `split_words:"true" default:"predictionId" desc:"Field of the id. Field names may be dotted paths into nested objects."`
+	FieldID         string `group:"Message fields" split_words:"true" default:"predictionId" desc:"Field of the id. Every field name may be a dotted path into nested objects."`
 	FieldTimestamp  string `split_words:"true" default:"timestamp" desc:"Field of the event time."`
 	FieldPrediction string `split_words:"true" default:"prediction" desc:"Field of the payload."`
-	FieldTTLSeconds string `split_words:"true" default:"ttlSeconds" desc:"Field of a prediction's own life, in seconds."`
-	FieldExpiresAt  string `split_words:"true" default:"expiresAt" desc:"Field of the end of a prediction's life, in place of its length."`
-	Attributes      string `split_words:"true" default:"all" desc:"Which other fields are kept as attributes of the item: all, none, or a comma-separated list."`
+	FieldTTLSeconds string `split_words:"true" default:"ttlSeconds" desc:"Field of the prediction's own lifetime, in seconds."`
+	FieldExpiresAt  string `split_words:"true" default:"expiresAt" desc:"Field of the prediction's own expiry, as an alternative to its lifetime."`
+	Attributes      string `split_words:"true" default:"all" desc:"Other fields to store as attributes of the item: all, none, or a comma-separated list."`
 
-	PayloadEncoding item.Encoding `split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed, where that saves a write unit)."`
-	Layout          string        `split_words:"true" default:"auto" desc:"auto asks the table. versioned, expiry-sorted or latest-only with the four settings below say the same where the worker may not call DescribeTable and DescribeTimeToLive."`
-	HashKey         string        `split_words:"true" default:"predictionId" desc:"Name of the hash key, unless the layout is auto."`
-	HashKeyType     item.KeyType  `split_words:"true" default:"S" desc:"Type of the hash key, S or N, unless the layout is auto."`
-	SortKey         string        `split_words:"true" default:"timestamp" desc:"Name of the sort key, unless the layout is auto or latest-only."`
-	TTLAttribute    string        `split_words:"true" default:"expiresAt" desc:"Name of the TTL attribute, unless the layout is auto or expiry-sorted."`
-	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Two predictions of one id within a unit are versions of one item."`
-	Ordering        string        `split_words:"true" default:"last-write" desc:"Which prediction a latest-only table keeps of an id: last-write, the one written last, or newest, the one with the newest event time, whichever replica writes it, by a conditional PutItem each. See docs/ordering.md."`
+	PayloadEncoding item.Encoding `group:"Items and table layout" split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed where that saves a write unit)."`
+	Layout          string        `split_words:"true" default:"auto" desc:"Table layout: auto reads it from the table. versioned, expiry-sorted or latest-only, with the next four settings, describe the table when the worker may not call DescribeTable and DescribeTimeToLive."`
+	HashKey         string        `split_words:"true" default:"predictionId" desc:"Name of the partition key. Ignored when the layout is auto."`
+	HashKeyType     item.KeyType  `split_words:"true" default:"S" desc:"Type of the partition key, S or N. Ignored when the layout is auto."`
+	SortKey         string        `split_words:"true" default:"timestamp" desc:"Name of the sort key. Ignored when the layout is auto or latest-only."`
+	TTLAttribute    string        `split_words:"true" default:"expiresAt" desc:"Name of the TTL attribute. Ignored when the layout is auto or expiry-sorted."`
+	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Predictions of one id within one unit share an item. Do not change it for a table that has items."`
+	Ordering        string        `split_words:"true" default:"last-write" desc:"Which prediction of an id a latest-only table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
 
-	Pollers          int           `split_words:"true" default:"8" desc:"Receives under way at the most. One when the queue is empty, more while receives come back full. At 10 messages a receive and 10 ms a call, 8 bring 8,000 a second."`
-	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and costs the least: an idle worker makes 3 receives a minute."`
-	WriteConcurrency int           `split_words:"true" default:"8" desc:"BatchWriteItem calls under way at the most. At 25 items a call and 10 ms, 8 write 20,000 a second."`
-	MaxWriteUnits    int           `split_words:"true" default:"0" desc:"Write units a second that this process may use; 0 is no cap. Divide what the table may cost by the number of replicas."`
-	MaxHeldMessages  int           `split_words:"true" default:"10000" desc:"Messages held at the most, from receive to delete. 8,000 a second for 0.5 s are 4,000; SQS allows 120,000 in flight for all replicas."`
-	MaxHeldBytes     int64         `split_words:"true" default:"134217728" desc:"Bytes of messages held at the most (128 MiB). A receive starts only when there is room for 10 messages of the queue's maximum size: 10 MiB on a queue that takes 1 MiB. 8 pollers reserve 80 MiB."`
-	MaxDecodedBytes  int           `split_words:"true" default:"8388608" desc:"Bytes that a compressed message may become (8 MiB, 8 times the longest message)."`
-	DedupWindow      int           `split_words:"true" default:"100000" desc:"Keys of written predictions that are remembered (at least half of them), at about 60 bytes each. At 1,000 a second, 100,000 cover the 50 to 100 s in which most repeats come."`
-	DrainTimeout     time.Duration `split_words:"true" default:"25s" desc:"Time from SIGTERM in which what is held is written, deleted or released. ECS and Kubernetes kill after 30 s."`
-	CallTimeout      time.Duration `split_words:"true" default:"5s" desc:"Time for one attempt of a call, beside a receive's wait. 10 MB in 25 items take about 1 s."`
-	Freshness        time.Duration `split_words:"true" default:"0s" desc:"Age that predictions may reach on their way to the table, up to 20s, for fewer SQS requests: receives are paced so that they come back fuller. At 20 messages a second, 500ms takes a fifth of the requests. 0s: as fresh as can be."`
-	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"How long a delete waits for nine others, so that a call carries ten. The message stays invisible meanwhile."`
+	Pollers          int           `group:"Throughput and latency" split_words:"true" default:"8" desc:"Maximum concurrent receives. The worker uses one on an empty queue, more while receives return full. 8 pollers at 10 messages a receive and 10 ms a call receive 8,000 a second."`
+	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and the cheapest: an idle worker makes 3 receives a minute."`
+	WriteConcurrency int           `split_words:"true" default:"8" desc:"Maximum concurrent BatchWriteItem calls. 8 at 25 items a call and 10 ms a call write 20,000 a second."`
+	MaxWriteUnits    int           `split_words:"true" default:"0" desc:"Maximum write units a second for this process; 0 means no limit. Divide the table's budget by the number of replicas."`
+	Freshness        time.Duration `split_words:"true" default:"0s" desc:"Maximum added latency, up to 20s. Higher values fill receives and lower the SQS cost: at 20 messages a second, 500ms needs a quarter of the requests. 0s disables pacing."`
+	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"Maximum time that a delete waits for nine others to fill its call, 0s to 5s. The message stays invisible meanwhile."`
 
-	PriceWriteUnits  float64 `split_words:"true" default:"0.625" desc:"Dollars for a million write units, for the cost metrics. The default is on demand in us-east-1."`
-	PriceSQSRequests float64 `split_words:"true" default:"0.4" desc:"Dollars for a million SQS requests, for the cost metrics. The default is a standard queue in us-east-1."`
+	MaxHeldMessages int   `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together."`
+	MaxHeldBytes    int64 `split_words:"true" default:"134217728" desc:"Maximum bytes of messages held (128 MiB). A receive starts only if 10 messages of the queue's maximum size fit: 10 MiB on a queue that allows 1 MiB, 80 MiB for 8 pollers."`
+	MaxDecodedBytes int   `split_words:"true" default:"8388608" desc:"Maximum size of one decompressed message (8 MiB, 8 times the largest message)."`
+	DedupWindow     int   `split_words:"true" default:"100000" desc:"Maximum written keys remembered, at least half of them at any time, at about 60 bytes each. At 1,000 a second, 100,000 cover the last 50 to 100 s."`
 
-	Client string `split_words:"true" default:"direct" desc:"How receives, deletes and writes are called: direct (our own requests, signed by the SDK, a third of the CPU) or sdk (the SDK's clients)."`
+	DrainTimeout time.Duration `group:"Timeouts" split_words:"true" default:"25s" desc:"Maximum time from SIGTERM to exit. In it, held messages are written and deleted, or released. ECS and Kubernetes kill after 30 s."`
+	CallTimeout  time.Duration `split_words:"true" default:"5s" desc:"Maximum time for one attempt of an AWS call; a receive gets its wait on top. 25 items of 400 KB take about 1 s."`
+
+	PriceWriteUnits  float64 `group:"Cost metrics" split_words:"true" default:"0.625" desc:"Dollars per million write units. The default is on demand in us-east-1."`
+	PriceSQSRequests float64 `split_words:"true" default:"0.4" desc:"Dollars per million SQS requests. The default is a standard queue in us-east-1."`
+
+	Client string `group:"HTTP, logs and clients" split_words:"true" default:"direct" desc:"Client for receives, deletes and writes: direct (the worker's own signed requests, a third of the CPU) or sdk (the SDK's clients)."`
 
 	HTTPAddr  string `split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
-	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of the status page and of pprof; empty for neither. It shows the insides of the process: keep it off the network."`
-	LogLevel  string `split_words:"true" default:"info" desc:"debug, info, warn or error. Ids of predictions appear at debug only, payloads never."`
+	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of the status page and pprof; empty disables both. It exposes the process's internals: keep it off the network."`
+	LogLevel  string `split_words:"true" default:"info" desc:"Minimum level: debug, info, warn or error. debug adds the reason of each reject. Payloads and prediction ids are never logged."`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-var update = flag.Bool("update", false, "write the README's table")
+var update = flag.Bool("update", false, "write the tables of docs/settings.md")
 
 // setenv sets the required settings and others, and clears the rest.
 func setenv(t *testing.T, settings map[string]string) {
@@ -185,17 +185,17 @@ func TestEverySettingHasAMeaning(t *testing.T) {
 	}
 }
 
-// TestREADME keeps the README's table of settings the same as the settings. `make readme` writes it.
-func TestREADME(t *testing.T) {
-	const name, begin, end = "../../README.md", "<!-- settings -->\n", "<!-- /settings -->"
+// TestSettingsPage compares the tables of docs/settings.md with the code. `make docs` writes them.
+func TestSettingsPage(t *testing.T) {
+	const name, begin, end = "../../docs/settings.md", "TestSettingsPage -update -->\n", "\n<!-- end -->"
 	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, found := strings.Cut(string(text), begin)
-	table, after, closed := strings.Cut(rest, end)
+	tables, after, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		t.Fatalf("the README has no place for the settings between %s and %s", begin, end)
+		t.Fatalf("docs/settings.md has no place for the settings between %q and %q", begin, end)
 	}
 	if *update {
 		if err := os.WriteFile(name, []byte(before+begin+Markdown()+end+after), 0o600); err != nil {
@@ -203,7 +203,7 @@ func TestREADME(t *testing.T) {
 		}
 		return
 	}
-	if table != Markdown() {
-		t.Error("the README's settings are not those of the code: run `make readme`")
+	if tables != Markdown() {
+		t.Error("docs/settings.md differs from the code: run `make docs`")
 	}
 }

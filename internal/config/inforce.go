@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// InForce is a setting with the value that it has.
+// InForce is a setting with its current value.
 type InForce struct {
 	Setting
 	Value string
 }
 
-// InForce lists every setting with its value, in the order of Config. None is a secret: credentials are the SDK's.
+// InForce lists every setting with its value, in the order of Config. None is a secret: credentials belong to the SDK.
 func (c *Config) InForce() []InForce {
 	settings, v := Settings(), reflect.ValueOf(c).Elem()
 	out := make([]InForce, len(settings))
@@ -29,7 +29,7 @@ func (c *Config) InForce() []InForce {
 	return out
 }
 
-// duration writes a time as one sets it: 24h, not 24h0m0s.
+// duration formats d the way people set it: 24h instead of 24h0m0s.
 func duration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

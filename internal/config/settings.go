@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// A Setting is one setting as documentation wants it.
+// A Setting describes one setting for documentation.
 type Setting struct {
+	Group                  string // heading of the group that it belongs to
 	Name, Default, Meaning string
 }
 
@@ -18,27 +19,36 @@ type Setting struct {
 func Settings() []Setting {
 	t := reflect.TypeFor[Config]()
 	settings := make([]Setting, t.NumField())
+	group := ""
 	for i := range settings {
 		f := t.Field(i)
-		settings[i] = Setting{variable(f), f.Tag.Get("default"), f.Tag.Get("desc")}
+		if g := f.Tag.Get("group"); g != "" {
+			group = g
+		}
+		settings[i] = Setting{group, variable(f), f.Tag.Get("default"), f.Tag.Get("desc")}
 	}
 	return settings
 }
 
-// words are where envconfig's split_words parts a field's name: QueueURL is QUEUE_URL, AllowNoTTL is ALLOW_NO_TTL.
-var words = regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
+// wordBoundary matches where envconfig's split_words splits a field's name: QueueURL is QUEUE_URL, AllowNoTTL is
+// ALLOW_NO_TTL.
+var wordBoundary = regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
 
-// variable is the name that envconfig gives a field. It would tell by itself, but by text/template, which makes a program
-// five megabytes longer: the linker can leave out no method then. A test asks it.
+// variable returns the name that envconfig gives a field. envconfig can print it itself, but through text/template, which
+// adds 5 MB to the binary: with it the linker can drop no exported method. A test compares the two.
 func variable(f reflect.StructField) string {
-	return Prefix + "_" + strings.ToUpper(words.ReplaceAllString(f.Name, "${1}${3}_${2}${4}"))
+	return Prefix + "_" + strings.ToUpper(wordBoundary.ReplaceAllString(f.Name, "${1}${3}_${2}${4}"))
 }
 
-// Markdown is the table of the settings as the README has it.
+// Markdown returns the tables of docs/settings.md, one for each group.
 func Markdown() string {
 	var b strings.Builder
-	b.WriteString("| setting | default | meaning |\n|---|---|---|\n")
+	group := ""
 	for _, s := range Settings() {
+		if s.Group != group {
+			group = s.Group
+			fmt.Fprintf(&b, "\n## %s\n\n| setting | default | meaning |\n|---|---|---|\n", group)
+		}
 		value := ""
 		if s.Default != "" {
 			value = "`" + s.Default + "`"
@@ -48,8 +58,8 @@ func Markdown() string {
 	return b.String()
 }
 
-// Unknown lists the variables that start like a setting but are none: a setting with a typing error would otherwise be
-// ignored in silence. Those that Kubernetes injects for a Service named worker are left out.
+// Unknown lists the WORKER_ variables that are not settings, since a misspelt setting would otherwise be ignored silently.
+// It leaves out those that Kubernetes injects for a Service named worker.
 func Unknown() []string {
 	known := map[string]bool{}
 	for _, s := range Settings() {

@@ -5,10 +5,10 @@ import (
 	"os"
 )
 
-// LoadForTable is Load for commands that need no queue: that none is set is no error.
+// LoadForTable is Load for commands that use no queue: a missing WORKER_QUEUE_URL is not an error.
 func LoadForTable() (*Config, error) { return loadWithout("WORKER_QUEUE_URL") }
 
-// LoadForQueue is Load for commands that need no table: that none is set is no error.
+// LoadForQueue is Load for commands that use no table: a missing WORKER_TABLE_NAME is not an error.
 func LoadForQueue() (*Config, error) { return loadWithout("WORKER_TABLE_NAME") }
 
 func loadWithout(setting string) (*Config, error) {

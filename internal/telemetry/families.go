@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// families are the metrics by name: what Prometheus scrapes, and what docs/metrics.md lists.
+// families are the metrics by name: what Prometheus scrapes, and what docs/telemetry.md lists.
 type families struct {
 	registry *prometheus.Registry
 	all      []family
@@ -111,7 +111,7 @@ func (r *reader) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Markdown is the table of the metrics as docs/metrics.md has it.
+// Markdown is the table of the metrics as docs/telemetry.md has it.
 func (m *Metrics) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| metric | type | label | meaning |\n|---|---|---|---|\n")

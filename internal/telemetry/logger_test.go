@@ -67,7 +67,7 @@ func TestLogFormatAndLevel(t *testing.T) {
 	}
 }
 
-// keys are all that a log line may have beside time, level and msg, each with what it holds. docs/logs.md has them.
+// keys are all that a log line may have beside time, level and msg, each with what it holds. docs/telemetry.md has them.
 var keys = map[string]string{
 	"after":    "for how long it failed",
 	"detail":   "what is wrong with a field, and what to do; never its value",
@@ -80,7 +80,7 @@ var keys = map[string]string{
 	"layout":   "the table's layout",
 	"message":  "SQS's id of a message",
 	"queue":    "the queue's URL",
-	"reason":   "why: the service's error, or one of the reject reasons of [docs/metrics.md](metrics.md)",
+	"reason":   "why: the service's error, or one of the reject reasons of [data-model.md](data-model.md#rejects)",
 	"remedy":   "what to do",
 	"repeats":  "how many equal lines this one stands for, beside the first, which was logged by itself",
 	"since":    "when it began to fail",
@@ -156,9 +156,9 @@ func text(e ast.Expr) string {
 	return "…"
 }
 
-// TestLogsTable holds docs/logs.md to what the code logs, and what it logs to the keys.
+// TestLogsTable holds docs/telemetry.md to what the code logs, and what it logs to the keys.
 func TestLogsTable(t *testing.T) {
-	const file, begin, end = "../../docs/logs.md", "-update -->\n", "<!-- end -->"
+	const file, begin, end = "../../docs/telemetry.md", "TestLogsTable -update -->\n", "<!-- end -->"
 	var b strings.Builder
 	b.WriteString("| level | message | keys |\n|---|---|---|\n")
 	used := map[string]bool{"repeats": true, "first": true}
@@ -204,7 +204,7 @@ func TestLogsTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if string(doc) != want {
-		t.Error("docs/logs.md is not what the code logs: make telemetry-docs")
+		t.Error("docs/telemetry.md is not what the code logs: make docs")
 	}
 }
 

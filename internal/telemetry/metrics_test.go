@@ -45,7 +45,7 @@ func scrape(t *testing.T, m *Metrics) string {
 }
 
 func TestMetricsTable(t *testing.T) {
-	const file, begin, end = "../../docs/metrics.md", "-update -->\n", "<!-- end -->"
+	const file, begin, end = "../../docs/telemetry.md", "TestMetricsTable -update -->\n", "<!-- end -->"
 	doc, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestMetricsTable(t *testing.T) {
 		return
 	}
 	if string(doc) != want {
-		t.Error("docs/metrics.md is not what the worker has: go test ./internal/telemetry -run TestMetricsTable -update")
+		t.Error("docs/telemetry.md is not what the worker exports: make docs")
 	}
 }
 

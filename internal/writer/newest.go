@@ -13,7 +13,7 @@ import (
 // ErrSuperseded is the error of an item that was not written, since the table has a newer version of its key.
 var ErrSuperseded = errors.New("the table has a newer version")
 
-// A NewestTable writes an item only over an older version of its key, or none. See docs/ordering.md for why each write must
+// A NewestTable writes an item only over an older version of its key, or none. See docs/architecture.md for why each write must
 // be conditional.
 type NewestTable interface {
 	// PutNewest writes one item. Its errors are ErrSuperseded and those of a Table. To write an item again is harmless: it is

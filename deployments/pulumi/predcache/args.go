@@ -10,7 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// A Layout says how the table keeps predictions. See docs/tables.md.
+// A Layout says how the table keeps predictions. See docs/data-model.md.
 type Layout string
 
 // The layouts.
