@@ -26,7 +26,7 @@ var (
 )
 
 // TestSimulation runs the real pipeline, in one or several replicas, through the traffic, the faults and the platform's doings
-// of each seed, and checks the invariants of docs/design.md. `make sim SEEDS=2000` runs more; a seed that fails says how to
+// of each seed, and checks the guarantees of docs/guarantees.md. `make sim SEEDS=2000` runs more; a seed that fails says how to
 // repeat it.
 func TestSimulation(t *testing.T) {
 	base := simConfig(t)
