@@ -16,8 +16,8 @@ sim: ## Simulate outages, faults and restarts (SEEDS=2000 FROM=1, or SEED=… to
 sim-bugs: ## Put deliberate bugs into the worker, one at a time: the simulator must notice each
 	@mkdir -p .cache/bin
 	@go test -c -o .cache/bin/sim.test ./internal/worker/sim
-	@cd internal/worker/sim && ../../../.cache/bin/sim.test -test.run '^TestSimulationNoticesBugs$$' -test.v -test.timeout 0 -sim.bugs \
-		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulationNoticesBugs/'
+	@cd internal/worker/sim && ../../../.cache/bin/sim.test -test.run '^TestBugs$$' -test.v -test.timeout 0 -sim.bugs \
+		| grep -v -e '^=== ' -e '^ *--- PASS: TestBugs'
 
 .PHONY: fuzz-long
 fuzz-long: ## Fuzz each decoder for ten minutes

@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -17,85 +18,107 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 30, "how many seeds to simulate")
-	simFrom  = flag.Uint64("sim.from", 1, "the first seed")
-	simSeed  = flag.Uint64("sim.seed", 0, "simulate this seed alone, sim.reruns times")
-	simRerun = flag.Int("sim.reruns", 20, "how often sim.seed is run: the scheduler's part is another each time")
-	simBugs  = flag.Bool("sim.bugs", false, "put bugs into the worker and want the simulator to notice them")
-	simTrace = flag.Bool("sim.trace", false, "print every call of the worker")
+	seedCount = flag.Int("sim.seeds", 30, "how many seeds to simulate")
+	firstSeed = flag.Uint64("sim.from", 1, "the first seed")
+	onlySeed  = flag.Uint64("sim.seed", 0, "simulate this seed alone, sim.reruns times")
+	reruns    = flag.Int("sim.reruns", 20, "how often sim.seed is run: goroutines are scheduled differently each time")
+	withBugs  = flag.Bool("sim.bugs", false, "put deliberate bugs into the worker: the oracle must notice each")
+	traceCall = flag.Bool("sim.trace", false, "print every call of the worker")
 )
 
-// TestSimulation runs the real pipeline, in one or several replicas, through the traffic, the faults and the platform's doings
-// of each seed, and checks the guarantees of docs/guarantees.md. `make sim SEEDS=2000` runs more; a seed that fails says how to
-// repeat it.
+// TestSimulation runs the real pipeline through the plan of each seed, and checks the invariants of docs/guarantees.md.
+// `make sim SEEDS=2000` runs more seeds. A seed that fails prints the command that repeats it.
 func TestSimulation(t *testing.T) {
-	base := simConfig(t)
-	var seeds []uint64
-	if *simSeed != 0 {
-		seeds = slices.Repeat([]uint64{*simSeed}, *simRerun)
-	} else {
-		for i := range *simSeeds {
-			seeds = append(seeds, *simFrom+uint64(i))
+	base := baseConfig(t)
+	seeds := make(chan uint64)
+	go func() {
+		defer close(seeds)
+		for i := range uint64(*seedCount) {
+			if *onlySeed == 0 {
+				seeds <- *firstSeed + i
+			}
 		}
-	}
-	var mu sync.Mutex
-	faults, took, calls, messages := map[string]int{}, time.Duration(0), 0, 0
+		for range *reruns {
+			if *onlySeed != 0 {
+				seeds <- *onlySeed
+			}
+		}
+	}()
+	var all tally
 	began := time.Now()
-	next := 0
 	t.Run("seeds", func(t *testing.T) {
 		for shard := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprint(shard), func(t *testing.T) {
 				t.Parallel()
-				for {
-					mu.Lock()
-					if next == len(seeds) {
-						mu.Unlock()
-						return
-					}
-					seed := seeds[next]
-					next++
-					mu.Unlock()
-					plan := newSimPlan(seed)
-					result := runSim(t, base, plan, nil)
-					mu.Lock()
-					for kind, n := range result.faults {
-						faults[kind] += n
-					}
-					took, calls, messages = took+result.took, calls+result.calls, messages+len(plan.messages)
-					mu.Unlock()
-					if len(result.violations) > 0 {
-						t.Errorf("seed %d fails (%s); make sim SEED=%d repeats it:\n  %s", seed, plan, seed, strings.Join(result.violations, "\n  "))
-						if *simSeed != 0 {
-							fmt.Fprintln(os.Stderr, result.log)
-						}
+				for seed := range seeds {
+					p := newPlan(seed)
+					r := run(t, base, p, nil)
+					all.add(p, r)
+					if len(r.violations) > 0 {
+						report(t, p, r)
 					}
 				}
 			})
 		}
 	})
-	t.Logf("%d seeds, %v simulated in %v, %d messages, %d calls", len(seeds), took.Round(time.Second), time.Since(began).Round(time.Second), messages, calls)
-	kinds := make([]string, 0, len(faults))
-	for kind, n := range faults {
-		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
-	}
-	slices.Sort(kinds)
-	t.Logf("faults and events: %s", strings.Join(kinds, ", "))
+	t.Logf("%d seeds, %v simulated in %v, %d messages, %d calls", all.seeds, all.took.Round(time.Second),
+		time.Since(began).Round(time.Second), all.messages, all.calls)
+	t.Logf("faults and events: %s", &all)
 }
 
-// runSim runs a plan in a bubble of its own.
-func runSim(t *testing.T, base *config.Config, plan *simPlan, mutant *simMutant) (result simResult) {
+// report prints what a seed violated and how to repeat it.
+func report(t *testing.T, p *plan, r result) {
+	t.Errorf("seed %d fails (%s)\n  %s\n  repeat it: make sim SEED=%d", p.seed, p, strings.Join(r.violations, "\n  "), p.seed)
+	if *onlySeed != 0 {
+		fmt.Fprintln(os.Stderr, r.log)
+	}
+}
+
+// A tally adds up what the seeds did.
+type tally struct {
+	mu                     sync.Mutex
+	struck                 map[string]int
+	took                   time.Duration
+	seeds, messages, calls int
+}
+
+func (a *tally) add(p *plan, r result) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.struck == nil {
+		a.struck = map[string]int{}
+	}
+	for kind, n := range r.struck {
+		a.struck[kind] += n
+	}
+	a.seeds++
+	a.took += r.took
+	a.messages += len(p.messages)
+	a.calls += r.calls
+}
+
+func (a *tally) String() string {
+	var kinds []string
+	for _, kind := range slices.Sorted(maps.Keys(a.struck)) {
+		kinds = append(kinds, fmt.Sprintf("%s %d", kind, a.struck[kind]))
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// run runs a plan in a synctest bubble of its own. b is nil for the worker as it is.
+func run(t *testing.T, base *config.Config, p *plan, b *bug) (r result) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			panic(fmt.Sprintf("seed %d: %v", plan.seed, fault))
+			panic(fmt.Sprintf("seed %d: %v", p.seed, fault))
 		}
 	}()
-	synctest.Test(t, func(t *testing.T) { result = simulate(t, base, plan, mutant) })
-	return result
+	synctest.Test(t, func(t *testing.T) { r = simulate(t, base, p, b) })
+	return r
 }
 
-// simConfig reads the settings once: the environment is the process's, and the seeds run side by side.
-func simConfig(t *testing.T) *config.Config {
-	t.Setenv("WORKER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/q")
+// baseConfig reads the settings once: the environment belongs to the process, and seeds run side by side.
+func baseConfig(t *testing.T) *config.Config {
+	t.Setenv("WORKER_QUEUE_URL", queueURL(workertest.QueueName))
 	t.Setenv("WORKER_TABLE_NAME", workertest.TableName)
 	cfg, err := config.Load()
 	if err != nil {
@@ -104,14 +127,4 @@ func simConfig(t *testing.T) *config.Config {
 	return cfg
 }
 
-func (p *simPlan) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d replicas, %d messages, ordering %s, client %s", p.layout, p.replicas, len(p.messages), p.ordering, p.client)
-	for _, f := range p.faults {
-		fmt.Fprintf(&b, "; %s %s %.2f from %v to %v", f.class, f.kind, f.chance, f.from.Round(time.Second), f.to.Round(time.Second))
-	}
-	for _, e := range p.events {
-		fmt.Fprintf(&b, "; %s at %v", e.what, e.at.Round(time.Second))
-	}
-	return b.String()
-}
+func queueURL(name string) string { return "https://sqs.eu-west-1.amazonaws.com/000000000000/" + name }

@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/predcache/predcache/internal/consumer"
+)
+
+// queueBugs are put between the consumer and the queue.
+var queueBugs = []bug{
+	{name: "a delete uses the first receipt handle", services: func(s seams) {
+		var handles memory[string, string]
+		onQueue(queueSeam{
+			receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
+				received, err := next.Receive(ctx, limit, wait)
+				for _, m := range received {
+					handles.first(messageOf(m.Receipt), m.Receipt)
+				}
+				return received, err
+			},
+			delete: func(ctx context.Context, next consumer.Queue, receipts []string) ([]consumer.Failure, error) {
+				stale := slices.Clone(receipts)
+				for i, r := range stale {
+					stale[i] = handles.first(messageOf(r), r)
+				}
+				return next.Delete(ctx, stale)
+			},
+		})(s)
+	}},
+	{name: "failed entries of a delete are ignored", services: onQueue(queueSeam{
+		delete: func(ctx context.Context, next consumer.Queue, receipts []string) ([]consumer.Failure, error) {
+			_, err := next.Delete(ctx, receipts)
+			return nil, err
+		}})},
+	{name: "a failed delete is not repeated", services: onQueue(queueSeam{
+		delete: func(ctx context.Context, next consumer.Queue, receipts []string) ([]consumer.Failure, error) {
+			failures, _ := next.Delete(ctx, receipts)
+			return failures, nil
+		}})},
+	{name: "leases are not extended", services: onQueue(queueSeam{
+		change: func(ctx context.Context, next consumer.Queue, changes []consumer.Visibility) ([]consumer.Failure, error) {
+			if changes[0].Timeout > 0 {
+				return nil, nil
+			}
+			return next.ChangeVisibility(ctx, changes)
+		}})},
+	{name: "nothing is released at the drain", services: onQueue(queueSeam{
+		change: func(ctx context.Context, next consumer.Queue, changes []consumer.Visibility) ([]consumer.Failure, error) {
+			if changes[0].Timeout == 0 {
+				return nil, nil
+			}
+			return next.ChangeVisibility(ctx, changes)
+		}})},
+	{name: "a receive is cut short by SIGTERM", services: func(s seams) {
+		onQueue(queueSeam{
+			receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				defer context.AfterFunc(s.intake, cancel)()
+				return next.Receive(ctx, limit, wait)
+			}})(s)
+	}},
+	{name: "one of ten received messages is forgotten", services: onQueue(queueSeam{
+		receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
+			received, err := next.Receive(ctx, limit, wait)
+			if len(received) == 10 {
+				received = received[:9]
+			}
+			return received, err
+		}})},
+}
+
+// rejectBugs are put between the consumer and the reject queue.
+var rejectBugs = []bug{
+	{name: "a reject that failed to be sent is taken for sent", services: onRejects(
+		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			failures, _ := next.Send(ctx, messages)
+			return failures, nil
+		})},
+	{name: "failed entries of a send to the reject queue are ignored", services: onRejects(
+		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			_, err := next.Send(ctx, messages)
+			return nil, err
+		})},
+}

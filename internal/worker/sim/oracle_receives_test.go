@@ -1,0 +1,98 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/predcache/predcache/internal/awstest"
+)
+
+// delivered notes a message that a receive is about to bring, and checks that each receive beyond the first has a cause.
+// again says that the queue will deliver it once more, by a fault; delivered returns it.
+func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id, m, r := e.MessageID, o.bodies[e.Body], call.replica
+	o.messages[id] = m
+	o.received[id] = append(o.received[id], fmt.Sprintf("by %s after %v", r.name, o.elapsed()))
+	v := o.view(r)
+	if n := len(o.received[id]); o.strict && (o.s.rejects || !m.anyBad()) && n > 1+o.excused[id] {
+		o.violated(noReceives, "message %s was received %d times, of which faults and the platform caused %d: %s",
+			short(id), n, o.excused[id], strings.Join(o.received[id], ", "))
+	}
+	if again {
+		o.excused[id]++
+	}
+	v.delivered[id] = true
+	if call.ended { // nobody waits for this poll any more
+		if !v.killed && !call.struck {
+			o.violated(drainsClean, "%s cut a receive short, which hides message %s", r.name, short(id))
+		}
+		o.excused[id]++
+		o.holder[id] = nil
+		return again
+	}
+	if v.doomed {
+		o.excused[id]++
+	}
+	o.holder[id] = r
+	call.delivered = append(call.delivered, id)
+	o.checkOutage(v, r, m)
+	return again
+}
+
+// outageNoticed is how long after its first failed write a worker may still receive: three calls may time out, and a long
+// poll was under way.
+const outageNoticed = 45 * time.Second
+
+// checkOutage checks that while the table can't be written, at most one receive brings something to write. It requires
+// that o.mu be held.
+func (o *oracle) checkOutage(v *view, r *replica, m *message) {
+	for f, since := range v.downSince {
+		if o.elapsed() >= f.to || time.Since(since) < outageNoticed {
+			continue
+		}
+		lasting := slices.ContainsFunc(m.parts, func(p *part) bool {
+			return !p.bad && p.expires > epoch+int64((f.to+o.s.skew)/time.Second)+120 && o.unsafe(p) != ""
+		})
+		if lasting {
+			if v.deep[f]++; v.deep[f] == 11 {
+				o.violated(noReceives, "%s goes on receiving, %v after it found that the table can't be written", r.name, time.Since(since))
+			}
+		}
+	}
+}
+
+// answered notes that a call is over for its replica, with an answer or without.
+func (o *oracle) answered(call *call, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v := o.view(call.replica)
+	call.ended = true
+	ok = ok && !call.spoiled
+	o.writesAnswered(v, call, ok)
+	for _, id := range call.delivered {
+		if !ok {
+			o.excused[id]++
+			o.holder[id] = nil
+			continue
+		}
+		v.out[id] = true
+		if len(v.out) > o.s.held && (o.s.rejects || o.sentBad == 0) {
+			o.violated(bounded, "%s holds %d messages, of at most %d", call.replica.name, len(v.out), o.s.held)
+		}
+	}
+}
+
+// gone notes that a replica ends: what it holds will be received again.
+func (o *oracle) gone(r *replica, killed bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v := o.view(r)
+	v.doomed, v.killed = true, killed
+	for id := range v.delivered {
+		o.excused[id]++
+	}
+}

@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/predcache/predcache/internal/awstest"
+)
+
+// deleteAsked checks that nothing is deleted that is not safe. It requires that o.mu be held.
+func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
+	for _, e := range c.Entries {
+		delete(v.out, e.MessageID)
+		m := o.messages[e.MessageID]
+		if m == nil {
+			o.violated(safeDelete, "%s deletes a message that nobody has received", call.replica.name)
+			continue
+		}
+		for _, p := range m.parts {
+			if why := o.unsafe(p); why != "" {
+				o.violated(safeDelete, "%s deletes message %s, but #%d# %s", call.replica.name, short(e.MessageID), p.mark, why)
+			}
+		}
+	}
+}
+
+// unsafe says what is missing until the message of p may be deleted. It requires that o.mu be held.
+func (o *oracle) unsafe(p *part) string {
+	switch {
+	case p.bad && o.rejected[p.mark]:
+	case p.bad:
+		return "is not in the reject queue"
+	case o.expired(p):
+	default:
+		if newest, found := o.top[p.key(o.s.layout)]; !found || newest < p.event {
+			return fmt.Sprintf("(%s, event %d) is not in the table", p.id, p.event)
+		}
+	}
+	return ""
+}
+
+// expired tells whether a prediction may be dropped: it expired more than a minute ago. The worker's clock may be a few
+// seconds off.
+func (o *oracle) expired(p *part) bool { return p.expires < o.now()-60+7 }
+
+// inRejectQueue notes a message that the reject queue has taken, and checks that it is a bad one.
+func (o *oracle) inRejectQueue(body string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, mark := range marksOf(body) {
+		if p := o.parts[mark]; p == nil || !p.bad {
+			o.violated(neighbours, "#%d#, which is good, is in the reject queue", mark)
+		}
+		o.rejected[mark] = true
+	}
+}
+
+// visibilityAsked notes the messages that are released. It requires that o.mu be held.
+func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {
+	for _, e := range c.Entries {
+		if e.Visibility == 0 {
+			delete(v.out, e.MessageID)
+			o.released(v, call, e.MessageID)
+		}
+	}
+}
+
+// released checks that a running worker releases no message without need. One release is excused: what superseded a
+// prediction has expired before it could be written, so the older one has to be written after all. It requires that o.mu
+// be held.
+func (o *oracle) released(v *view, call *call, id string) {
+	m := o.messages[id]
+	if v.doomed || m == nil {
+		return
+	}
+	about := ""
+	for _, p := range m.parts {
+		about += fmt.Sprintf("; #%d# of %s at %d until %d", p.mark, p.id, p.event, p.expires)
+		for _, q := range o.byKey[p.key(o.s.layout)] {
+			if q.event < p.event {
+				continue
+			}
+			if !p.bad && o.expired(q) { // q may be p, sent again later
+				o.excused[id]++
+				return
+			}
+			about += fmt.Sprintf(" (#%d# at %d until %d)", q.mark, q.event, q.expires)
+		}
+	}
+	o.violated(noReceives, "%s releases message %s without need%s", call.replica.name, short(id), about)
+}

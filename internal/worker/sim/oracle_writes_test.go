@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"strconv"
+
+	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
+)
+
+// A write is one item that took effect.
+type write struct {
+	part *part
+	key  string
+}
+
+// writeAsked checks that one worker never has two writes of a key under way, and that it doesn't write again what it knows
+// to be written. It requires that o.mu be held.
+func (o *oracle) writeAsked(v *view, call *call, c *awstest.Call) {
+	if call.ended {
+		return
+	}
+	for _, e := range c.Entries {
+		key := o.tableKey(e.Item)
+		if other := v.underWay[key]; other != nil && other != call {
+			o.violated(keyOrder, "%s has two writes of %s under way", call.replica.name, key)
+		}
+		v.underWay[key] = call
+		call.keys = append(call.keys, key)
+		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
+		if p != nil && !p.bad && v.ackedMark[p.mark] && o.tied[key][p.event] == p.mark {
+			o.violated(needless, "%s writes #%d# of %s again", call.replica.name, p.mark, key)
+		}
+	}
+}
+
+func (o *oracle) tableKey(it awstest.Item) string {
+	if o.s.layout == item.LatestOnly {
+		return it.Text("predictionId")
+	}
+	return it.Text("predictionId") + "/" + it.Text("timestamp")
+}
+
+// writeTookEffect checks each item that was written: that it is what its prediction says, and no older than what the
+// worker has written itself.
+func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v := o.view(call.replica)
+	for i := range c.Entries {
+		e := &c.Entries[i]
+		if !e.Applied() {
+			continue
+		}
+		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
+		key := o.tableKey(e.Item)
+		if p == nil || p.bad || key != p.key(o.s.layout) {
+			o.violated(stored, "%s wrote %s", call.replica.name, e.Item.JSON())
+			continue
+		}
+		ttl := "expiresAt"
+		if o.s.layout == item.ExpirySorted {
+			ttl = "timestamp"
+		}
+		if got := e.Item.Text(ttl); got != strconv.FormatInt(p.expires, 10) {
+			o.violated(stored, "#%d# expires at %s, want %d", p.mark, got, p.expires)
+		}
+		if newest, found := v.acked[key]; found && p.event < newest && !o.late {
+			o.violated(keyOrder, "%s replaced a newer version of %s that it had written by #%d#", call.replica.name, key, p.mark)
+		}
+		if newest, found := o.top[key]; !found || p.event > newest {
+			o.top[key] = p.event
+		}
+		call.writes = append(call.writes, write{p, key})
+	}
+}
+
+// writesAnswered notes what a replica knows after its call. It requires that o.mu be held.
+func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
+	for _, key := range call.keys {
+		if v.underWay[key] == call {
+			delete(v.underWay, key)
+		}
+	}
+	if !ok {
+		return
+	}
+	for _, w := range call.writes {
+		v.ackedMark[w.part.mark] = true
+		if newest, found := v.acked[w.key]; !found || w.part.event > newest {
+			v.acked[w.key] = w.part.event
+		}
+	}
+}
+
+// checkTable checks what the table has at the end: known items, of each key the newest version that was written. A late
+// effect excuses an older one, and so does another replica, unless writes are conditional. It requires that o.mu be held.
+func (o *oracle) checkTable(items []awstest.Item) {
+	ordered := len(o.s.replicas) == 1 && !o.late || o.s.ordering == config.OrderingNewest
+	for _, it := range items {
+		p := o.parts[markOf(it.Text(item.AttrPayload))]
+		if p == nil {
+			o.violated(stored, "the table %s has %s", workertest.TableName, it.JSON())
+			continue
+		}
+		if newest := o.top[p.key(o.s.layout)]; ordered && p.event < newest {
+			o.violated(newestLeft, "%s is left at event %d, though %d had been written", p.id, p.event, newest)
+		}
+	}
+}

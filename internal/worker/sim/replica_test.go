@@ -1,0 +1,224 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/telemetry"
+	"github.com/predcache/predcache/internal/worker"
+	"github.com/predcache/predcache/internal/workertest"
+)
+
+// A replica is one worker process.
+type replica struct {
+	s         *simulation
+	name      string
+	terminate context.CancelFunc // does what SIGTERM does
+	doomed    bool               // it was told to stop, or killed
+	ended     chan struct{}
+	left      int   // what Pipeline.Run returned
+	err       error //
+
+	mu     sync.Mutex
+	dead   bool // killed: no call of it reaches anything, and no answer reaches it
+	calls  map[*call]context.CancelFunc
+	second int64 // the second that made counts the calls of
+	made   int
+}
+
+// A call is one call of a replica, from its side: it is under way from its start until the replica has the answer or has
+// given up.
+type call struct {
+	replica *replica
+
+	// Guarded by oracle.mu.
+	ended     bool
+	struck    bool // by a fault
+	spoiled   bool // the fault keeps the answer from arriving
+	keys      []string
+	writes    []write
+	delivered []string // message ids
+}
+
+// callKey is the context key under which the oracle finds the call.
+type callKey struct{}
+
+// launch starts a worker.
+func (s *simulation) launch() {
+	r := &replica{s: s, name: fmt.Sprintf("worker %d", len(s.replicas)), ended: make(chan struct{}), calls: map[*call]context.CancelFunc{}}
+	cfg := s.config()
+	if s.bug != nil && s.bug.config != nil {
+		s.bug.config(cfg)
+	}
+	s.replicas = append(s.replicas, r)
+	log := slog.New(slog.NewTextHandler(&s.log, nil)).With("worker", r.name)
+	clock := &awsclient.Clock{}
+	observer := worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(log)}
+	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: r, Observer: observer, Clock: clock})
+	if err != nil {
+		panic(err)
+	}
+	resources, err := worker.FindResources(context.Background(), cfg, clients)
+	if err != nil {
+		panic(err)
+	}
+	intake, terminate := context.WithCancel(context.Background())
+	r.terminate = terminate
+	services := worker.NewServices(cfg, resources, clients, observer)
+	if s.bug != nil && s.bug.services != nil {
+		s.bug.services(seams{&services, intake, log})
+	}
+	pipeline := worker.NewPipeline(services, cfg, resources, observer, log)
+	go func() {
+		defer close(r.ended)
+		r.left, r.err = pipeline.Run(intake)
+	}()
+}
+
+// config returns the settings of the plan.
+func (s *simulation) config() *config.Config {
+	cfg := *s.base
+	cfg.QueueURL = queueURL(workertest.QueueName)
+	cfg.TableName = workertest.TableName
+	if s.rejects {
+		cfg.RejectQueueURL = queueURL(workertest.RejectName)
+	}
+	cfg.Pollers, cfg.WriteConcurrency, cfg.MaxHeldMessages, cfg.MaxWriteUnits = s.pollers, s.writers, s.held, s.units
+	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
+	cfg.MaxDecodedBytes = 1 << 20
+	cfg.Client, cfg.Ordering, cfg.Freshness = s.client, s.ordering, s.freshness
+	return &cfg
+}
+
+var errKilled = errors.New("the process was killed")
+
+// RoundTrip carries a call of the replica to the fake that it is for.
+func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := &call{replica: r}
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel()
+	made, err := r.begin(ctx, c, cancel)
+	if err != nil {
+		return nil, err
+	}
+	if made == maxCallsPerSecond {
+		r.s.oracle.violate(hotLoop, "%s made %d calls in one second, the last of them %s", r.name, made, req.Header.Get("X-Amz-Target"))
+	}
+	if made >= maxCallsPerSecond {
+		sleep(ctx, time.Second)
+	}
+	if d := r.s.latency; d > 0 {
+		sleep(ctx, time.Duration(r.s.oracle.random(uint64(r.s.oracle.callNumber()))*float64(d)))
+	}
+	handler := http.Handler(r.s.tables)
+	if strings.HasPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS.") {
+		handler = r.s.queues
+	}
+	resp, err := awstest.Transport(handler).RoundTrip(req.WithContext(context.WithValue(ctx, callKey{}, c)))
+	if resp != nil {
+		body, torn := io.ReadAll(resp.Body)
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), ending{torn}))
+	}
+	if r.end(c) {
+		resp, err = nil, errKilled
+	}
+	r.s.oracle.answered(c, err == nil && resp.StatusCode == http.StatusOK)
+	return resp, err
+}
+
+// maxCallsPerSecond is more calls than any replica may make in a second.
+const maxCallsPerSecond = 2000
+
+// begin notes a call and returns how many the replica has made in this second.
+func (r *replica) begin(ctx context.Context, c *call, cancel context.CancelFunc) (made int, err error) {
+	r.mu.Lock()
+	if r.dead {
+		r.mu.Unlock()
+		sleep(ctx, 50*time.Millisecond)
+		return 0, errKilled
+	}
+	defer r.mu.Unlock()
+	r.calls[c] = cancel
+	if now := time.Now().Unix(); now != r.second {
+		r.second, r.made = now, 0
+	}
+	r.made++
+	return r.made, nil
+}
+
+// end forgets a call and tells whether the replica was killed meanwhile.
+func (r *replica) end(c *call) (dead bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls, c)
+	return r.dead
+}
+
+// An ending ends a body with an error, or with io.EOF.
+type ending struct{ err error }
+
+func (e ending) Read([]byte) (int, error) {
+	if e.err != nil {
+		return 0, e.err
+	}
+	return 0, io.EOF
+}
+
+// sleep waits for d and returns true, or false if ctx is done first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// kill does what SIGKILL does: from now on nothing that the process does has an effect.
+func (r *replica) kill() {
+	r.mu.Lock()
+	r.dead, r.doomed = true, true
+	cancels := slices.Collect(maps.Values(r.calls))
+	r.mu.Unlock()
+	r.s.oracle.gone(r, true)
+	for _, cancel := range cancels {
+		cancel()
+	}
+	r.terminate() // its goroutines have to end all the same
+}
+
+// A cappedLog keeps the first MiB of what is logged.
+type cappedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *cappedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.b.Len() < 1<<20 {
+		l.b.Write(p)
+	}
+	return len(p), nil
+}
+
+func (l *cappedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

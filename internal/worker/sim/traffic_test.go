@@ -1,0 +1,144 @@
+package sim
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// traffic decides what is sent: ids that come again and again, in order and out of order, repeated word for word, packed.
+func (p *plan) traffic(r *rand.Rand) {
+	g := &generator{p: p, r: r, ids: 2 + r.IntN(40)}
+	count := 20 + r.IntN(160)
+	span := time.Duration(1+r.IntN(180)) * time.Second
+	p.hot = fmt.Sprintf("%s-0", secret)
+	g.badness = []int{0, 10, 40}[r.IntN(3)]
+	for range count {
+		m := &message{at: time.Duration(r.Int64N(int64(span)))}
+		if r.IntN(3) == 0 {
+			m.at = m.at.Truncate(10 * time.Second) // bursts
+		}
+		size := 1
+		if r.IntN(3) == 0 {
+			size = 1 + r.IntN(30)
+		}
+		for range size {
+			m.parts = append(m.parts, g.part(m.at, size == 1))
+		}
+		m.body = pack(r, m)
+		p.messages = append(p.messages, m)
+	}
+	slices.SortStableFunc(p.messages, func(a, b *message) int { return int(a.at - b.at) })
+}
+
+// A generator makes parts, each with a mark of its own.
+type generator struct {
+	p       *plan
+	r       *rand.Rand
+	ids     int     // how many ids there are
+	badness int     // percent of parts that can't be stored
+	mark    int     // the last one given
+	sent    []*part // the good ones so far
+}
+
+// part makes the next part of a message; alone, if it is the only one.
+func (g *generator) part(at time.Duration, alone bool) *part {
+	g.mark++
+	r := g.r
+	switch {
+	case len(g.sent) > 0 && r.IntN(4) == 0: // word for word, one of the last ones more often
+		return g.sent[len(g.sent)-1-int(float64(len(g.sent))*r.Float64()*r.Float64()*r.Float64())]
+	case alone && g.badness > 0 && r.IntN(20) == 0: // its whole message can't be read
+		return &part{mark: g.mark, bad: true, raw: fmt.Sprintf(`{"predictionId":"%s-bad","note":"#%d#"`, secret, g.mark), expires: epoch + 86400}
+	case r.IntN(100) < g.badness:
+		return g.bad(at)
+	}
+	good := g.good(fmt.Sprintf("%s-%d", secret, int(float64(g.ids)*r.Float64()*r.Float64())), at)
+	g.sent = append(g.sent, good)
+	return good
+}
+
+func (g *generator) good(id string, at time.Duration) *part {
+	r := g.r
+	event := epoch*1e6 + (at + g.p.skew).Microseconds()
+	switch r.IntN(4) {
+	case 0: // late
+		event -= r.Int64N(120e6)
+	case 1: // one of a few in the same second
+		event -= event%1e6 - int64(r.IntN(3))*1e5
+	}
+	life, extra := int64(86400), ""
+	switch r.IntN(10) {
+	case 0:
+		life = 30 + r.Int64N(600)
+		extra = fmt.Sprintf(`,"ttlSeconds":%d`, life)
+	case 1:
+		extra = fmt.Sprintf(`,"model":"m%d","note":%q`, r.IntN(3), strings.Repeat("x", r.IntN(1500)))
+	}
+	return &part{
+		mark: g.mark, id: id, event: event, expires: event/1e6 + life,
+		raw: fmt.Sprintf(`{"predictionId":"%s","timestamp":%d.%06d,"prediction":{"mark":"#%d#","of":"%s"}%s}`, id, event/1e6, event%1e6, g.mark, secret, extra),
+	}
+}
+
+// bad makes a part that can't be stored. One kind looks sound, and only the table refuses it.
+func (g *generator) bad(at time.Duration) *part {
+	now := epoch + int64((at+g.p.skew)/time.Second)
+	mark := g.mark
+	note := fmt.Sprintf(`"prediction":"#%d# %s"`, mark, secret)
+	refused := fmt.Sprintf(`{"predictionId":"%s-%d","timestamp":%d,%s}`, refusedID, mark, now, note)
+	forms := []string{
+		fmt.Sprintf(`{%s}`, note),
+		fmt.Sprintf(`{"predictionId":"%s-bad","note":"#%d#"}`, secret, mark),
+		fmt.Sprintf(`{"predictionId":%d,%s}`, mark, note),
+		fmt.Sprintf(`{"predictionId":"%s-bad","createdAt":1,%s}`, secret, note),
+		fmt.Sprintf(`{"predictionId":"%s-bad","timestamp":%d,%s}`, secret, now+7200, note),
+		fmt.Sprintf(`{"predictionId":"%s-bad","timestamp":"yesterday",%s}`, secret, note),
+		fmt.Sprintf(`{"predictionId":"","timestamp":%d,%s}`, now, note),
+		fmt.Sprintf(`"#%d# %s"`, mark, secret),
+		refused, refused,
+	}
+	return &part{mark: mark, bad: true, raw: forms[g.r.IntN(len(forms))], expires: now + 86400}
+}
+
+// refusedID begins the ids that the table refuses with a ValidationException.
+const refusedID = secret + "-refused"
+
+// pack makes a message's body of its parts, in one of the forms of the contract.
+func pack(r *rand.Rand, m *message) string {
+	raws := make([]string, len(m.parts))
+	for i, part := range m.parts {
+		raws[i] = part.raw
+	}
+	body := raws[0]
+	switch {
+	case len(raws) > 1 && r.IntN(3) == 0 && strings.HasPrefix(raws[0], `{"predictionId":"`+secret+`-`) && !m.anyBad():
+		body = strings.Join(raws, "\n")
+	case len(raws) > 1 || body[0] != '{':
+		body = "[" + strings.Join(raws, ", ") + "]"
+	}
+	attributes := ""
+	if r.IntN(12) == 0 && (len(m.parts) != 1 || !m.parts[0].bad) { // otherwise the mark can't be found in the reject queue
+		body, attributes = compress(body), `,"MessageAttributes":{"Content-Encoding":{"Type":"String","Value":"gzip"}}`
+	}
+	if attributes != "" || r.IntN(10) == 0 {
+		text, _ := json.Marshal(body) // a string always marshals
+		body = fmt.Sprintf(`{"Type":"Notification","TopicArn":"arn:aws:sns:eu-west-1:1:t","Message":%s%s}`, text, attributes)
+	}
+	return body
+}
+
+// compress is gzip and base64.
+func compress(text string) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(text)) // a buffer takes everything
+	_ = z.Close()
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}
