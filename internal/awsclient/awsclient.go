@@ -16,7 +16,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/predcache/predcache/internal/awsjson"
+	"github.com/predcache/predcache/internal/jsonscan"
 )
+
+// A Clock follows the services' clock.
+type Clock = awsjson.Clock
 
 // Config of the Clients.
 type Config struct {
@@ -75,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 	if transport == nil {
 		transport = conf.HTTPClient.(*awshttp.BuildableClient).GetTransport()
 	}
-	conf.HTTPClient = &http.Client{Transport: cfg.Clock.watch(transport)}
+	conf.HTTPClient = &http.Client{Transport: cfg.Clock.Watch(transport)}
 	conf.APIOptions = append(conf.APIOptions, plainBodies)
 	return &Clients{
 		SQS:      sqs.NewFromConfig(conf),
@@ -100,4 +106,12 @@ func (c *Clients) observe(operation string, start time.Time, err error) {
 	if c.observer != nil {
 		c.observer.Call(operation, Code(err), time.Since(start))
 	}
+}
+
+// send makes a call and counts it.
+func (c *Clients) send(ctx context.Context, o *awsjson.Operation, call *awsjson.Call, read func(answer *jsonscan.Walker)) error {
+	start := time.Now()
+	err := o.Send(ctx, call, read)
+	c.observe(o.Name(), start, err)
+	return err
 }

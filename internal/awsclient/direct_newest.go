@@ -14,32 +14,29 @@ import (
 
 // PutNewest implements writer.NewestTable.
 func (t *DirectTable) PutNewest(ctx context.Context, it *item.Item) error {
-	c := t.put.begin()
-	defer t.put.end(c)
-	b := append(jsonscan.AppendQuoted(append(c.request, `{"TableName":`...), t.name), `,"Item":`...)
+	c := t.put.Begin()
+	defer t.put.End(c)
+	b := append(jsonscan.AppendQuoted(append(c.Request, `{"TableName":`...), t.name), `,"Item":`...)
 	b = append(it.AppendJSON(b), `,"ConditionExpression":"`...)
 	b = append(b, *notNewer...) // which needs no escapes
 	b = append(b, `","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#sent":"`+item.AttrSent+`"},"ExpressionAttributeValues":{":created":{"N":"`...)
 	b = append(it.Version.Event.AppendSeconds(b), `"},":sent":{"N":"`...)
-	c.request = append(it.AppendSent(b), `"}},"ReturnConsumedCapacity":"TOTAL"}`...)
+	c.Request = append(it.AppendSent(b), `"}},"ReturnConsumedCapacity":"TOTAL"}`...)
 
 	start := time.Now()
-	answer, err := t.put.send(ctx, c)
+	var units float64
+	err := t.put.Send(ctx, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			if name == "ConsumedCapacity" {
+				units += readUnits(w)
+			}
+		})
+	})
 	var failed *types.ConditionalCheckFailedException
 	if errors.As(err, &failed) {
 		t.spent(float64(it.Units())) // see Table.PutNewest
 		t.clients.observe("PutItem", start, nil)
 		return writer.ErrSuperseded
-	}
-	var units float64
-	if err == nil {
-		w := jsonscan.Walk(answer)
-		w.Object(func(name string) {
-			if name == "ConsumedCapacity" {
-				units += readUnits(&w)
-			}
-		})
-		err = t.put.unreadable(w.Err())
 	}
 	t.clients.observe("PutItem", start, err)
 	if err != nil {

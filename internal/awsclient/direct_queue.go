@@ -3,18 +3,15 @@ package awsclient
 import (
 	"context"
 	"encoding/base64"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	smithyendpoints "github.com/aws/smithy-go/endpoints"
 
+	"github.com/predcache/predcache/internal/awsjson"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/jsonscan"
 )
@@ -23,55 +20,38 @@ import (
 type DirectQueue struct {
 	clients                 *Clients
 	url                     string // as JSON
-	receive, remove, change *operation
+	receive, remove, change *awsjson.Operation
 }
 
 // NewDirectQueue returns the queue of a URL, by the settings of the SDK's client.
 func NewDirectQueue(clients *Clients, url string) *DirectQueue {
-	o := clients.SQS.Options()
-	s := &service{
-		id: sqs.ServiceID, target: "AmazonSQS", signing: "sqs", region: o.Region,
-		header: http.Header{
-			"Content-Type":      {"application/x-amz-json-1.0"},
-			"X-Amzn-Query-Mode": {"true"}, // errors are named as they always were
-			"User-Agent":        {userAgent},
-		},
-		transport: roundTripperOf(o.HTTPClient), creds: o.Credentials, clock: clients.Clock, signer: v4.NewSigner(),
-		protocol: o.Protocol, types: sqs.TypeRegistry,
-		resolve: func(ctx context.Context, _ string) (smithyendpoints.Endpoint, error) {
-			return o.EndpointResolverV2.ResolveEndpoint(ctx, sqs.EndpointParameters{
-				Region: aws.String(o.Region), Endpoint: o.BaseEndpoint,
-				UseDualStack: aws.Bool(o.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
-				UseFIPS:      aws.Bool(o.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
-			})
-		},
-	}
+	s := awsjson.SQS(clients.SQS.Options(), clients.Clock)
 	return &DirectQueue{
 		clients: clients, url: string(jsonscan.AppendQuoted(nil, url)),
-		receive: s.operation("ReceiveMessage"), remove: s.operation("DeleteMessageBatch"), change: s.operation("ChangeMessageVisibilityBatch"),
+		receive: s.Operation("ReceiveMessage"), remove: s.Operation("DeleteMessageBatch"), change: s.Operation("ChangeMessageVisibilityBatch"),
 	}
 }
 
 // Receive implements consumer.Queue.
 func (q *DirectQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
-	c := q.receive.begin()
-	defer q.receive.end(c)
-	b := append(c.request, `{"QueueUrl":`...)
+	c := q.receive.Begin()
+	defer q.receive.End(c)
+	b := append(c.Request, `{"QueueUrl":`...)
 	b = append(append(b, q.url...), `,"MaxNumberOfMessages":`...)
 	b = append(strconv.AppendInt(b, int64(limit), 10), `,"WaitTimeSeconds":`...)
 	b = strconv.AppendInt(b, int64(wait/time.Second), 10)
-	c.request = append(b, `,"MessageSystemAttributeNames":["ApproximateReceiveCount","SentTimestamp","MessageGroupId","AWSTraceHeader"],"MessageAttributeNames":["All"]}`...)
+	c.Request = append(b, `,"MessageSystemAttributeNames":["ApproximateReceiveCount","SentTimestamp","MessageGroupId","AWSTraceHeader"],"MessageAttributeNames":["All"]}`...)
 
 	var received []consumer.Received
-	err := q.receive.observed(ctx, q.clients, c, func(w *jsonscan.Walker) {
+	err := q.clients.send(ctx, q.receive, c, func(w *jsonscan.Walker) {
 		w.Object(func(name string) {
 			if name == "Messages" {
-				received = readMessages(w, limit, &c.scratch)
+				received = readMessages(w, limit, &c.Scratch)
 			}
 		})
 	})
 	if err != nil {
-		return nil, brief(q.receive.name, err)
+		return nil, brief(q.receive.Name(), err)
 	}
 	return received, nil
 }
@@ -143,31 +123,31 @@ func readAttribute(w *jsonscan.Walker, a *consumer.Attribute, name string) {
 
 // Delete implements consumer.Queue.
 func (q *DirectQueue) Delete(ctx context.Context, receipts []string) ([]consumer.Failure, error) {
-	c := q.remove.begin()
-	defer q.remove.end(c)
+	c := q.remove.Begin()
+	defer q.remove.End(c)
 	b := q.beginEntries(c)
 	for i, receipt := range receipts {
 		b = append(appendEntry(b, i, receipt), '}')
 	}
-	c.request = append(b, "]}"...)
+	c.Request = append(b, "]}"...)
 	return q.batch(ctx, q.remove, c)
 }
 
 // ChangeVisibility implements consumer.Queue.
 func (q *DirectQueue) ChangeVisibility(ctx context.Context, changes []consumer.Visibility) ([]consumer.Failure, error) {
-	c := q.change.begin()
-	defer q.change.end(c)
+	c := q.change.Begin()
+	defer q.change.End(c)
 	b := q.beginEntries(c)
 	for i := range changes {
 		b = append(appendEntry(b, i, changes[i].Receipt), `,"VisibilityTimeout":`...)
 		b = append(strconv.AppendInt(b, int64(changes[i].Timeout/time.Second), 10), '}')
 	}
-	c.request = append(b, "]}"...)
+	c.Request = append(b, "]}"...)
 	return q.batch(ctx, q.change, c)
 }
 
-func (q *DirectQueue) beginEntries(c *call) []byte {
-	return append(append(append(c.request, `{"QueueUrl":`...), q.url...), `,"Entries":[`...)
+func (q *DirectQueue) beginEntries(c *awsjson.Call) []byte {
+	return append(append(append(c.Request, `{"QueueUrl":`...), q.url...), `,"Entries":[`...)
 }
 
 func appendEntry(b []byte, i int, receipt string) []byte {
@@ -179,9 +159,9 @@ func appendEntry(b []byte, i int, receipt string) []byte {
 }
 
 // batch makes a call on several messages and returns those for which it failed.
-func (q *DirectQueue) batch(ctx context.Context, o *operation, c *call) ([]consumer.Failure, error) {
+func (q *DirectQueue) batch(ctx context.Context, o *awsjson.Operation, c *awsjson.Call) ([]consumer.Failure, error) {
 	var failed []types.BatchResultErrorEntry
-	err := o.observed(ctx, q.clients, c, func(w *jsonscan.Walker) {
+	err := q.clients.send(ctx, o, c, func(w *jsonscan.Walker) {
 		w.Object(func(name string) {
 			if name == "Failed" {
 				w.Array(func() { failed = append(failed, readFailure(w)) })
@@ -189,7 +169,7 @@ func (q *DirectQueue) batch(ctx context.Context, o *operation, c *call) ([]consu
 		})
 	})
 	if err != nil {
-		return nil, brief(o.name, err)
+		return nil, brief(o.Name(), err)
 	}
 	if len(failed) == 0 {
 		return nil, nil

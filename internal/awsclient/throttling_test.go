@@ -2,10 +2,7 @@ package awsclient
 
 import (
 	"errors"
-	"net/http"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -41,29 +38,4 @@ func TestThrottlingOfKeysAloneIsToldFromThatOfTheTable(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
-}
-
-func TestTheClockFollowsTheServicesAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c Clock
-		ahead := func(d time.Duration, id string) http.Header {
-			h := http.Header{"Date": {time.Now().Add(d).UTC().Format(http.TimeFormat)}}
-			if id != "" {
-				h.Set("X-Amzn-Requestid", id)
-			}
-			return h
-		}
-		c.see(ahead(48*time.Hour, ""))
-		if c.Offset() != 0 {
-			t.Errorf("a proxy's answer moved the clock by %v", c.Offset())
-		}
-		c.see(ahead(2*time.Hour, "1"))
-		if c.Offset() != 2*time.Hour {
-			t.Errorf("a service that is 2h ahead moved the clock by %v", c.Offset())
-		}
-		c.see(ahead(3*time.Second, "2"))
-		if c.Offset() != 0 {
-			t.Errorf("3s, which may be the way, moved the clock by %v", c.Offset())
-		}
-	})
 }
