@@ -20,11 +20,11 @@ soak: ## Have the worker work for half an hour, and print each minute what it ta
 	bin/e2e $(SOAK)
 
 .PHONY: bench-requests
-bench-requests: ## Show SQS requests a message and ages at 1, 20, 200 and 2,000 messages a second, with and without WORKER_FRESHNESS
+bench-requests: ## Show SQS requests a message and ages at 1, 20, 200 and 2,000 messages a second, with and without WORKER_MAX_ADDED_LATENCY
 	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
-	@for rate in 1 20 200 2000; do for freshness in 0s 500ms; do \
-		echo "$$rate messages a second, WORKER_FRESHNESS=$$freshness"; \
-		bin/e2e -programs worker -rounds 1 -seconds 20 -rate $$rate -freshness $$freshness; \
+	@for rate in 1 20 200 2000; do for latency in 0s 500ms; do \
+		echo "$$rate messages a second, WORKER_MAX_ADDED_LATENCY=$$latency"; \
+		bin/e2e -programs worker -rounds 1 -seconds 20 -rate $$rate -added-latency $$latency; \
 	done; done
 
 .PHONY: test-sdk

@@ -46,7 +46,7 @@ func main() {
 		soak     = flag.Duration("soak", 0, "have the worker work for so long at -rate, and print each minute what it takes")
 		rate     = flag.Float64("rate", 0, "measure ages and requests at this many messages a second, and nothing else")
 		seconds  = flag.Int("seconds", 15, "length of a run at a rate")
-		fresh    = flag.String("freshness", "", "WORKER_FRESHNESS of the worker")
+		latency  = flag.String("added-latency", "", "WORKER_MAX_ADDED_LATENCY of the worker")
 		env      = flag.String("env", "", "further settings of the worker, A=1,B=2")
 		profile  = flag.String("profile", "", "write a CPU profile of each run of the worker to this file")
 		worker   = flag.String("worker", "worker", "the worker's name in the folder of programs")
@@ -74,7 +74,7 @@ func main() {
 	}
 	all := workloads(*messages)
 	if *rate > 0 {
-		all = []workload{{Name: fmt.Sprintf("%g a second", *rate), Messages: int(*rate * float64(*seconds)), Rate: *rate, Freshness: *fresh}}
+		all = []workload{{Name: fmt.Sprintf("%g a second", *rate), Messages: int(*rate * float64(*seconds)), Rate: *rate, AddedLatency: *latency}}
 	}
 	var rows []row
 	for _, w := range all {
@@ -202,8 +202,8 @@ func (b *bench) start(program string, w workload, s *stats) (*exec.Cmd, error) {
 	if w.Zstd {
 		cmd.Env = append(cmd.Env, "WORKER_PAYLOAD_ENCODING=zstd")
 	}
-	if w.Freshness != "" {
-		cmd.Env = append(cmd.Env, "WORKER_FRESHNESS="+w.Freshness)
+	if w.AddedLatency != "" {
+		cmd.Env = append(cmd.Env, "WORKER_MAX_ADDED_LATENCY="+w.AddedLatency)
 	}
 	cmd.Stderr = newTail(program)
 	if err := cmd.Start(); err != nil {

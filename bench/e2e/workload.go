@@ -9,18 +9,18 @@ import (
 
 // A workload is what one run sends.
 type workload struct {
-	Name        string
-	Messages    int
-	Rate        float64       // messages a second; 0: all are there when the run starts
-	Repeats     float64       // share of exact copies of one of the last 200 messages
-	Zipf        bool          // keys by Zipf's law (s 1.1, 20,000 keys), each message a newer version
-	LatestOnly  bool          // the table has no sort key
-	Pack        int           // predictions a message
-	Ranking     bool          // 2.4 KB payloads, else 1 KB messages
-	Unprocessed float64       // share of items that the table returns
-	Zstd        bool          // the worker compresses payloads
-	Freshness   string        // WORKER_FRESHNESS
-	Soak        time.Duration // for so long, Messages of them are sent over and over, each time with a key of its own
+	Name         string
+	Messages     int
+	Rate         float64       // messages a second; 0: all are there when the run starts
+	Repeats      float64       // share of exact copies of one of the last 200 messages
+	Zipf         bool          // keys by Zipf's law (s 1.1, 20,000 keys), each message a newer version
+	LatestOnly   bool          // the table has no sort key
+	Pack         int           // predictions a message
+	Ranking      bool          // 2.4 KB payloads, else 1 KB messages
+	Unprocessed  float64       // share of items that the table returns
+	Zstd         bool          // the worker compresses payloads
+	AddedLatency string        // WORKER_MAX_ADDED_LATENCY
+	Soak         time.Duration // for so long, Messages of them are sent over and over, each time with a key of its own
 }
 
 // A message of a workload, and the predictions that it carries.

@@ -119,7 +119,7 @@ func (r report) table(f *worker.Resources) {
 	}
 	source := "as the table says"
 	if f.TableInfo == nil {
-		source = "as WORKER_LAYOUT says; the table was not asked"
+		source = "from WORKER_TABLE_SCHEMA; the table was not read"
 	}
 	if l := f.Layout; l != nil {
 		r.line("layout", "%s, %s", l.Kind, source)

@@ -1,23 +1,19 @@
-// Package config reads the worker's settings from the environment and checks them all before anything starts.
+// Package config reads the worker's settings from the environment and validates them before anything starts.
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/kelseyhightower/envconfig"
 
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// Prefix starts each setting's name.
+// Prefix begins the name of every setting.
 const Prefix = "WORKER"
 
 // Config holds the settings. A field's name makes its variable's: QueueURL is WORKER_QUEUE_URL. There are no name tags:
@@ -41,11 +37,7 @@ type Config struct {
 	Attributes      string `split_words:"true" default:"all" desc:"Other fields to store as attributes of the item: all, none, or a comma-separated list."`
 
 	PayloadEncoding item.Encoding `group:"Items and table layout" split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed where that saves a write unit)."`
-	Layout          string        `split_words:"true" default:"auto" desc:"Table layout: auto reads it from the table. versioned, expiry-sorted or latest-only, with the next four settings, describe the table when the worker may not call DescribeTable and DescribeTimeToLive."`
-	HashKey         string        `split_words:"true" default:"predictionId" desc:"Name of the partition key. Ignored when the layout is auto."`
-	HashKeyType     item.KeyType  `split_words:"true" default:"S" desc:"Type of the partition key, S or N. Ignored when the layout is auto."`
-	SortKey         string        `split_words:"true" default:"timestamp" desc:"Name of the sort key. Ignored when the layout is auto or latest-only."`
-	TTLAttribute    string        `split_words:"true" default:"expiresAt" desc:"Name of the TTL attribute. Ignored when the layout is auto or expiry-sorted."`
+	TableSchema     string        `split_words:"true" default:"auto" desc:"Key and TTL attribute of the table. auto reads them from the table. Without permission for DescribeTable and DescribeTimeToLive, set them like hash=predictionId:S,sort=timestamp,ttl=expiresAt: S or N is the type of the partition key, and a latest-only table has no sort."`
 	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Predictions of one id within one unit share an item. Do not change it for a table that has items."`
 	Ordering        string        `split_words:"true" default:"last-write" desc:"Which prediction of an id a latest-only table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
 
@@ -53,7 +45,7 @@ type Config struct {
 	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and the cheapest: an idle worker makes 3 receives a minute."`
 	WriteConcurrency int           `split_words:"true" default:"8" desc:"Maximum concurrent BatchWriteItem calls. 8 at 25 items a call and 10 ms a call write 20,000 a second."`
 	MaxWriteUnits    int           `split_words:"true" default:"0" desc:"Maximum write units a second for this process; 0 means no limit. Divide the table's budget by the number of replicas."`
-	Freshness        time.Duration `split_words:"true" default:"0s" desc:"Maximum added latency, up to 20s. Higher values fill receives and lower the SQS cost: at 20 messages a second, 500ms needs a quarter of the requests. 0s disables pacing."`
+	MaxAddedLatency  time.Duration `split_words:"true" default:"0s" desc:"Maximum latency added to fill receives and writes, up to 20s. Higher values lower the SQS cost: at 20 messages a second, 500ms needs a quarter of the requests. 0s disables pacing."`
 	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"Maximum time that a delete waits for nine others to fill its call, 0s to 5s. The message stays invisible meanwhile."`
 
 	MaxHeldMessages int   `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together."`
@@ -75,120 +67,90 @@ type Config struct {
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
 }
 
-// The values of WORKER_ORDERING.
+// Values of WORKER_ORDERING.
 const (
 	OrderingLastWrite = "last-write"
 	OrderingNewest    = "newest"
 )
 
-// The values of WORKER_CLIENT.
+// Values of WORKER_CLIENT.
 const (
 	ClientDirect = "direct"
 	ClientSDK    = "sdk"
 )
 
-// reserve is what of the drain timeout is kept for releasing what could not be written.
-const reserve = 3 * time.Second
+// releaseReserve is the end of the drain timeout, in which unwritten messages are released.
+const releaseReserve = 3 * time.Second
 
-// WriteDeadline is for how long after SIGTERM items are still written.
+// WriteDeadline returns how long after SIGTERM the worker still writes items.
 func (c *Config) WriteDeadline() time.Duration {
-	return c.DrainTimeout - min(reserve, c.DrainTimeout/4)
+	return c.DrainTimeout - min(releaseReserve, c.DrainTimeout/4)
 }
 
-// Load reads the environment. The error names every setting that is wrong, not only the first.
-func Load() (*Config, error) {
-	var c Config
-	var errs []error
-	v := reflect.ValueOf(&c).Elem()
-	for i := range v.NumField() {
-		// One field at a time, since envconfig stops at its first error.
-		one := reflect.New(reflect.StructOf([]reflect.StructField{v.Type().Field(i)}))
-		if err := envconfig.Process(Prefix, one.Interface()); err != nil {
-			errs = append(errs, explain(err))
-			continue
-		}
-		v.Field(i).Set(one.Elem().Field(0))
-	}
-	for _, err := range c.problems() {
-		// A setting that could not be read has no value to be wrong.
-		if !slices.ContainsFunc(errs, func(unread error) bool { return subject(unread) == subject(err) }) {
-			errs = append(errs, err)
-		}
-	}
-	return &c, errors.Join(errs...)
-}
-
-// subject is the setting that an error is about: its first word.
-func subject(err error) string {
-	name, _, _ := strings.Cut(err.Error(), " ")
-	return name
-}
-
-func explain(err error) error {
-	var parse *envconfig.ParseError
-	if !errors.As(err, &parse) {
-		return err
-	}
-	example := map[string]string{"time.Duration": "a length of time like 500ms, 20s or 24h", "bool": "true or false", "float64": "a number", "int": "a whole number", "int64": "a whole number"}[parse.TypeName]
-	return fmt.Errorf("%s is %q: give %s", parse.KeyName, parse.Value, example)
-}
-
-// problems says everything that is wrong with the settings, each error with the setting's name first.
-func (c *Config) problems() (errs []error) {
-	wrong := func(cond bool, format string, args ...any) {
+// validate returns an error for each invalid setting. Each begins with the setting's name.
+func (c *Config) validate() (errs []error) {
+	refuse := func(cond bool, format string, args ...any) {
 		if cond {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	wrong(c.QueueURL == "", "WORKER_QUEUE_URL is not set: give the URL of the queue to consume")
-	wrong(c.TableName == "", "WORKER_TABLE_NAME is not set: give the name of the table to write")
-	isURL := func(name, value string) {
-		u, err := url.Parse(value)
-		wrong(value != "" && (err != nil || u.Scheme == "" || u.Host == ""), "%s is %q: give the queue's URL, like https://sqs.eu-west-1.amazonaws.com/123456789012/predictions", name, value)
-	}
-	isURL("WORKER_QUEUE_URL", c.QueueURL)
-	isURL("WORKER_REJECT_QUEUE_URL", c.RejectQueueURL)
-	wrong(c.RejectQueueURL != "" && c.RejectQueueURL == c.QueueURL, "WORKER_REJECT_QUEUE_URL is the queue itself: rejects would go round for ever")
-	wrong(c.TTL < time.Second, "WORKER_TTL is %v: give at least 1s", c.TTL)
-	wrong(c.TTLJitter < 0 || c.TTLJitter > 0.9, "WORKER_TTL_JITTER is %v: give a fraction from 0 to 0.9", c.TTLJitter)
-	wrong(c.MaxFuture < 0, "WORKER_MAX_FUTURE is %v: give 0s or more", c.MaxFuture)
-	c.checkFields(wrong)
 	oneOf := func(name, value string, allowed ...string) {
-		wrong(!slices.Contains(allowed, value), "%s is %q: give %s", name, value, strings.Join(allowed, ", "))
+		refuse(!slices.Contains(allowed, value), "%s is %q: must be one of %s", name, value, strings.Join(allowed, ", "))
 	}
+	c.validateQueues(refuse)
+	c.validateFields(refuse)
+	c.validateTimes(refuse)
+	refuse(c.TableName == "", "WORKER_TABLE_NAME is not set: set it to the name of the table to write")
+	_, err := c.schema()
+	refuse(err != nil, "WORKER_TABLE_SCHEMA is %q: %w", c.TableSchema, err)
 	oneOf("WORKER_PAYLOAD_ENCODING", string(c.PayloadEncoding), string(item.JSON), string(item.Map), string(item.Zstd))
-	oneOf("WORKER_LAYOUT", c.Layout, "auto", string(item.Versioned), string(item.ExpirySorted), string(item.LatestOnly))
-	oneOf("WORKER_HASH_KEY_TYPE", string(c.HashKeyType), "S", "N")
 	oneOf("WORKER_SORT_UNIT", c.SortUnit, "s", "ms")
 	oneOf("WORKER_ORDERING", c.Ordering, OrderingLastWrite, OrderingNewest)
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
 	oneOf("WORKER_CLIENT", c.Client, ClientDirect, ClientSDK)
-	wrong(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: give 1 to 256", c.Pollers)
-	wrong(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: give 1 to 256", c.WriteConcurrency)
-	wrong(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: give 0 for no cap, or more", c.MaxWriteUnits)
-	wrong(c.ReceiveWait < time.Second || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: give whole seconds from 1s to 20s: without a wait an idle worker would poll, and pay, without a pause", c.ReceiveWait)
-	wrong(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: give at least 100ms", c.CallTimeout)
-	wrong(c.PriceWriteUnits < 0, "WORKER_PRICE_WRITE_UNITS is %v: give dollars a million, 0 or more", c.PriceWriteUnits)
-	wrong(c.PriceSQSRequests < 0, "WORKER_PRICE_SQS_REQUESTS is %v: give dollars a million, 0 or more", c.PriceSQSRequests)
-	wrong(c.Freshness < 0 || c.Freshness > 20*time.Second, "WORKER_FRESHNESS is %v: give 0s to 20s", c.Freshness)
-	wrong(c.DeleteLinger < 0 || c.DeleteLinger > 5*time.Second, "WORKER_DELETE_LINGER is %v: give 0s to 5s", c.DeleteLinger)
-	wrong(c.DrainTimeout < time.Second, "WORKER_DRAIN_TIMEOUT is %v: give at least 1s", c.DrainTimeout)
-	wrong(c.DrainTimeout >= time.Second && c.WriteDeadline() < c.ReceiveWait, "WORKER_DRAIN_TIMEOUT is %v, but a receive that is under way at SIGTERM may take the %v of WORKER_RECEIVE_WAIT: drain for at least %v, or wait less",
-		c.DrainTimeout, c.ReceiveWait, c.ReceiveWait+reserve)
-	wrong(c.MaxHeldMessages < 10, "WORKER_MAX_HELD_MESSAGES is %d: give at least 10, which is one receive", c.MaxHeldMessages)
-	wrong(c.MaxDecodedBytes < 1<<20, "WORKER_MAX_DECODED_BYTES is %d: give at least 1048576, which is the longest message", c.MaxDecodedBytes)
-	wrong(c.DedupWindow < 2, "WORKER_DEDUP_WINDOW is %d: give at least 2", c.DedupWindow)
-	_, _, err := net.SplitHostPort(c.HTTPAddr)
-	wrong(err != nil, "WORKER_HTTP_ADDR is %q: give host:port or :port", c.HTTPAddr)
+	refuse(c.TTLJitter < 0 || c.TTLJitter > 0.9, "WORKER_TTL_JITTER is %v: must be 0 to 0.9", c.TTLJitter)
+	refuse(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: must be 1 to 256", c.Pollers)
+	refuse(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: must be 1 to 256", c.WriteConcurrency)
+	refuse(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: must be 0 (no limit) or more", c.MaxWriteUnits)
+	refuse(c.MaxHeldMessages < 10, "WORKER_MAX_HELD_MESSAGES is %d: must be at least 10, one receive", c.MaxHeldMessages)
+	refuse(c.MaxDecodedBytes < 1<<20, "WORKER_MAX_DECODED_BYTES is %d: must be at least 1048576, the largest message", c.MaxDecodedBytes)
+	refuse(c.DedupWindow < 2, "WORKER_DEDUP_WINDOW is %d: must be at least 2", c.DedupWindow)
+	refuse(c.PriceWriteUnits < 0, "WORKER_PRICE_WRITE_UNITS is %v: must be 0 dollars per million or more", c.PriceWriteUnits)
+	refuse(c.PriceSQSRequests < 0, "WORKER_PRICE_SQS_REQUESTS is %v: must be 0 dollars per million or more", c.PriceSQSRequests)
+	_, _, err = net.SplitHostPort(c.HTTPAddr)
+	refuse(err != nil, "WORKER_HTTP_ADDR is %q: must be host:port or :port", c.HTTPAddr)
 	_, _, err = net.SplitHostPort(c.AdminAddr)
-	wrong(c.AdminAddr != "" && err != nil, "WORKER_ADMIN_ADDR is %q: give host:port, or nothing", c.AdminAddr)
+	refuse(c.AdminAddr != "" && err != nil, "WORKER_ADMIN_ADDR is %q: must be host:port or empty", c.AdminAddr)
 	return errs
 }
 
-func (c *Config) checkFields(wrong func(bool, string, ...any)) {
-	wrong(c.FieldID == "", "WORKER_FIELD_ID is empty: name the field of the id")
-	wrong(c.FieldPrediction == "", "WORKER_FIELD_PREDICTION is empty: name the field of the payload")
+func (c *Config) validateQueues(refuse func(bool, string, ...any)) {
+	isURL := func(name, value string) {
+		u, err := url.Parse(value)
+		refuse(value != "" && (err != nil || u.Scheme == "" || u.Host == ""), "%s is %q: must be the queue's URL, like https://sqs.eu-west-1.amazonaws.com/123456789012/predictions", name, value)
+	}
+	refuse(c.QueueURL == "", "WORKER_QUEUE_URL is not set: set it to the URL of the queue to consume")
+	isURL("WORKER_QUEUE_URL", c.QueueURL)
+	isURL("WORKER_REJECT_QUEUE_URL", c.RejectQueueURL)
+	refuse(c.RejectQueueURL != "" && c.RejectQueueURL == c.QueueURL, "WORKER_REJECT_QUEUE_URL is the same queue as WORKER_QUEUE_URL: rejects would circulate forever")
+}
+
+func (c *Config) validateTimes(refuse func(bool, string, ...any)) {
+	refuse(c.TTL < time.Second, "WORKER_TTL is %v: must be at least 1s", c.TTL)
+	refuse(c.MaxFuture < 0, "WORKER_MAX_FUTURE is %v: must be 0s or more", c.MaxFuture)
+	refuse(c.ReceiveWait < time.Second || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: must be whole seconds from 1s to 20s; without a wait, an idle worker would poll and pay continuously", c.ReceiveWait)
+	refuse(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: must be at least 100ms", c.CallTimeout)
+	refuse(c.MaxAddedLatency < 0 || c.MaxAddedLatency > 20*time.Second, "WORKER_MAX_ADDED_LATENCY is %v: must be 0s to 20s", c.MaxAddedLatency)
+	refuse(c.DeleteLinger < 0 || c.DeleteLinger > 5*time.Second, "WORKER_DELETE_LINGER is %v: must be 0s to 5s", c.DeleteLinger)
+	refuse(c.DrainTimeout < time.Second, "WORKER_DRAIN_TIMEOUT is %v: must be at least 1s", c.DrainTimeout)
+	refuse(c.DrainTimeout >= time.Second && c.WriteDeadline() < c.ReceiveWait, "WORKER_DRAIN_TIMEOUT is %v, but a receive that has started before SIGTERM can take %v (WORKER_RECEIVE_WAIT): must be at least %v, or lower WORKER_RECEIVE_WAIT",
+		c.DrainTimeout, c.ReceiveWait, c.ReceiveWait+releaseReserve)
+}
+
+func (c *Config) validateFields(refuse func(bool, string, ...any)) {
+	refuse(c.FieldID == "", "WORKER_FIELD_ID is empty: must name the field of the id")
+	refuse(c.FieldPrediction == "", "WORKER_FIELD_PREDICTION is empty: must name the field of the payload")
 	seen := map[string]string{}
 	for _, f := range []struct{ name, value string }{
 		{"WORKER_FIELD_ID", c.FieldID}, {"WORKER_FIELD_TIMESTAMP", c.FieldTimestamp}, {"WORKER_FIELD_PREDICTION", c.FieldPrediction},
@@ -197,22 +159,22 @@ func (c *Config) checkFields(wrong func(bool, string, ...any)) {
 		if f.value == "" {
 			continue
 		}
-		wrong(slices.Contains(strings.Split(f.value, "."), ""), "%s is %q: a path has a name before and after each dot", f.name, f.value)
-		wrong(seen[f.value] != "", "%s is %q, as is %s: give each its own field", f.name, f.value, seen[f.value])
+		refuse(slices.Contains(strings.Split(f.value, "."), ""), "%s is %q: a path must have a name before and after each dot", f.name, f.value)
+		refuse(seen[f.value] != "", "%s is %q, like %s: must be a field of its own", f.name, f.value, seen[f.value])
 		seen[f.value] = f.name
 	}
 }
 
-// CheckQueue says what is wrong with the settings for a queue whose messages have so many bytes at the most.
+// CheckQueue returns an error if the memory settings don't fit a queue whose maximum message size is maxMessageBytes.
 func (c *Config) CheckQueue(maxMessageBytes int64) error {
 	if need := 10*maxMessageBytes + int64(c.MaxDecodedBytes); c.MaxHeldBytes < need {
-		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: give at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decompressed message (WORKER_MAX_DECODED_BYTES)",
+		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: must be at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decompressed message (WORKER_MAX_DECODED_BYTES)",
 			c.MaxHeldBytes, need, maxMessageBytes)
 	}
 	return nil
 }
 
-// Prediction returns how messages are read.
+// Prediction returns the settings for decoding messages.
 func (c *Config) Prediction() prediction.Config {
 	p := prediction.Config{
 		Fields:    prediction.Fields{ID: c.FieldID, Timestamp: c.FieldTimestamp, Payload: c.FieldPrediction, TTLSeconds: c.FieldTTLSeconds, ExpiresAt: c.FieldExpiresAt},
@@ -230,29 +192,4 @@ func (c *Config) Prediction() prediction.Config {
 		}
 	}
 	return p
-}
-
-// Table returns what the settings say of the table, and whether they do: where the layout is auto, the table is asked.
-func (c *Config) Table() (item.Table, bool) {
-	t := item.Table{HashKey: c.HashKey, HashType: c.HashKeyType, SortKey: c.SortKey, SortType: item.TypeN, TTLAttribute: c.TTLAttribute}
-	switch item.Kind(c.Layout) {
-	case item.ExpirySorted:
-		t.TTLAttribute = t.SortKey
-	case item.LatestOnly:
-		t.SortKey = ""
-	}
-	return t, c.Layout != "auto"
-}
-
-// NewLayout returns the layout of a table under these settings.
-func (c *Config) NewLayout(t item.Table) (*item.Layout, error) {
-	o := item.Options{PerSecond: 1, Encoding: c.PayloadEncoding, AllowNoTTL: c.AllowNoTTL, Ordered: c.Ordering == OrderingNewest}
-	if c.SortUnit == "ms" {
-		o.PerSecond = 1000
-	}
-	l, err := item.NewLayout(t, o)
-	if err == nil && l.Kind == item.ExpirySorted && c.TTLJitter > 0 {
-		return nil, fmt.Errorf("WORKER_TTL_JITTER is %v, but the table is sorted by expiry, and jitter would break that order: set it to 0, or use the versioned layout", c.TTLJitter)
-	}
-	return l, err
 }

@@ -15,12 +15,12 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/settings.md")
 
-// setenv sets the required settings and others, and clears the rest.
+// setenv sets the required settings and the given ones, and clears all others.
 func setenv(t *testing.T, settings map[string]string) {
 	t.Helper()
 	for _, v := range os.Environ() {
 		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, Prefix+"_") {
-			t.Setenv(name, value) // so that it is restored
+			t.Setenv(name, value) // restores it after the test
 			os.Unsetenv(name)
 		}
 	}
@@ -31,76 +31,57 @@ func setenv(t *testing.T, settings map[string]string) {
 	}
 }
 
-func TestTwoSettingsAreEnough(t *testing.T) {
-	setenv(t, nil)
+func mustLoad(t *testing.T, settings map[string]string) *Config {
+	t.Helper()
+	setenv(t, settings)
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.TTL != 24*time.Hour || c.ReceiveWait != 20*time.Second || c.Layout != "auto" || c.PayloadEncoding != item.JSON || c.HTTPAddr != ":9090" {
-		t.Errorf("defaults: %+v", c)
-	}
-	if err := c.CheckQueue(1 << 20); err != nil {
-		t.Errorf("the defaults don't do for a queue of the largest messages: %v", err)
-	}
+	return c
 }
 
-func TestUnprefixedVariablesAreNotTaken(t *testing.T) {
-	setenv(t, nil)
-	t.Setenv("TTL", "1s")
-	t.Setenv("POLLERS", "99")
-	c, err := Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.TTL != 24*time.Hour || c.Pollers != 8 {
-		t.Errorf("TTL %v and %d pollers were taken from unprefixed variables", c.TTL, c.Pollers)
-	}
-}
-
-func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
-	setenv(t, map[string]string{
-		"WORKER_QUEUE_URL": "", "WORKER_TTL": "5", "WORKER_POLLERS": "0", "WORKER_SORT_UNIT": "us", "WORKER_RECEIVE_WAIT": "21s",
-	})
-	_, err := Load()
-	if err == nil {
-		t.Fatal("no error")
-	}
-	for _, name := range []string{"WORKER_QUEUE_URL", "WORKER_TTL", "WORKER_POLLERS", "WORKER_SORT_UNIT", "WORKER_RECEIVE_WAIT"} {
-		if strings.Count(err.Error(), name+" is") != 1 {
-			t.Errorf("the error does not name %s once:\n%v", name, err)
+func TestLoad(t *testing.T) {
+	t.Run("defaults", func(t *testing.T) {
+		c := mustLoad(t, nil)
+		if c.TTL != 24*time.Hour || c.ReceiveWait != 20*time.Second || c.TableSchema != "auto" || c.PayloadEncoding != item.JSON || c.HTTPAddr != ":9090" {
+			t.Errorf("defaults: %+v", c)
 		}
-	}
-}
-
-func TestEachSettingIsChecked(t *testing.T) {
-	for name, value := range map[string]string{
-		"WORKER_QUEUE_URL": "predictions", "WORKER_TABLE_NAME": "", "WORKER_REJECT_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions",
-		"WORKER_TTL": "0s", "WORKER_TTL_JITTER": "1", "WORKER_MAX_FUTURE": "-1s", "WORKER_ALLOW_NO_TTL": "perhaps",
-		"WORKER_FIELD_ID": "a..b", "WORKER_FIELD_EXPIRES_AT": "timestamp",
-		"WORKER_PAYLOAD_ENCODING": "gzip", "WORKER_LAYOUT": "wide", "WORKER_HASH_KEY_TYPE": "B", "WORKER_SORT_UNIT": "us",
-		"WORKER_POLLERS": "257", "WORKER_WRITE_CONCURRENCY": "-1", "WORKER_MAX_WRITE_UNITS": "-1", "WORKER_RECEIVE_WAIT": "1500ms",
-		"WORKER_CALL_TIMEOUT": "1ms", "WORKER_DELETE_LINGER": "6s", "WORKER_DRAIN_TIMEOUT": "10s", "WORKER_MAX_HELD_MESSAGES": "9",
-		"WORKER_MAX_DECODED_BYTES": "1", "WORKER_DEDUP_WINDOW": "1", "WORKER_HTTP_ADDR": "9090", "WORKER_ADMIN_ADDR": "localhost",
-		"WORKER_LOG_LEVEL": "loud", "WORKER_LOG_FORMAT": "xml",
-	} {
-		t.Run(name, func(t *testing.T) {
-			setenv(t, map[string]string{name: value})
-			if _, err := Load(); err == nil || !strings.Contains(err.Error(), name+" is") {
-				t.Errorf("%s=%s: error %v, want one that names it", name, value, err)
-			}
+		if err := c.CheckQueue(1 << 20); err != nil {
+			t.Errorf("the defaults don't fit a queue of the largest messages: %v", err)
+		}
+	})
+	t.Run("ignores unprefixed variables", func(t *testing.T) {
+		t.Setenv("TTL", "1s")
+		t.Setenv("POLLERS", "99")
+		if c := mustLoad(t, nil); c.TTL != 24*time.Hour || c.Pollers != 8 {
+			t.Errorf("TTL %v and %d pollers came from unprefixed variables", c.TTL, c.Pollers)
+		}
+	})
+	t.Run("reports all errors", func(t *testing.T) {
+		setenv(t, map[string]string{
+			"WORKER_QUEUE_URL": "", "WORKER_TTL": "5", "WORKER_POLLERS": "0", "WORKER_SORT_UNIT": "us", "WORKER_RECEIVE_WAIT": "21s",
 		})
-	}
+		_, err := Load()
+		if err == nil {
+			t.Fatal("no error")
+		}
+		for _, name := range []string{"WORKER_QUEUE_URL", "WORKER_TTL", "WORKER_POLLERS", "WORKER_SORT_UNIT", "WORKER_RECEIVE_WAIT"} {
+			if strings.Count(err.Error(), name+" is") != 1 {
+				t.Errorf("the error does not name %s once:\n%v", name, err)
+			}
+		}
+	})
 }
 
-func TestACommandNeedsOnlyTheSettingsOfWhatItUses(t *testing.T) {
+func TestLoadForCommand(t *testing.T) {
 	setenv(t, map[string]string{"WORKER_TABLE_NAME": ""})
 	if _, err := LoadForQueue(); err != nil {
-		t.Errorf("a command for the queue asks for the table: %v", err)
+		t.Errorf("LoadForQueue requires the table: %v", err)
 	}
 	setenv(t, map[string]string{"WORKER_QUEUE_URL": ""})
 	if _, err := LoadForTable(); err != nil {
-		t.Errorf("a command for the table asks for the queue: %v", err)
+		t.Errorf("LoadForTable requires the queue: %v", err)
 	}
 	setenv(t, map[string]string{"WORKER_QUEUE_URL": "", "WORKER_POLLERS": "0"})
 	for _, load := range []func() (*Config, error){LoadForQueue, LoadForTable} {
@@ -110,40 +91,85 @@ func TestACommandNeedsOnlyTheSettingsOfWhatItUses(t *testing.T) {
 	}
 }
 
-func TestAReceiveWithoutAWaitIsRefused(t *testing.T) {
-	setenv(t, map[string]string{"WORKER_RECEIVE_WAIT": "0s"})
-	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "WORKER_RECEIVE_WAIT is 0s") {
-		t.Errorf("error %v: an idle worker would poll, and pay, without a pause", err)
+func TestValidate(t *testing.T) {
+	for _, tt := range []struct{ name, value string }{
+		{"WORKER_QUEUE_URL", "predictions"},
+		{"WORKER_TABLE_NAME", ""},
+		{"WORKER_REJECT_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions"},
+		{"WORKER_TTL", "0s"},
+		{"WORKER_TTL_JITTER", "1"},
+		{"WORKER_MAX_FUTURE", "-1s"},
+		{"WORKER_ALLOW_NO_TTL", "perhaps"},
+		{"WORKER_FIELD_ID", "a..b"},
+		{"WORKER_FIELD_EXPIRES_AT", "timestamp"},
+		{"WORKER_PAYLOAD_ENCODING", "gzip"},
+		{"WORKER_TABLE_SCHEMA", "versioned"},
+		{"WORKER_TABLE_SCHEMA", "hash=id:B,ttl=expiresAt"},
+		{"WORKER_TABLE_SCHEMA", "hash=,ttl=expiresAt"},
+		{"WORKER_TABLE_SCHEMA", "sort=timestamp,ttl=expiresAt"},
+		{"WORKER_SORT_UNIT", "us"},
+		{"WORKER_ORDERING", "oldest"},
+		{"WORKER_POLLERS", "257"},
+		{"WORKER_WRITE_CONCURRENCY", "-1"},
+		{"WORKER_MAX_WRITE_UNITS", "-1"},
+		{"WORKER_RECEIVE_WAIT", "1500ms"},
+		{"WORKER_RECEIVE_WAIT", "0s"}, // an idle worker would poll, and pay, continuously
+		{"WORKER_CALL_TIMEOUT", "1ms"},
+		{"WORKER_MAX_ADDED_LATENCY", "21s"},
+		{"WORKER_DELETE_LINGER", "6s"},
+		{"WORKER_DRAIN_TIMEOUT", "10s"},
+		{"WORKER_MAX_HELD_MESSAGES", "9"},
+		{"WORKER_MAX_DECODED_BYTES", "1"},
+		{"WORKER_DEDUP_WINDOW", "1"},
+		{"WORKER_PRICE_WRITE_UNITS", "-1"},
+		{"WORKER_PRICE_SQS_REQUESTS", "-1"},
+		{"WORKER_HTTP_ADDR", "9090"},
+		{"WORKER_ADMIN_ADDR", "localhost"},
+		{"WORKER_LOG_LEVEL", "loud"},
+		{"WORKER_LOG_FORMAT", "xml"},
+	} {
+		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
+			setenv(t, map[string]string{tt.name: tt.value})
+			if _, err := Load(); err == nil || !strings.Contains(err.Error(), tt.name+" is") {
+				t.Errorf("error %v, want one that names %s", err, tt.name)
+			}
+		})
 	}
 }
 
-func TestAReceiveMustFitIntoWhatMayBeHeld(t *testing.T) {
-	setenv(t, map[string]string{"WORKER_MAX_HELD_BYTES": "8388608"})
-	c, err := Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestCheckQueue(t *testing.T) {
+	c := mustLoad(t, map[string]string{"WORKER_MAX_HELD_BYTES": "8388608"})
 	if err := c.CheckQueue(1 << 20); err == nil || !strings.Contains(err.Error(), "at least 18874368") {
-		t.Errorf("error %v, want the 10 MiB of a receive and the 8 MiB of a decompressed message", err)
+		t.Errorf("error %v, want 10 MiB for a receive and 8 MiB for a decompressed message", err)
 	}
 }
 
-func TestJitterIsRefusedWhereItWouldBreakTheOrder(t *testing.T) {
-	setenv(t, map[string]string{"WORKER_TTL_JITTER": "0.1", "WORKER_LAYOUT": "expiry-sorted"})
-	c, err := Load()
-	if err != nil {
-		t.Fatal(err)
+func TestTable(t *testing.T) {
+	for schema, want := range map[string]item.Table{
+		"hash=predictionId:S,sort=timestamp,ttl=expiresAt": {HashKey: "predictionId", HashType: item.TypeS, SortKey: "timestamp", SortType: item.TypeN, TTLAttribute: "expiresAt"},
+		"hash=id:N, ttl=expiresAt":                         {HashKey: "id", HashType: item.TypeN, TTLAttribute: "expiresAt"},
+		"hash=id,sort=until,ttl=until":                     {HashKey: "id", HashType: item.TypeS, SortKey: "until", SortType: item.TypeN, TTLAttribute: "until"},
+	} {
+		c := mustLoad(t, map[string]string{"WORKER_TABLE_SCHEMA": schema})
+		got, configured := c.Table()
+		if !configured || got.HashKey != want.HashKey || got.HashType != want.HashType || got.SortKey != want.SortKey || got.SortType != want.SortType || got.TTLAttribute != want.TTLAttribute {
+			t.Errorf("%s: table %+v, configured %v, want %+v", schema, got, configured, want)
+		}
 	}
-	table, told := c.Table()
-	if !told || table.TTLAttribute != "timestamp" {
-		t.Fatalf("table %+v, told %v", table, told)
+	if _, configured := mustLoad(t, nil).Table(); configured {
+		t.Error("auto counts as a configured schema")
 	}
+}
+
+func TestNewLayout(t *testing.T) {
+	c := mustLoad(t, map[string]string{"WORKER_TTL_JITTER": "0.1", "WORKER_TABLE_SCHEMA": "hash=id,sort=timestamp,ttl=timestamp"})
+	table, _ := c.Table()
 	if _, err := c.NewLayout(table); err == nil || !strings.Contains(err.Error(), "WORKER_TTL_JITTER") {
-		t.Errorf("error %v, want one about the jitter", err)
+		t.Errorf("error %v: jitter would break the order of the expiry-sorted layout", err)
 	}
 }
 
-func TestAttributesAreAllNoneOrAList(t *testing.T) {
+func TestAttributes(t *testing.T) {
 	for value, want := range map[string]string{"all": "all", "none": "", "model, version": "model,version"} {
 		c := Config{Attributes: value}
 		got := strings.Join(c.Prediction().Attributes.Names, ",")
@@ -151,38 +177,39 @@ func TestAttributesAreAllNoneOrAList(t *testing.T) {
 			got = "all"
 		}
 		if got != want {
-			t.Errorf("WORKER_ATTRIBUTES=%s keeps %q, want %q", value, got, want)
+			t.Errorf("WORKER_ATTRIBUTES=%s stores %q, want %q", value, got, want)
 		}
 	}
 }
 
-func TestATypingErrorInANameIsNoticed(t *testing.T) {
+func TestUnknown(t *testing.T) {
 	setenv(t, map[string]string{"WORKER_TLL": "1h", "WORKER_SERVICE_HOST": "10.0.0.1", "WORKER_PORT_80_TCP": "x"})
 	if got := strings.Join(Unknown(), " "); got != "WORKER_TLL" {
 		t.Errorf("unknown: %q, want WORKER_TLL alone: Kubernetes injects the others", got)
 	}
 }
 
-func TestSettingsHaveTheNamesThatEnvconfigReads(t *testing.T) {
-	var read strings.Builder
-	if err := envconfig.Usagef(Prefix, new(Config), &read, "{{range .}}{{usage_key .}}\n{{end}}"); err != nil {
-		t.Fatal(err)
-	}
-	var listed strings.Builder
-	for _, s := range Settings() {
-		listed.WriteString(s.Name + "\n")
-	}
-	if listed.String() != read.String() {
-		t.Errorf("listed:\n%s\nread:\n%s", listed.String(), read.String())
-	}
-}
-
-func TestEverySettingHasAMeaning(t *testing.T) {
-	for _, s := range Settings() {
-		if !strings.HasSuffix(s.Meaning, ".") || !regexp.MustCompile(`^WORKER_[A-Z_]+$`).MatchString(s.Name) {
-			t.Errorf("%s: %q", s.Name, s.Meaning)
+func TestSettings(t *testing.T) {
+	t.Run("names are envconfig's", func(t *testing.T) {
+		var want strings.Builder
+		if err := envconfig.Usagef(Prefix, new(Config), &want, "{{range .}}{{usage_key .}}\n{{end}}"); err != nil {
+			t.Fatal(err)
 		}
-	}
+		var got strings.Builder
+		for _, s := range Settings() {
+			got.WriteString(s.Name + "\n")
+		}
+		if got.String() != want.String() {
+			t.Errorf("got:\n%s\nwant:\n%s", got.String(), want.String())
+		}
+	})
+	t.Run("each has a meaning and a group", func(t *testing.T) {
+		for _, s := range Settings() {
+			if s.Group == "" || !strings.HasSuffix(s.Meaning, ".") || !regexp.MustCompile(`^WORKER_[A-Z_]+$`).MatchString(s.Name) {
+				t.Errorf("%+v", s)
+			}
+		}
+	})
 }
 
 // TestSettingsPage compares the tables of docs/settings.md with the code. `make docs` writes them.

@@ -2,26 +2,62 @@ package config
 
 import (
 	"errors"
-	"os"
+	"fmt"
+	"strings"
+
+	"github.com/predcache/predcache/internal/item"
 )
 
-// LoadForTable is Load for commands that use no queue: a missing WORKER_QUEUE_URL is not an error.
-func LoadForTable() (*Config, error) { return loadWithout("WORKER_QUEUE_URL") }
+// schemaAuto is the WORKER_TABLE_SCHEMA that reads the schema from the table.
+const schemaAuto = "auto"
 
-// LoadForQueue is Load for commands that use no table: a missing WORKER_TABLE_NAME is not an error.
-func LoadForQueue() (*Config, error) { return loadWithout("WORKER_TABLE_NAME") }
+// Table returns the table as WORKER_TABLE_SCHEMA describes it. It returns false if the schema must be read from the table.
+func (c *Config) Table() (item.Table, bool) {
+	t, err := c.schema()
+	return t, err == nil && c.TableSchema != schemaAuto
+}
 
-func loadWithout(setting string) (*Config, error) {
-	c, err := Load()
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return c, err
+// schema parses WORKER_TABLE_SCHEMA.
+func (c *Config) schema() (item.Table, error) {
+	var t item.Table
+	if c.TableSchema == schemaAuto {
+		return t, nil
 	}
-	var left []error
-	for _, err := range joined.Unwrap() {
-		if os.Getenv(setting) != "" || subject(err) != setting {
-			left = append(left, err)
+	wrong := errors.New("must be auto, or like hash=predictionId:S,sort=timestamp,ttl=expiresAt")
+	for part := range strings.SplitSeq(c.TableSchema, ",") {
+		role, name, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch role {
+		case "hash":
+			t.HashKey, t.HashType = name, item.TypeS
+			if key, kind, typed := strings.Cut(name, ":"); typed {
+				t.HashKey, t.HashType = key, item.KeyType(kind)
+			}
+		case "sort":
+			t.SortKey, t.SortType = name, item.TypeN
+		case "ttl":
+			t.TTLAttribute = name
+		default:
+			return t, wrong
+		}
+		if name == "" {
+			return t, wrong
 		}
 	}
-	return c, errors.Join(left...)
+	if t.HashKey == "" || t.HashType != item.TypeS && t.HashType != item.TypeN {
+		return t, wrong
+	}
+	return t, nil
+}
+
+// NewLayout returns the layout of a table under these settings.
+func (c *Config) NewLayout(t item.Table) (*item.Layout, error) {
+	o := item.Options{PerSecond: 1, Encoding: c.PayloadEncoding, AllowNoTTL: c.AllowNoTTL, Ordered: c.Ordering == OrderingNewest}
+	if c.SortUnit == "ms" {
+		o.PerSecond = 1000
+	}
+	l, err := item.NewLayout(t, o)
+	if err == nil && l.Kind == item.ExpirySorted && c.TTLJitter > 0 {
+		return nil, fmt.Errorf("WORKER_TTL_JITTER is %v, but the table is sorted by expiry and jitter would break that order: set it to 0, or use the versioned layout", c.TTLJitter)
+	}
+	return l, err
 }

@@ -64,7 +64,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, observer 
 		Observer:    observer,
 		Concurrency: cfg.WriteConcurrency,
 		CallTimeout: cfg.CallTimeout,
-		Linger:      cfg.Freshness / 10,
+		Linger:      cfg.MaxAddedLatency / 10,
 		MaxUnits:    cfg.MaxWriteUnits,
 		Waiting:     observer.Health.Active, // else a batch of large items under a low cap would look stuck
 		Now:         s.Clock,
@@ -77,7 +77,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, observer 
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(resources.Queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
-		Pace: cfg.Freshness * 3 / 5, // the rest is for the calls, and for the writer's linger
+		Pace: cfg.MaxAddedLatency * 3 / 5, // the rest is for the calls, and for the writer's linger
 	}
 	if resources.Rejects != nil {
 		c.MaxRejectBytes = int(maxMessageBytes(resources.Rejects))

@@ -62,7 +62,7 @@ type Config struct {
 	Concurrency int
 	// CallTimeout bounds each call: one that hangs would hold its items, and the whole drain.
 	CallTimeout time.Duration
-	// Linger is how long items may wait for others to make a full batch; see WORKER_FRESHNESS.
+	// Linger is how long items may wait for others to make a full batch; see WORKER_MAX_ADDED_LATENCY.
 	Linger time.Duration
 	// MaxUnits caps the write units a second; 0 is no cap.
 	MaxUnits int

@@ -23,9 +23,9 @@ type plan struct {
 	hot      string        // the id that the fault "throttle keys" throttles
 
 	// Settings of the workers and of the queue.
-	visibility, receiveWait, linger, drain, callTimeout, freshness time.Duration
-	pollers, writers, held, units                                  int
-	client, ordering                                               string
+	visibility, receiveWait, linger, drain, callTimeout, addedLatency time.Duration
+	pollers, writers, held, units                                     int
+	client, ordering                                                  string
 
 	messages []*message // by time
 	faults   []*fault
@@ -95,7 +95,7 @@ func newPlan(seed uint64) *plan {
 		pollers:     1 + r.IntN(4), writers: 1 + r.IntN(4), held: []int{20, 50, 10_000}[r.IntN(3)],
 		client: []string{config.ClientDirect, config.ClientDirect, config.ClientSDK}[r.IntN(3)], ordering: config.OrderingLastWrite,
 	}
-	p.freshness = []time.Duration{0, 0, 500 * time.Millisecond, 5 * time.Second}[rand.New(rand.NewPCG(seed, 2)).IntN(4)]
+	p.addedLatency = []time.Duration{0, 0, 500 * time.Millisecond, 5 * time.Second}[rand.New(rand.NewPCG(seed, 2)).IntN(4)]
 	if p.layout == item.LatestOnly && r.IntN(2) == 0 {
 		p.ordering = config.OrderingNewest
 	}
