@@ -55,7 +55,7 @@ type part struct {
 	bad     bool // it can't be stored
 }
 
-// key returns the table's primary key as docs/tables.md defines it, without the worker's code.
+// key returns the table's primary key as docs/data-model.md defines it, without the worker's code.
 func (p *part) key(layout item.Kind) string {
 	switch layout {
 	case item.Versioned:
