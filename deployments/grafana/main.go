@@ -160,7 +160,7 @@ func build() (dashboard.Dashboard, error) {
 		WithPanel(number("Workers ready", "Workers whose /readyz answers yes. Fewer than there are: something that they need fails.", "none", gauge("ready"), step{0, "red"}, step{1, "green"})).
 		WithPanel(number("Written", "Predictions made durable a second.", "cps", ratesel("predictions_total", `outcome="written"`, ""), step{0, "blue"})).
 		WithPanel(number("Age, 99 %", "From a message's sent time until its prediction is durable.", "s", quantile("0.99", "prediction_age_seconds", ""), step{0, "green"}, step{30, "orange"}, step{60, "red"})).
-		WithPanel(number("Workers that can't write", "Their table is down, or they are finding out.", "none", fmt.Sprintf(`sum(predcache_table_state{state!="up", %s})`, sel), step{0, "green"}, step{1, "red"})).
+		WithPanel(number("Workers that can't write", "Their table is down. One that has written nothing since its start is not counted: it is probing, without a failure.", "none", fmt.Sprintf(`sum(predcache_table_state{state="down", %s})`, sel), step{0, "green"}, step{1, "red"})).
 		WithPanel(number("Units saved", "Share of write units that duplicates, stale and expired predictions would have cost.", "percentunit",
 			fmt.Sprintf("%s / (%[1]s + %s)", rate("write_units_saved_total", ""), rate("write_units_total", "")), step{0, "blue"})).
 		WithPanel(number("Rejected", "Share of predictions that can't be stored.", "percentunit", fmt.Sprintf("%s / %s", rate("rejects_total", ""), rate("predictions_total", "")), step{0, "green"}, step{.01, "orange"}, step{.05, "red"}))
@@ -183,7 +183,11 @@ func build() (dashboard.Dashboard, error) {
 			query{rate("receive_messages_sum", "") + " / " + rate("receive_messages_count", ""), "messages"}, query{gauge("pollers"), "pollers"})).
 		WithPanel(graph("Held bytes", "Bytes held or reserved for receives under way.", "bytes", third, query{gauge("held_bytes"), "held"}, query{gauge("held_bytes_limit"), "limit"})).
 		WithPanel(graph("Redeliveries and leases", "Leases that are lost make messages come twice; extensions are normal while the table is slow.", "cps", third,
-			query{rate("messages_redelivered_total", ""), "redelivered"}, query{rate("visibility_extensions_total", ""), "leases extended"}, query{rate("leases_lost_total", ""), "leases lost"}, query{rate("settle_retries_total", "operation"), "retried: {{operation}}"}))
+			query{rate("messages_redelivered_total", ""), "redelivered"}, query{rate("visibility_extensions_total", ""), "leases extended"}, query{rate("leases_lost_total", ""), "leases lost"}, query{rate("settle_retries_total", "operation"), "retried: {{operation}}"})).
+		WithPanel(graph("Near their retention", "Messages received in the last quarter of the queue's retention. SQS deletes older ones unread: add workers, or raise the retention.", "cps", half,
+			query{rate("messages_near_retention_total", ""), "near their retention"})).
+		WithPanel(graph("In-flight limit", "1: the queue has as many messages in flight as SQS allows while others wait. Receives are then empty, without an error.", "none", half,
+			query{fmt.Sprintf("max(predcache_in_flight_limit_reached{%s})", sel), "limit reached"}).Max(1))
 
 	state := func(s, text, colour string) dashboard.ValueMapping {
 		return dashboard.ValueMapping{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: map[string]dashboard.ValueMappingResult{
@@ -191,12 +195,13 @@ func build() (dashboard.Dashboard, error) {
 		}}}
 	}
 	timeline := targets(statetimeline.NewPanelBuilder().Title("The table, as each worker finds it").
-		Description("Down: nothing is received, what is held is kept, and one batch is tried from time to time (probing).").Span(24).Height(5).Datasource(source).
-		Mappings([]dashboard.ValueMapping{state("0", "probing", "orange"), state("1", "up", "green"), state("2", "down", "red")}).FillOpacity(80),
+		Description("Down: nothing is received, what is held is kept, and one batch is tried from time to time. Probing: the next write decides; a worker that has written nothing since its start is so.").Span(24-sixth).Height(5).Datasource(source).
+		Mappings([]dashboard.ValueMapping{state("0", "probing", "blue"), state("1", "up", "green"), state("2", "down", "red")}).FillOpacity(80),
 		[]query{{fmt.Sprintf(`sum by (instance) (predcache_table_state{state="up", %s}) + 2 * sum by (instance) (predcache_table_state{state="down", %[1]s})`, sel), "{{instance}}"}})
 
 	b = b.WithRow(dashboard.NewRowBuilder("Table")).
 		WithPanel(timeline).
+		WithPanel(number("TTL", "1: the table's TTL is on. 0: expired predictions are not deleted, and the table grows.", "none", fmt.Sprintf("min(predcache_table_ttl_enabled{%s})", sel), step{0, "red"}, step{1, "green"}).Height(5)).
 		WithPanel(stacked("Write units", "Used, and saved by cause. A write unit pays for one started KB.", "cps", third,
 			query{rate("write_units_total", ""), "used"}, query{rate("write_units_saved_total", "cause"), "saved: {{cause}}"}, query{rate("write_units_saved_by_compression_total", ""), "saved: compression"})).
 		WithPanel(graph("Items a call", "On average, of 25. Batches grow while all writers are busy; few items a call with a low age are no fault.", "none", third,
