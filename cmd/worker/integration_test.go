@@ -58,8 +58,8 @@ func (w *wire) consume(t *testing.T) {
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	clock := &awsclient.Clock{}
-	observer := worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(log)}
-	clients, err := awsclient.New(t.Context(), awsclient.Config{Connections: 32, Observer: observer, Clock: clock})
+	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log)})
+	clients, err := awsclient.New(t.Context(), awsclient.Config{Connections: 32, Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (w *wire) consume(t *testing.T) {
 			}
 		}
 	}()
-	left, err := worker.NewPipeline(worker.NewServices(cfg, resources, clients, observer), cfg, resources, observer, log).Run(intake)
+	left, err := worker.NewPipeline(worker.NewServices(cfg, resources, clients, metrics), cfg, resources, metrics, log).Run(intake)
 	if err != nil || left > 0 {
 		t.Fatalf("the worker ended with %d messages held and error %v", left, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/predcache/predcache/internal/batch"
+	"github.com/predcache/predcache/internal/prediction"
 )
 
 // MaxBatch is how many messages one call of SQS carries.
@@ -41,16 +42,16 @@ type Failure struct {
 	Code        string
 }
 
-// An Observer counts. Its methods are called by several goroutines.
+// An Observer counts what the consumer decides. Calls of the queue are counted by whoever wraps it. Its methods are called by
+// several goroutines.
 type Observer interface {
-	Received(messages int)
 	Settled(how How, messages int)
+	// Rejected counts a part of a message that can never be written.
+	Rejected(reason prediction.Reason)
 	Held(messages int, bytes int64)
 	Pollers(n int)
 	Extended(messages int)
 	LeaseLost()
-	// Trouble reports that calls of this operation fail, with nil once they work again.
-	Trouble(operation string, err error)
 }
 
 // How a message was settled.
@@ -177,7 +178,6 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 			failures = 0
 			c.gate.received(len(messages))
 			c.cfg.Observer.Pollers(c.gate.pollers())
-			c.cfg.Observer.Trouble("ReceiveMessage", nil)
 			if n := len(messages); c.cfg.Pace > 0 && 0 < n && n < MaxBatch {
 				sleep(intake, c.cfg.Pace)
 			}
@@ -186,7 +186,6 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 		default:
 			failures++
 			c.gate.received(0) // one poller is enough to find out when it works again
-			c.cfg.Observer.Trouble("ReceiveMessage", err)
 			sleep(intake, backoff.After(failures)+backoff.Base/2)
 		}
 	}
@@ -221,7 +220,6 @@ func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, er
 		c.budget.release(MaxBatch, reserved)
 		return nil, err
 	}
-	c.cfg.Observer.Received(len(received))
 	messages, bytes := c.hold(received)
 	c.budget.release(MaxBatch-len(messages), reserved-bytes)
 	if len(messages) > 0 {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/predcache/predcache/internal/prediction"
 )
 
 func TestAPollerThatMadeNoReceiveLetsTheNextOneAsk(t *testing.T) {
@@ -85,10 +87,9 @@ func (*countingQueue) ChangeVisibility(context.Context, []Visibility) ([]Failure
 
 type mute struct{}
 
-func (mute) Received(int)          {}
-func (mute) Settled(How, int)      {}
-func (mute) Held(int, int64)       {}
-func (mute) Pollers(int)           {}
-func (mute) Extended(int)          {}
-func (mute) LeaseLost()            {}
-func (mute) Trouble(string, error) {}
+func (mute) Rejected(prediction.Reason) {}
+func (mute) Settled(How, int)           {}
+func (mute) Held(int, int64)            {}
+func (mute) Pollers(int)                {}
+func (mute) Extended(int)               {}
+func (mute) LeaseLost()                 {}

@@ -158,7 +158,7 @@ func (c *Consumer) reject(ctx context.Context, entries []*batch.Entry[rejection]
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
 	failures, err := c.cfg.Rejects.Send(ctx, messages)
-	conclude(c, "SendMessageBatch", entries, failures, err, func(i int, failure *Failure) bool {
+	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
 		c.rejected(entries[i].Value.m, failure == nil)
 		return true
 	})

@@ -48,13 +48,12 @@ func (q *slowQueue) ChangeVisibility(_ context.Context, changes []consumer.Visib
 
 type deaf struct{}
 
-func (deaf) Received(int)              {}
-func (deaf) Settled(consumer.How, int) {}
-func (deaf) Held(int, int64)           {}
-func (deaf) Pollers(int)               {}
-func (deaf) Extended(int)              {}
-func (deaf) LeaseLost()                {}
-func (deaf) Trouble(string, error)     {}
+func (deaf) Rejected(prediction.Reason) {}
+func (deaf) Settled(consumer.How, int)  {}
+func (deaf) Held(int, int64)            {}
+func (deaf) Pollers(int)                {}
+func (deaf) Extended(int)               {}
+func (deaf) LeaseLost()                 {}
 
 // An extension under way overtook the release of its message, which was then hidden for up to five minutes.
 func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {

@@ -9,6 +9,9 @@ import (
 
 // settle ends a message whose predictions all have an outcome.
 func (c *Consumer) settle(m *Message) {
+	for i := range m.rejects {
+		c.cfg.Observer.Rejected(m.rejects[i].Why.Reason)
+	}
 	c.mu.Lock()
 	c.unsettled--
 	c.gate.setUnsettled(c.unsettled)
@@ -97,7 +100,7 @@ func (c *Consumer) delete(ctx context.Context, entries []*batch.Entry[*Message])
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
 	failures, err := c.cfg.Queue.Delete(ctx, receipts)
-	conclude(c, "DeleteMessageBatch", entries, failures, err, func(i int, failure *Failure) bool {
+	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
 		m := messages[i]
 		how := Deleted
 		if failure != nil {
@@ -119,8 +122,7 @@ func values[T any](entries []*batch.Entry[T]) []T {
 
 // conclude goes through the entries of a call. end is called for each that succeeded, or that failed by our own fault,
 // for which another attempt makes no sense; where it returns false, and for every other failure, the entry is retried.
-func conclude[T any](c *Consumer, operation string, entries []*batch.Entry[T], failures []Failure, err error, end func(i int, f *Failure) bool) {
-	c.cfg.Observer.Trouble(operation, err)
+func conclude[T any](c *Consumer, entries []*batch.Entry[T], failures []Failure, err error, end func(i int, f *Failure) bool) {
 	if err != nil {
 		for _, e := range entries {
 			e.Retry()

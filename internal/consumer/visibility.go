@@ -76,7 +76,7 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 	called := time.Now()
 	failures, err := c.cfg.Queue.ChangeVisibility(ctx, changes)
 	extended := 0
-	conclude(c, "ChangeMessageVisibilityBatch", entries, failures, err, func(i int, failure *Failure) bool {
+	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
 		ch := entries[i].Value
 		if ch.how != "" {
 			return c.forget(ch.m, receipts[i], ch.how)

@@ -1,97 +1,164 @@
 package telemetry
 
 import (
+	"context"
+	"errors"
 	"maps"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// operations are the calls of AWS that the worker makes while it runs. Others are counted too, but looked up each time.
-var operations = []string{"ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch", "BatchWriteItem"}
+// An Operation is a call of AWS, as AWS names it.
+type Operation string
+
+// The operations that a running worker calls again and again.
+const (
+	ReceiveMessage               Operation = "ReceiveMessage"
+	DeleteMessageBatch           Operation = "DeleteMessageBatch"
+	ChangeMessageVisibilityBatch Operation = "ChangeMessageVisibilityBatch"
+	SendMessageBatch             Operation = "SendMessageBatch"
+	BatchWriteItem               Operation = "BatchWriteItem"
+	PutItem                      Operation = "PutItem"
+)
+
+var operations = []Operation{ReceiveMessage, DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch, BatchWriteItem, PutItem}
+
+// calls are the metrics of every call of AWS.
+type calls struct {
+	total    map[Operation]prometheus.Counter
+	seconds  map[Operation]prometheus.Histogram
+	failures failures
+}
+
+// A call counts the calls of one operation. Its metrics are looked up once.
+type call struct {
+	metrics   *Metrics
+	operation Operation
+	part      Part // that fails where several calls in a row do; "" where others judge
+	total     prometheus.Counter
+	seconds   prometheus.Histogram
+}
+
+func (m *Metrics) call(o Operation, part Part) call {
+	return call{m, o, part, m.calls.total[o], m.calls.seconds[o]}
+}
+
+// ended counts a call that began at start.
+func (c *call) ended(start time.Time, err error) {
+	c.total.Inc()
+	c.seconds.Observe(time.Since(start).Seconds())
+	code := errorCode(err)
+	if err != nil {
+		c.metrics.calls.failures.add(c.operation, code)
+	}
+	if code == codeCanceled {
+		err = nil // by us, at the end of the drain: it says nothing of the service
+	}
+	c.metrics.health.called(c.part, err)
+}
+
+const (
+	codeTimeout  = "timeout"
+	codeCanceled = "canceled"
+	codeNetwork  = "network"
+)
+
+// errorCode is a short name of what went wrong, for counting and for traces: the service's error code, or one of ours. It is
+// empty where nothing did.
+func errorCode(err error) string {
+	if err == nil {
+		return "" // before coded, which escapes
+	}
+	var coded interface{ ErrorCode() string }
+	switch {
+	case errors.As(err, &coded):
+		return cleanCode(coded.ErrorCode())
+	case errors.Is(err, context.DeadlineExceeded):
+		return codeTimeout
+	case errors.Is(err, context.Canceled):
+		return codeCanceled
+	default:
+		return codeNetwork
+	}
+}
+
+// maxCodeLength bounds an error code. The longest of SQS and DynamoDB has 58 characters.
+const maxCodeLength = 80
+
+// cleanCode makes a code that a service, or a proxy before it, sent fit for a label: a client panics on one that is not
+// UTF-8, and nobody wants to read one of a kilobyte.
+func cleanCode(code string) string {
+	if code == "" {
+		return "unknown"
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == utf8.RuneError || r == 0x7F {
+			return '_'
+		}
+		return r
+	}, truncate(code, maxCodeLength))
+}
+
+// truncate cuts a text to at most n bytes, between characters.
+func truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
 
 // maxCodes bounds the error codes that get a series of their own: what a broken proxy makes up must not fill Prometheus.
 const maxCodes = 40
 
-// calls counts calls of AWS.
-type calls struct {
-	total   *prometheus.CounterVec
-	errors  *prometheus.CounterVec
-	seconds *prometheus.HistogramVec
-	known   map[string]*call // by operation; never changed
+// otherCode stands for the codes beyond maxCodes.
+const otherCode = "other"
 
-	mu     sync.Mutex
-	codes  map[string]bool
-	failed map[failure]float64
+// A Failure is a kind of failed call.
+type Failure struct {
+	Operation Operation
+	Code      string
 }
 
-// A failure is a kind of failed call.
-type failure struct{ operation, code string }
+// failures counts failed calls by kind.
+type failures struct {
+	vec *prometheus.CounterVec
 
-// A call is the series of one operation.
-type call struct {
-	total   prometheus.Counter
-	seconds prometheus.Histogram
+	mu       sync.Mutex
+	codes    map[string]bool
+	counters map[Failure]prometheus.Counter
 }
 
-func newCalls(f *families) *calls {
-	c := &calls{known: map[string]*call{}, codes: map[string]bool{}, failed: map[failure]float64{}}
-	const (
-		totalHelp   = "Calls of AWS, attempts that failed included."
-		errorsHelp  = "Failed calls of AWS, by the service's error code, or timeout, canceled or network."
-		secondsHelp = "Time of each call of AWS; a receive's holds its wait."
-	)
-	c.total = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "predcache_calls_total", Help: totalHelp}, []string{"operation"})
-	c.errors = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "predcache_call_errors_total", Help: errorsHelp}, []string{"operation", "code"})
-	c.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "predcache_call_duration_seconds", Help: secondsHelp,
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
-	}, []string{"operation"})
-	for _, operation := range operations {
-		c.known[operation] = c.series(operation)
+func (f *failures) add(o Operation, code string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.codes[code] && len(f.codes) >= maxCodes {
+		code = otherCode
 	}
-	f.add(c.total, "calls_total", "counter", totalHelp, []string{"operation"})
-	f.add(c.errors, "call_errors_total", "counter", errorsHelp, []string{"operation", "code"})
-	f.add(c.seconds, "call_duration_seconds", "histogram", secondsHelp, []string{"operation"})
-	return c
-}
-
-func (c *calls) series(operation string) *call {
-	// A HistogramVec is made of Histograms; only its interface says less.
-	return &call{c.total.WithLabelValues(operation), c.seconds.WithLabelValues(operation).(prometheus.Histogram)}
-}
-
-func (c *calls) observe(operation, code string, d time.Duration) {
-	s := c.known[operation]
-	if s == nil {
-		s = c.series(operation)
+	f.codes[code] = true
+	kind := Failure{o, code}
+	c := f.counters[kind]
+	if c == nil {
+		c = f.vec.WithLabelValues(string(o), code)
+		f.counters[kind] = c
 	}
-	s.total.Inc()
-	s.seconds.Observe(d.Seconds())
-	if code != "" {
-		f := failure{operation, c.label(code)}
-		c.errors.WithLabelValues(f.operation, f.code).Inc()
-		c.mu.Lock()
-		c.failed[f]++
-		c.mu.Unlock()
-	}
+	c.Inc()
 }
 
-// failures returns how many calls failed, by kind.
-func (c *calls) failures() map[failure]float64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.failed)
-}
-
-// label is the code, or "other" for one that would be a series too many.
-func (c *calls) label(code string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.codes[code] && len(c.codes) >= maxCodes {
-		return "other"
+// values returns how many calls failed, by kind.
+func (f *failures) values() map[Failure]float64 {
+	f.mu.Lock()
+	kinds := maps.Clone(f.counters)
+	f.mu.Unlock()
+	out := make(map[Failure]float64, len(kinds))
+	for kind, c := range kinds {
+		out[kind] = value(c)
 	}
-	c.codes[code] = true
-	return code
+	return out
 }

@@ -1,37 +1,22 @@
 package telemetry
 
 import (
-	"context"
 	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// answers is a queue that brings what it is told.
-type answers struct {
-	consumer.Queue
-	messages []consumer.Received
-}
-
-func (q *answers) Receive(context.Context, int, time.Duration) ([]consumer.Received, error) {
-	return q.messages, nil
-}
-
-func (q *answers) Delete(context.Context, []string) ([]consumer.Failure, error) { return nil, nil }
-
 func TestCostIsWhatAWSBills(t *testing.T) {
-	m := NewMetrics(time.Now)
-	m.Priced(Prices{WriteUnits: 0.625, Requests: 0.40})
-	q := &answers{}
+	m := wired()
+	q := &queue{}
 	watched := m.WatchQueue(q)
 	receive := func(sizes ...int) {
-		q.messages = nil
+		q.received = nil
 		for _, size := range sizes {
-			q.messages = append(q.messages, consumer.Received{Body: strings.Repeat("x", size)})
+			q.received = append(q.received, consumer.Received{Body: strings.Repeat("x", size)})
 		}
 		if _, err := watched.Receive(t.Context(), 10, 0); err != nil {
 			t.Fatal(err)
@@ -42,7 +27,7 @@ func TestCostIsWhatAWSBills(t *testing.T) {
 	receive(32<<10, 32<<10)                           // 1: 64 KB exactly
 	receive(32<<10, 32<<10, 1)                        // 2
 	_, _ = watched.Delete(t.Context(), []string{"r"}) // 1
-	if requests, empty := read(m.cost.requests), read(m.cost.empty); requests != 6 || empty != 1 {
+	if requests, empty := value(m.requests), value(m.emptyReceives); requests != 6 || empty != 1 {
 		t.Errorf("%v requests, %v empty receives; want 6 and 1", requests, empty)
 	}
 	m.Spent(4)

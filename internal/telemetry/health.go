@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -11,37 +12,60 @@ import (
 	"time"
 )
 
-// Health knows what isn't well. A condition that fails makes the worker not ready; only a pipeline that is stuck makes it
-// not live, since to restart the fleet mends no outage.
+// A Part is something that the worker needs. Health says of each whether it fails.
+type Part string
+
+// The parts. Each of the calls of SQS can fail while the others work.
+const (
+	PartTable      Part = "the table"
+	PartRejects    Part = "the reject queue"
+	PartReceive    Part = Part(ReceiveMessage)
+	PartDelete     Part = Part(DeleteMessageBatch)
+	PartVisibility Part = Part(ChangeMessageVisibilityBatch)
+)
+
+// Health knows what isn't well. A part that fails makes the worker not ready. Only a pipeline that is stuck makes it not
+// live, since restarting the fleet mends no outage.
 type Health struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	failing map[string]*condition
-	suspect map[string]int // calls in a row that failed, of operations that may yet work the next time
+	failing map[Part]*condition
+	suspect map[Part]int // calls in a row that failed, of parts that may yet work the next time
 	ready   bool
 	active  time.Time // when a call last ended
 }
 
-type condition struct {
+// A Condition says that a part fails, why, and what to do.
+type Condition struct {
+	Part   Part      `json:"part"`
 	Reason string    `json:"reason"`
+	Remedy string    `json:"remedy,omitempty"`
 	Since  time.Time `json:"since"`
-	count  int       // reports of it
+}
+
+// A condition is a Condition with what is kept of its reports.
+type condition struct {
+	Condition
+	count  int // reports of it
 	logged time.Time
 	// until, unless zero, is when the condition counts as over, if nothing is heard of it.
 	until time.Time
 }
 
-// Stuck is for how long no call may end before the pipeline counts as stuck: an idle worker's receives end every 20 s, a
+// stuck is for how long no call may end before the pipeline counts as stuck: an idle worker's receives end every 20 s, a
 // held batch is tried every 30 s, and each call has a timeout.
 const stuck = 2 * time.Minute
 
 // remind is how often a condition that goes on is logged again.
 const remind = time.Minute
 
-// NewHealth makes a Health that is live and not ready.
+// NewHealth makes a Health that is live and not ready. A nil log discards.
 func NewHealth(log *slog.Logger) *Health {
-	return &Health{log: log, failing: map[string]*condition{}, suspect: map[string]int{}, active: time.Now()}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Health{log: log, failing: map[Part]*condition{}, suspect: map[Part]int{}, active: time.Now()}
 }
 
 // SetReady says whether the worker is at work at all: it is not while it starts and while it drains.
@@ -51,41 +75,75 @@ func (h *Health) SetReady(ready bool) {
 	h.ready = ready
 }
 
-// Active notes that a call has ended.
+// Active notes that the pipeline moves, although no call has ended.
 func (h *Health) Active() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.active = time.Now()
 }
 
-// failuresInARow is how many calls of an operation must fail before that is a condition: one lost connection is none.
+// failuresInARow is how many calls in a row must fail before that is a condition: one lost connection is none.
 const failuresInARow = 3
 
-// silence is for how long nothing need be heard of a failing operation until that counts as over: what it was for may have
+// silence is for how long nothing need be heard of a failing part until that counts as over: what it was for may have
 // become needless, such as the extension of a lease whose message was deleted.
 const silence = 2 * time.Minute
 
-// Called says how a call of an operation ended. Several in a row that fail are reported.
-func (h *Health) Called(operation, remedy string, err error) {
+// callRemedy is what to do about calls that fail: their reason begins with the service's error code.
+const callRemedy = "correct the reason; the call is retried until it succeeds"
+
+// called notes how a call ended. Several in a row that fail are reported as a condition of the part, unless that is "".
+func (h *Health) called(part Part, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err == nil {
-		delete(h.suspect, operation)
-	} else if h.suspect[operation]++; h.suspect[operation] < failuresInARow {
+	h.active = time.Now()
+	if part == "" {
 		return
 	}
-	h.report(operation, remedy, err)
-	if c := h.failing[operation]; c != nil {
+	if err == nil {
+		delete(h.suspect, part)
+	} else if h.suspect[part]++; h.suspect[part] < failuresInARow {
+		return
+	}
+	h.report(part, callRemedy, err)
+	if c := h.failing[part]; c != nil {
 		c.until = time.Now().Add(silence)
 	}
 }
 
-// Report says how a part of the worker is: nil is well. It logs when that changes, and once a minute while it doesn't
-// get better, with the number of reports.
-func (h *Health) Report(part, remedy string, err error) {
+// Report says how a part is: nil is well. It logs when that changes, and once a minute while it doesn't get better, with
+// the number of reports.
+func (h *Health) Report(part Part, remedy string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.report(part, remedy, err)
+}
+
+// maxReason bounds the text of an error: a service's answer may be long.
+const maxReason = 1000
+
+// report requires that h.mu be held.
+func (h *Health) report(part Part, remedy string, err error) {
+	c, now := h.failing[part], time.Now()
+	if err == nil {
+		if c != nil {
+			delete(h.failing, part)
+			h.log.Info("recovered", "part", part, "after", now.Sub(c.Since).Round(time.Second).String(), "failures", c.count)
+		}
+		return
+	}
+	reason := truncate(strings.ToValidUTF8(err.Error(), "?"), maxReason)
+	if c == nil {
+		h.failing[part] = &condition{Condition: Condition{part, reason, remedy, now}, count: 1, logged: now}
+		h.log.Warn("failing", "part", part, "reason", reason, "remedy", remedy)
+		return
+	}
+	c.Reason, c.Remedy = reason, remedy
+	c.count++
+	if now.Sub(c.logged) >= remind {
+		c.logged = now
+		h.log.Warn("still failing", "part", part, "reason", reason, "remedy", remedy, "since", c.Since.UTC().Format(time.RFC3339), "failures", c.count)
+	}
 }
 
 // forget drops the conditions of which nothing was heard for too long. h.mu is held.
@@ -98,25 +156,22 @@ func (h *Health) forget() {
 	}
 }
 
-// report requires that h.mu be held.
-func (h *Health) report(part, remedy string, err error) {
-	c, now := h.failing[part], time.Now()
-	switch {
-	case err == nil && c == nil:
-	case err == nil:
-		delete(h.failing, part)
-		h.log.Info(part+" works again", "after", now.Sub(c.Since).Round(time.Second).String(), "failures", c.count)
-	case c == nil:
-		h.failing[part] = &condition{Reason: err.Error(), Since: now, count: 1, logged: now}
-		h.log.Warn(part+" fails", "reason", err.Error(), "remedy", remedy)
-	default:
-		c.Reason = err.Error()
-		c.count++
-		if now.Sub(c.logged) >= remind {
-			c.logged = now
-			h.log.Warn(part+" still fails", "reason", c.Reason, "remedy", remedy, "since", c.Since.UTC().Format(time.RFC3339), "failures", c.count)
-		}
+// Conditions returns what fails now, the oldest first, and whether the worker is at work: not starting, not draining.
+func (h *Health) Conditions() (failing []Condition, working bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.forget()
+	for _, c := range h.failing {
+		failing = append(failing, c.Condition)
 	}
+	slices.SortFunc(failing, func(a, b Condition) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Part, b.Part)) })
+	return failing, h.ready
+}
+
+// IsReady tells what /readyz does.
+func (h *Health) IsReady() bool {
+	failing, working := h.Conditions()
+	return working && len(failing) == 0
 }
 
 // Live implements /livez.
@@ -124,55 +179,48 @@ func (h *Health) Live(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	idle := time.Since(h.active)
 	h.mu.Unlock()
-	problems := map[string]*condition{}
+	var problems []Condition
 	if idle > stuck {
-		problems["pipeline"] = &condition{Reason: fmt.Sprintf("stuck: no call has ended for %v", idle.Round(time.Second)), Since: time.Now().Add(-idle)}
+		problems = append(problems, Condition{
+			Part: "pipeline", Reason: fmt.Sprintf("stuck: no call has ended for %v", idle.Round(time.Second)), Since: time.Now().Add(-idle),
+		})
 	}
 	answer(w, r, "live", problems)
 }
 
 // Ready implements /readyz.
 func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
-	h.mu.Lock()
-	h.forget()
-	problems := map[string]*condition{}
-	for part, c := range h.failing {
-		copied := *c
-		problems[part] = &copied
+	problems, working := h.Conditions()
+	if !working {
+		problems = append(problems, Condition{Part: "worker", Reason: "starting or draining", Since: time.Now()})
 	}
-	if !h.ready {
-		problems["worker"] = &condition{Reason: "starting or draining", Since: time.Now()}
-	}
-	h.mu.Unlock()
 	answer(w, r, "ready", problems)
 }
 
 // answer says what isn't well and since when: in JSON to who accepts that, else in words.
-func answer(w http.ResponseWriter, r *http.Request, well string, problems map[string]*condition) {
+func answer(w http.ResponseWriter, r *http.Request, well string, problems []Condition) {
 	status := http.StatusOK
 	if len(problems) > 0 {
 		status = http.StatusServiceUnavailable
 	}
+	slices.SortFunc(problems, func(a, b Condition) int { return cmp.Compare(a.Part, b.Part) })
 	if strings.Contains(r.Header.Get("Accept"), "json") {
+		byPart := make(map[Part]Condition, len(problems))
+		for _, c := range problems {
+			byPart[c.Part] = c
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		// An error here is the client's going away.
-		_ = json.NewEncoder(w).Encode(map[string]any{"ok": len(problems) == 0, "problems": problems})
+		_ = json.NewEncoder(w).Encode(map[string]any{"ok": len(problems) == 0, "problems": byPart})
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	if len(problems) == 0 {
 		fmt.Fprintln(w, well)
-		return
 	}
-	parts := make([]string, 0, len(problems))
-	for part := range problems {
-		parts = append(parts, part)
-	}
-	slices.Sort(parts)
-	for _, part := range parts {
-		c := problems[part]
-		fmt.Fprintf(w, "not %s: %s: %s (since %s)\n", well, part, c.Reason, c.Since.UTC().Format(time.RFC3339))
+	for _, c := range problems {
+		fmt.Fprintf(w, "not %s: %s: %s (since %s)\n", well, c.Part, c.Reason, c.Since.UTC().Format(time.RFC3339))
 	}
 }

@@ -24,15 +24,15 @@ func TestOneFailedCallIsNoCondition(t *testing.T) {
 		}
 		lost := errors.New("connection reset")
 		for range 100 {
-			h.Called("DeleteMessageBatch", "", lost)
-			h.Called("DeleteMessageBatch", "", lost)
-			h.Called("DeleteMessageBatch", "", nil)
+			h.called(PartDelete, lost)
+			h.called(PartDelete, lost)
+			h.called(PartDelete, nil)
 		}
 		if text := ready(); text != "ready\n" || log.Len() > 0 {
 			t.Errorf("after two failures in a row: %s, log %s", text, log.String())
 		}
 		for range 1000 {
-			h.Called("DeleteMessageBatch", "see the reason", lost)
+			h.called(PartDelete, lost)
 		}
 		if text := ready(); !strings.Contains(text, "not ready: DeleteMessageBatch: connection reset (since ") {
 			t.Errorf("after a thousand failures in a row: %s", text)
@@ -40,7 +40,7 @@ func TestOneFailedCallIsNoCondition(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n != 1 {
 			t.Errorf("%d lines were logged, want one: %s", n, log.String())
 		}
-		h.Called("DeleteMessageBatch", "", nil)
+		h.called(PartDelete, nil)
 		if text := ready(); text != "ready\n" {
 			t.Errorf("once it works: %s", text)
 		}
@@ -53,14 +53,14 @@ func TestAnOperationThatIsNoLongerCalledIsNoCondition(t *testing.T) {
 		h := NewHealth(slog.New(slog.DiscardHandler))
 		h.SetReady(true)
 		for range 5 {
-			h.Called("ChangeMessageVisibilityBatch", "", errors.New("timeout"))
+			h.called(PartVisibility, errors.New("timeout"))
 		}
-		h.Report("the table", "", errors.New("denied"))
+		h.Report(PartTable, "", errors.New("denied"))
 		if failing, _ := h.Conditions(); len(failing) != 2 {
 			t.Errorf("%v fail, want two", failing)
 		}
 		time.Sleep(3 * time.Minute)
-		if failing, _ := h.Conditions(); len(failing) != 1 || failing[0].Part != "the table" {
+		if failing, _ := h.Conditions(); len(failing) != 1 || failing[0].Part != PartTable {
 			t.Errorf("%v fail, want the table", failing)
 		}
 	})

@@ -29,21 +29,25 @@ func FlushLog(log *slog.Logger) {
 	}
 }
 
+// keyPart is the key of the part that a line is about. See Part.
+const keyPart = "part"
+
 // summed is for how long a line that was logged is counted when it comes again. It is less than a minute, after which a
 // condition that goes on is told again anyway.
 const summed = 50 * time.Second
 
-// summing is a handler that logs the first of equal lines, by level and message, and counts those that follow: in an outage
-// that flickers, or with a publisher that sends nothing but nonsense, a log must stay readable. What was counted is logged as
-// one line like the last, with their number as repeats and the time of the first as first. Debug lines are not summed.
+// summing is a handler that logs the first of equal lines and counts those that follow: in an outage that flickers, or with a
+// publisher that sends nothing but nonsense, a log must stay readable. Lines are equal by level, message and part. What was
+// counted is logged as one line like the last, with their number as repeats and the time of the first as first. Debug lines
+// are not summed.
 type summing struct {
 	next    slog.Handler
 	repeats *repeats
 }
 
 type line struct {
-	level   slog.Level
-	message string
+	level         slog.Level
+	message, part string
 }
 
 type repeat struct {
@@ -80,7 +84,13 @@ func (s *summing) Handle(ctx context.Context, r slog.Record) error {
 func (s *repeats) first(next slog.Handler, r slog.Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := line{r.Level, r.Message}
+	key := line{level: r.Level, message: r.Message}
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == keyPart {
+			key.part = a.Value.String()
+		}
+		return key.part == ""
+	})
 	known := s.seen[key]
 	if known == nil {
 		s.seen[key] = &repeat{since: r.Time, timer: time.AfterFunc(summed, func() { s.end(key) })}

@@ -23,7 +23,10 @@ func TestRepeatedLinesAreSummedUp(t *testing.T) {
 		var out bytes.Buffer
 		log := NewLogger(&out, "debug", "text")
 		for i := range 200 {
-			log.Warn("the table fails", "reason", fmt.Sprintf("no. %d", i))
+			log.Warn("failing", "part", PartTable, "reason", fmt.Sprintf("no. %d", i))
+			if i == 1 {
+				log.Warn("failing", "part", PartRejects) // another part: a line of its own
+			}
 			log.Debug("rejected", "message", i)
 			time.Sleep(499 * time.Millisecond)
 		}
@@ -35,8 +38,7 @@ func TestRepeatedLinesAreSummedUp(t *testing.T) {
 		}
 		var warnings []string
 		for l := range strings.Lines(got) {
-			if strings.Contains(l, "level=WARN") {
-				_, after, _ := strings.Cut(l, "reason=")
+			if _, after, found := strings.Cut(l, "reason="); found {
 				warnings = append(warnings, strings.TrimSpace(after))
 			}
 		}
@@ -48,6 +50,9 @@ func TestRepeatedLinesAreSummedUp(t *testing.T) {
 			if warnings[i] != want[i] {
 				t.Errorf("line %d is %s, not %s", i, warnings[i], want[i])
 			}
+		}
+		if n := strings.Count(got, `part="the reject queue"`); n != 1 {
+			t.Errorf("%d lines of the other part", n)
 		}
 		if !strings.Contains(got, "msg=draining held=3\n") {
 			t.Errorf("the log is %s", got)
@@ -80,6 +85,7 @@ var keys = map[string]string{
 	"inFlight":  "messages that are received and not deleted, by the queue's estimate",
 	"layout":    "the table's layout",
 	"message":   "SQS's id of a message",
+	"part":      "what the worker needs: the table, the reject queue, or a call of SQS",
 	"queue":     "the queue's URL",
 	"reason":    "why: the service's error, or one of the reject reasons of [data-model.md](data-model.md#rejects)",
 	"remedy":    "what to do",
@@ -158,6 +164,9 @@ func text(e ast.Expr) string {
 	return "…"
 }
 
+// maxMessage bounds the message of a line: in a terminal, its keys should be in sight.
+const maxMessage = 50
+
 // TestLogsTable holds docs/telemetry.md to what the code logs, and what it logs to the keys.
 func TestLogsTable(t *testing.T) {
 	const file, begin, end = "../../docs/telemetry.md", "TestLogsTable -update -->\n", "<!-- end -->"
@@ -173,11 +182,14 @@ func TestLogsTable(t *testing.T) {
 				t.Errorf("%s: the key %q has no meaning in the list of keys: use one of those, or add it", l.place, k)
 			}
 		}
-		if (l.level == "warn" || l.level == "error") && !slices.Contains(l.keys, "remedy") && !strings.ContainsAny(l.message, ":…") {
-			t.Errorf("%s: a warning says what to do, after a colon or as the remedy", l.place)
+		if (l.level == "warn" || l.level == "error") && !slices.Contains(l.keys, "remedy") {
+			t.Errorf("%s: a warning says what to do, as the remedy", l.place)
+		}
+		if strings.ContainsAny(l.message, "…:;") || len(l.message) > maxMessage {
+			t.Errorf("%s: %q: a message is short and constant; what differs is under a key", l.place, l.message)
 		}
 		row := fmt.Sprintf("| %s | %s | %s |\n", l.level, strings.ReplaceAll(l.message, "|", "\\|"), quoted(l.keys))
-		if !rows[row] && l.message != "…" {
+		if !rows[row] {
 			rows[row] = true
 			order = append(order, row)
 		}

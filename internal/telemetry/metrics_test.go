@@ -18,26 +18,28 @@ import (
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of the documents")
 
 // wired are the metrics as the worker has them.
 func wired() *Metrics {
-	m := NewMetrics(time.Now)
-	m.Pipeline(Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
-		func() dedup.Stats { return dedup.Stats{Pending: 3, Written: 40, PendingHits: 5, WrittenHits: 6} })
-	m.Build("v1.2.3", func() bool { return true })
-	m.TTL()(true)
-	m.Signs()
-	m.Priced(Prices{WriteUnits: 0.625, Requests: 0.4})
+	h := NewHealth(nil)
+	h.SetReady(true)
+	m := NewMetrics(Options{
+		Now: time.Now, Health: h, Version: "v1.2.3", Prices: Prices{WriteUnits: 0.625, Requests: 0.4},
+		Limits: Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
+	})
+	m.SetWindow(func() dedup.Stats { return dedup.Stats{Pending: 3, Written: 40, PendingHits: 5, WrittenHits: 6} })
+	m.TableTTL(true)
 	return m
 }
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	Handler(m, NewHealth(nil)).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	Handler(m).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if answer.Code != 200 {
 		t.Fatalf("/metrics answers %d: %s", answer.Code, answer.Body)
 	}
@@ -82,29 +84,31 @@ func TestConventions(t *testing.T) {
 
 func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	text := scrape(t, wired())
-	for _, f := range wired().all {
-		if len(f.labels) > 0 && len(f.values) == 0 {
-			continue // calls, build_info
+	for _, d := range wired().declared {
+		if len(d.labels) > 0 && len(d.values) == 0 {
+			continue // error codes, the version
 		}
-		for _, value := range append([]string{""}, f.values...) {
-			series := f.name
-			if value != "" {
-				series = fmt.Sprintf("%s{%s=%q}", f.name, f.labels[0], value)
+		name := prefix + d.name
+		if d.kind == "histogram" {
+			name += "_count"
+		}
+		series := []string{name}
+		if len(d.values) > 0 {
+			series = nil
+			for _, value := range d.values {
+				series = append(series, fmt.Sprintf("%s{%s=%q}", name, d.labels[0], value))
 			}
-			if value == "" && len(f.values) > 0 {
-				continue
-			}
-			if f.kind == "histogram" {
-				series += "_count"
-			}
-			if !strings.Contains(text, "\n"+series+" ") {
-				t.Errorf("%s is not there", series)
+		}
+		for _, s := range series {
+			if !strings.Contains(text, "\n"+s+" ") {
+				t.Errorf("%s is not there", s)
 			}
 		}
 	}
 	for _, line := range []string{
 		`predcache_dedup_keys{state="written"} 40`, `predcache_dedup_hits_total{state="pending"} 5`, `predcache_held_bytes_limit 1.34217728e+08`,
 		`predcache_build_info{version="v1.2.3"} 1`, `predcache_ready 1`, `predcache_calls_total{operation="BatchWriteItem"} 0`,
+		`predcache_table_ttl_enabled 1`, `predcache_table_state{state="probing"} 1`,
 	} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("%s is not there", line)
@@ -112,17 +116,65 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	}
 }
 
-func TestErrorCodesAreBounded(t *testing.T) {
+// A worker that may not ask for the TTL setting must not look like one whose TTL is off.
+func TestTTLIsThereOnceKnown(t *testing.T) {
+	m := NewMetrics(Options{Now: time.Now})
+	if text := scrape(t, m); strings.Contains(text, "ttl_enabled") {
+		t.Error("the TTL setting is told before it is known")
+	}
+	m.TableTTL(true)
+	m.TableTTL(false)
+	if text := scrape(t, m); !strings.Contains(text, "\npredcache_table_ttl_enabled 0\n") {
+		t.Error("the TTL setting is not told")
+	}
+}
+
+// coded is an error of a service.
+type coded string
+
+func (c coded) Error() string     { return string(c) }
+func (c coded) ErrorCode() string { return string(c) }
+
+func TestErrorCode(t *testing.T) {
+	for want, err := range map[string]error{
+		"":                                   nil,
+		"ThrottlingException":                fmt.Errorf("BatchWriteItem: %w", coded("ThrottlingException")),
+		"timeout":                            fmt.Errorf("receiving: %w", context.DeadlineExceeded),
+		"canceled":                           context.Canceled,
+		"network":                            errors.New("connection reset"),
+		"unknown":                            coded(""),
+		"bad__code_":                         coded("bad\xff code\n"),
+		"Sim\u00f8n":                         coded("Sim\u00f8n"),
+		strings.Repeat("x", maxCodeLength-1): coded(strings.Repeat("x", maxCodeLength-1) + "\u00f8"),
+	} {
+		if got := errorCode(err); got != want {
+			t.Errorf("%v has the code %q, want %q", err, got, want)
+		}
+	}
+}
+
+// What a service, or a proxy before it, sends as an error code is a label: it must be clean, and there must not be many.
+func TestErrorCodesAreCleanAndBounded(t *testing.T) {
 	m := wired()
-	for i := range 1000 {
-		m.Call("BatchWriteItem", fmt.Sprintf("MadeUp%d", i), time.Millisecond)
+	broken := &queue{}
+	watched := m.WatchQueue(broken)
+	fail := func(code string) {
+		broken.err = coded(code)
+		_, _ = watched.Delete(t.Context(), []string{"r"})
+	}
+	fail("\xff\xfe" + strings.Repeat("long", 1000))
+	for i := range 999 {
+		fail(fmt.Sprintf("MadeUp%d", i))
 	}
 	text := scrape(t, m)
 	if n := strings.Count(text, "\npredcache_call_errors_total{"); n != maxCodes+1 {
 		t.Errorf("%d series of error codes", n)
 	}
-	if want := fmt.Sprintf(`predcache_call_errors_total{code="other",operation="BatchWriteItem"} %d`, 1000-maxCodes); !strings.Contains(text, want) {
+	if want := fmt.Sprintf(`predcache_call_errors_total{code="other",operation="DeleteMessageBatch"} %d`, 1000-maxCodes); !strings.Contains(text, want) {
 		t.Errorf("no %s", want)
+	}
+	if n := len(m.Values(time.Now()).Failures); n != maxCodes+1 {
+		t.Errorf("%d kinds of failures", n)
 	}
 }
 
@@ -174,35 +226,49 @@ func TestQueueIsWatched(t *testing.T) {
 }
 
 // A table that shows how many writes are under way.
-type table func()
+type table func() error
 
-func (t table) BatchWrite(context.Context, []*item.Item) ([]int, error) {
-	t()
-	return nil, nil
-}
+func (t table) BatchWrite(context.Context, []*item.Item) ([]int, error) { return nil, t() }
+func (t table) PutNewest(context.Context, *item.Item) error             { return t() }
 
 func TestTableIsWatched(t *testing.T) {
 	m := wired()
 	during := ""
-	m.WatchTable(table(func() { during = scrape(t, m) })).BatchWrite(t.Context(), nil)
+	var answer error
+	fake := table(func() error { during = scrape(t, m); return answer })
+	_, _ = m.WatchTable(fake).BatchWrite(t.Context(), nil)
 	if !strings.Contains(during, "predcache_writes_in_flight 1\n") || !strings.Contains(scrape(t, m), "predcache_writes_in_flight 0\n") {
 		t.Error("the writes under way are not counted")
+	}
+	newest := m.WatchNewest(fake)
+	answer = writer.ErrSuperseded
+	_ = newest.PutNewest(t.Context(), &item.Item{})
+	answer = coded("ThrottlingException")
+	_ = newest.PutNewest(t.Context(), &item.Item{})
+	v := m.Values(time.Now())
+	if got := v.Calls[5]; got.Operation != PutItem || got.Total != 2 {
+		t.Errorf("calls: %+v", got)
+	}
+	if got := v.Failures; len(got) != 1 || got[Failure{PutItem, "ThrottlingException"}] != 1 {
+		t.Errorf("failures: %v; one that was superseded is none", got)
 	}
 }
 
 // Counting happens for each prediction: it must not allocate.
 func TestCountingAllocatesNothing(t *testing.T) {
-	m, watched := wired(), wired().WatchQueue(&queue{})
+	m := wired()
+	watched, written := m.WatchQueue(&queue{}), m.WatchTable(table(func() error { return nil }))
 	receipts := make([]string, 10)
+	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() {
 		m.Outcome(prediction.Written, 1, 1_700_000_000_000)
 		m.Outcome(prediction.Duplicate, 1, 1_700_000_000_000)
 		m.Settled(consumer.Deleted, 1)
-		m.Received(10)
 		m.Held(10, 1000)
 		m.Batch(25, 0)
-		m.Call("BatchWriteItem", "", time.Millisecond)
-		watched.Delete(context.Background(), receipts)
+		_, _ = watched.Receive(ctx, 10, 0)
+		_, _ = watched.Delete(ctx, receipts)
+		_, _ = written.BatchWrite(ctx, nil)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -213,5 +279,13 @@ func BenchmarkPrediction(b *testing.B) {
 	for b.Loop() {
 		m.Outcome(prediction.Written, 1, 1_700_000_000_000)
 		m.Settled(consumer.Deleted, 1)
+	}
+}
+
+func BenchmarkCall(b *testing.B) {
+	watched := wired().WatchQueue(&queue{})
+	ctx, receipts := context.Background(), make([]string, 10)
+	for b.Loop() {
+		_, _ = watched.Delete(ctx, receipts)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -42,44 +40,11 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Handler is what probes and Prometheus ask.
-func Handler(m *Metrics, h *Health) http.Handler {
+// Handler answers probes and Prometheus: /livez, /readyz and /metrics.
+func Handler(m *Metrics) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", h.Live)
-	mux.HandleFunc("GET /readyz", h.Ready)
+	mux.HandleFunc("GET /livez", m.health.Live)
+	mux.HandleFunc("GET /readyz", m.health.Ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	return mux
-}
-
-// AdminHandler is for who runs the worker: the status page and the insides of the process.
-func AdminHandler(s *Status) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", servePage)
-	mux.HandleFunc("GET /events", s.Events)
-	mux.HandleFunc("GET /status.json", s.JSON)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return sameMachine(mux)
-}
-
-// sameMachine refuses requests that came over loopback under a foreign name: a web page elsewhere could make its own name mean
-// 127.0.0.1 and have the browser of whoever visits it read this address (DNS rebinding).
-func sameMachine(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-		if ok && local.IP.IsLoopback() {
-			host, _, err := net.SplitHostPort(r.Host)
-			if err != nil {
-				host = r.Host
-			}
-			if host != "localhost" && !strings.HasSuffix(host, ".localhost") && net.ParseIP(strings.Trim(host, "[]")) == nil {
-				http.Error(w, "call this address by its number or as localhost", http.StatusForbidden)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -73,7 +72,7 @@ func NewTracer(ctx context.Context, log *slog.Logger, service, version, queue, t
 		return nil, fmt.Errorf("setting up the export of traces: %w", err)
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("traces can't be exported: check OTEL_EXPORTER_OTLP_ENDPOINT and the collector behind it; predictions are written all the same", "reason", err.Error())
+		log.Warn("traces not exported", "reason", err.Error(), "remedy", "check OTEL_EXPORTER_OTLP_ENDPOINT and the collector behind it; predictions are written all the same")
 	}))
 	return newTracer(sdktrace.WithBatcher(exporter), service, version, queue, table)
 }
@@ -270,8 +269,11 @@ func endPrediction(span trace.Span, o prediction.Outcome, why *prediction.Reject
 
 // write makes the span of a call that writes items, linked to the spans of the predictions in them. done ends it with the
 // items that came back, by their indexes, or with an error; what went wrong is told on the span of each prediction that it
-// hit, and on no other.
-func (t *Tracer) write(ctx context.Context, operation string, items []*item.Item) (inside context.Context, done func(unprocessed []int, err error)) {
+// hit, and on no other. done is nil where there is nothing to trace.
+func (t *Tracer) write(ctx context.Context, operation Operation, items []*item.Item) (inside context.Context, done func(unprocessed []int, err error)) {
+	if t == nil {
+		return ctx, nil
+	}
 	spans := make([]trace.Span, len(items))
 	var links []trace.Link
 	for i, it := range items {
@@ -281,10 +283,10 @@ func (t *Tracer) write(ctx context.Context, operation string, items []*item.Item
 		}
 	}
 	if len(links) == 0 {
-		return ctx, func([]int, error) {} // none of them is sampled
+		return ctx, nil // none of them is sampled
 	}
-	ctx, span := t.tracer.Start(ctx, operation+" "+t.table, trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(
-		semconv.DBSystemNameAWSDynamoDB, semconv.DBOperationName(operation), semconv.DBCollectionName(t.table), semconv.DBOperationBatchSize(len(items))))
+	ctx, span := t.tracer.Start(ctx, string(operation)+" "+t.table, trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(
+		semconv.DBSystemNameAWSDynamoDB, semconv.DBOperationName(string(operation)), semconv.DBCollectionName(t.table), semconv.DBOperationBatchSize(len(items))))
 	return ctx, func(unprocessed []int, err error) {
 		tell := func(i int, event string, attributes ...attribute.KeyValue) {
 			if spans[i] != nil {
@@ -293,10 +295,9 @@ func (t *Tracer) write(ctx context.Context, operation string, items []*item.Item
 		}
 		switch {
 		case err != nil:
-			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
-			span.SetStatus(codes.Error, err.Error())
+			fail(span, err)
 			for i := range items {
-				tell(i, "write failed", semconv.ErrorTypeKey.String(errorType(err)))
+				tell(i, "write failed", semconv.ErrorTypeKey.String(errorCode(err)))
 			}
 		case len(unprocessed) > 0:
 			span.SetAttributes(attribute.Int("predcache.unprocessed_items", len(unprocessed)))
@@ -308,16 +309,10 @@ func (t *Tracer) write(ctx context.Context, operation string, items []*item.Item
 	}
 }
 
-// errorType is the service's code where the error has one.
-func errorType(err error) string {
-	var coded interface{ ErrorCode() string }
-	if errors.As(err, &coded) {
-		return coded.ErrorCode()
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "timeout"
-	}
-	return "_OTHER"
+// fail marks a span as failed by a call's error. OTLP takes no text that is not UTF-8.
+func fail(span trace.Span, err error) {
+	span.SetAttributes(semconv.ErrorTypeKey.String(errorCode(err)))
+	span.SetStatus(codes.Error, truncate(strings.ToValidUTF8(err.Error(), "?"), maxReason))
 }
 
 // Sent makes the span of a call that sends messages. inside is the context of the call, and traceparent what its messages carry
@@ -331,8 +326,7 @@ func (t *Tracer) Sent(ctx context.Context, messages int) (inside context.Context
 		trace.WithAttributes(t.messaging("send", semconv.MessagingOperationTypeSend, semconv.MessagingBatchMessageCount(messages))...))
 	return inside, formatTraceparent(span.SpanContext()), func(err error) {
 		if err != nil {
-			span.SetAttributes(semconv.ErrorTypeKey.String(errorType(err)))
-			span.SetStatus(codes.Error, err.Error())
+			fail(span, err)
 		}
 		span.End()
 	}

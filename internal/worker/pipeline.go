@@ -42,15 +42,15 @@ type Pipeline struct {
 }
 
 // NewPipeline joins the stages to these services. The simulator passes services with faults.
-func NewPipeline(s Services, cfg *config.Config, resources *Resources, observer Observer, log *slog.Logger) *Pipeline {
+func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *telemetry.Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{
-		cfg: cfg, log: log, now: s.Clock, metrics: observer.Metrics, health: observer.Health,
+		cfg: cfg, log: log, now: s.Clock, metrics: metrics, health: metrics.Health(),
 		decoder: prediction.NewDecoder(cfg.Prediction()),
 		layout:  resources.Layout,
 	}
 	p.decoded.New = func() any { return new(prediction.Decoded) }
 	p.window = dedup.NewWindow(dedup.Config{
-		Size: cfg.DedupWindow, Observer: observer,
+		Size: cfg.DedupWindow, Observer: metrics,
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
 	})
 	p.admit = p.window.Admit
@@ -61,18 +61,18 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, observer 
 		Table:       s.Table,
 		Newest:      s.Newest,
 		Window:      p.window,
-		Observer:    observer,
+		Observer:    metrics,
 		Concurrency: cfg.WriteConcurrency,
 		CallTimeout: cfg.CallTimeout,
 		Linger:      cfg.MaxAddedLatency / 10,
 		MaxUnits:    cfg.MaxWriteUnits,
-		Waiting:     observer.Health.Active, // else a batch of large items under a low cap would look stuck
+		Waiting:     metrics.Health().Active, // else a batch of large items under a low cap would look stuck
 		Now:         s.Clock,
 		Recheck:     s.Recheck,
 		OnState:     p.onState,
 	}, p.window.Begin)
 	c := consumer.Config{
-		Queue: s.Queue, Rejects: s.Rejects, Observer: observer, Handle: p.handle, Ready: p.writer.Ready,
+		Queue: s.Queue, Rejects: s.Rejects, Observer: metrics, Handle: p.handle, Ready: p.writer.Ready,
 		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: resources.Queue.Visibility,
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(resources.Queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
@@ -83,8 +83,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, observer 
 		c.MaxRejectBytes = int(maxMessageBytes(resources.Rejects))
 	}
 	p.consumer = consumer.New(c)
-	observer.Pipeline(limits(cfg), p.window.Stats)
-	observer.Priced(telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests})
+	metrics.SetWindow(p.window.Stats)
 	return p
 }
 
@@ -195,7 +194,8 @@ func (p *Pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 		// A message that crashes the worker would crash whoever receives it next, too.
 		if fault := recover(); fault != nil {
 			all = items // what was admitted before is pending, and has to be written
-			p.log.Error("a message could not be read by a fault of the worker's own: please report this", "fault", fmt.Sprintf("%T", fault), "message", m.ID)
+			p.log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", m.ID,
+				"remedy", "a fault of the worker's own: please report it. The message is rejected as internal")
 			p.reject(m, consumer.Reject{Raw: m.Body, Whole: true, Why: prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")})
 		}
 	}()
@@ -230,7 +230,6 @@ func (p *Pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items 
 }
 
 func (p *Pipeline) reject(m *consumer.Message, r consumer.Reject) {
-	p.metrics.Rejected(r.Why.Reason)
 	p.metrics.Outcome(prediction.Rejected, 0, 0)
 	p.log.Debug("rejected", "message", m.ID, "reason", r.Why.Reason, "field", r.Why.Field, "detail", r.Why.Detail)
 	m.Reject(r)

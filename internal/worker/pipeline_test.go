@@ -139,6 +139,10 @@ func TestAnItemThatTheTableRefusesIsFoundByHalving(t *testing.T) {
 		if rejects := w.SQS.Messages(workertest.RejectName); len(rejects) != 1 || rejects[0].Attributes["predcache.reason"] != "table" {
 			t.Errorf("rejects: %v, want the bad item alone, by the table", rejects)
 		}
+		// A reject by the table was counted as an outcome and not as a reject, so that PredcacheFault never fired for it.
+		if _, text := r.Probe("/metrics"); !strings.Contains(text, `predcache_rejects_total{reason="table"} 1`) {
+			t.Error("the reject is not counted by its reason")
+		}
 	})
 }
 

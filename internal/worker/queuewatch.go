@@ -26,15 +26,15 @@ type queueWatch struct {
 	cfg       *config.Config
 	clients   *awsclient.Clients
 	log       *slog.Logger
-	set       telemetry.Signs
+	metrics   *telemetry.Metrics
 	retention time.Duration // 0: unknown
 
 	mu     sync.Mutex
 	logged time.Time // when messages near their retention were logged
 }
 
-func newQueueWatch(cfg *config.Config, resources *Resources, clients *awsclient.Clients, observer Observer, log *slog.Logger) *queueWatch {
-	return &queueWatch{cfg: cfg, clients: clients, log: log, set: observer.Signs(), retention: resources.Queue.Retention}
+func newQueueWatch(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics, log *slog.Logger) *queueWatch {
+	return &queueWatch{cfg: cfg, clients: clients, log: log, metrics: metrics, retention: resources.Queue.Retention}
 }
 
 // run reads the queue's attributes every minute until ctx is done.
@@ -56,7 +56,7 @@ func (w *queueWatch) run(ctx context.Context) error {
 		}
 		const nearly = inFlightLimit - inFlightLimit/100 // SQS's count is approximate
 		reached := info.InFlight >= nearly && info.Messages > 0
-		w.set.InFlightLimit(reached)
+		w.metrics.InFlightLimit(reached)
 		if reached && !wasReached {
 			w.log.Warn("in-flight limit of the queue reached", "queue", w.cfg.QueueURL, "inFlight", info.InFlight,
 				"remedy", "receives return nothing while messages wait: find the consumer that holds them, or lower WORKER_MAX_HELD_MESSAGES or the number of workers")
@@ -92,7 +92,7 @@ func (w *queueWatch) received(messages []consumer.Received) {
 	if near == 0 {
 		return
 	}
-	w.set.NearRetention(near)
+	w.metrics.NearRetention(near)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if now := time.Now(); w.logged.IsZero() || now.Sub(w.logged) >= queueEvery {

@@ -7,6 +7,7 @@ import (
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -23,19 +24,19 @@ type Services struct {
 }
 
 // NewServices returns the services on AWS.
-func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, observer Observer) Services {
-	queue, table := hotPath(cfg, resources, clients, observer.Spent)
+func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics) Services {
+	queue, table := hotPath(cfg, resources, clients, metrics.Spent)
 	s := Services{
-		Queue:   observer.WatchQueue(queue),
-		Table:   observer.WatchTable(table),
+		Queue:   metrics.WatchQueue(queue),
+		Table:   metrics.WatchTable(table),
 		Clock:   clients.Clock.Now,
 		Recheck: NewRechecker(clients, cfg, resources.Table).Recheck,
 	}
 	if conditional, ok := table.(writer.NewestTable); ok && resources.Layout.Ordered {
-		s.Newest = observer.WatchNewest(conditional)
+		s.Newest = metrics.WatchNewest(conditional)
 	}
 	if resources.Rejects != nil {
-		s.Rejects = observer.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
+		s.Rejects = metrics.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
 	}
 	return s
 }

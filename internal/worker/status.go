@@ -8,16 +8,17 @@ import (
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/statuspage"
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
 // serveStatus starts the status page, unless WORKER_ADMIN_ADDR is empty: it then returns nil.
-func serveStatus(ctx context.Context, background *errgroup.Group, o Options, clients *awsclient.Clients, observer Observer) (*telemetry.Status, error) {
+func serveStatus(ctx context.Context, background *errgroup.Group, o Options, clients *awsclient.Clients, metrics *telemetry.Metrics) (*statuspage.Page, error) {
 	if o.Config.AdminAddr == "" {
 		return nil, nil
 	}
-	status := newStatus(o.Version, o.Config, clients, observer)
-	admin, err := telemetry.Listen(ctx, o.Config.AdminAddr, telemetry.AdminHandler(status))
+	status := newStatus(o.Version, o.Config, clients, metrics)
+	admin, err := telemetry.Listen(ctx, o.Config.AdminAddr, status.Handler())
 	if err != nil {
 		return nil, fmt.Errorf("WORKER_ADMIN_ADDR can't be used: %w", err)
 	}
@@ -27,15 +28,14 @@ func serveStatus(ctx context.Context, background *errgroup.Group, o Options, cli
 }
 
 // newStatus makes the status page of a worker that is about to start.
-func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, observer Observer) *telemetry.Status {
-	facts := telemetry.Facts{
+func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) *statuspage.Page {
+	facts := statuspage.Facts{
 		Version: version, Queue: cfg.QueueURL, Rejects: cfg.RejectQueueURL, Table: cfg.TableName, Region: clients.SQS.Options().Region,
-		Limits: limits(cfg),
 	}
 	for _, s := range cfg.InForce() {
-		facts.Settings = append(facts.Settings, telemetry.Setting{Name: s.Name, Value: s.Value, Default: s.Default, Meaning: s.Meaning})
+		facts.Settings = append(facts.Settings, statuspage.Setting{Name: s.Name, Value: s.Value, Default: s.Default, Meaning: s.Meaning})
 	}
-	return telemetry.NewStatus(observer.Metrics, observer.Health, facts)
+	return statuspage.New(metrics, metrics.Health(), facts)
 }
 
 // limits are the settings that bound what the gauges show.
@@ -47,7 +47,7 @@ func limits(cfg *config.Config) telemetry.Limits {
 }
 
 // backlog asks how much the queue holds.
-func backlog(cfg *config.Config, clients *awsclient.Clients) func(context.Context) (waiting, inFlight int, err error) {
+func backlog(cfg *config.Config, clients *awsclient.Clients) statuspage.AskBacklog {
 	return func(ctx context.Context) (int, int, error) {
 		info, err := awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)
 		if err != nil {

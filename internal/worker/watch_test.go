@@ -26,7 +26,7 @@ import (
 type watched struct {
 	clients   *awsclient.Clients
 	resources *worker.Resources
-	observer  worker.Observer
+	metrics   *telemetry.Metrics
 	text      workertest.LogBuffer
 	log       *slog.Logger
 }
@@ -36,7 +36,7 @@ func newWatched(f *workertest.Fakes) *watched {
 	w := &watched{}
 	clock := &awsclient.Clock{}
 	w.log = slog.New(slog.NewTextHandler(&w.text, nil))
-	w.observer = worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(w.log)}
+	w.metrics = telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(w.log)})
 	var err error
 	if w.clients, err = awsclient.New(context.Background(), awsclient.Config{Transport: f.Transport(), Clock: clock}); err != nil {
 		f.T.Fatal(err)
@@ -50,7 +50,7 @@ func newWatched(f *workertest.Fakes) *watched {
 // shows reports whether /metrics has a line.
 func (w *watched) shows(line string) bool {
 	rec := httptest.NewRecorder()
-	telemetry.Handler(w.observer.Metrics, w.observer.Health).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	telemetry.Handler(w.metrics).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	return strings.Contains(rec.Body.String(), "\n"+line+"\n")
 }
 
@@ -58,7 +58,7 @@ func TestQueueWatch(t *testing.T) {
 	t.Run("messages near their retention", func(t *testing.T) {
 		workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
 			w := newWatched(f)
-			watch := worker.NewQueueWatch(f.Config, w.resources, w.clients, w.observer, w.log)
+			watch := worker.NewQueueWatch(f.Config, w.resources, w.clients, w.metrics, w.log)
 			queue := worker.WatchReceives(watch, awsclient.NewQueue(w.clients, f.Config.QueueURL))
 			receive := func() {
 				if _, err := queue.Receive(f.T.Context(), 10, time.Second); err != nil {
@@ -96,7 +96,7 @@ func TestQueueWatch(t *testing.T) {
 				}
 				return awstest.Fault{}
 			})
-			watch := worker.NewQueueWatch(f.Config, w.resources, w.clients, w.observer, w.log)
+			watch := worker.NewQueueWatch(f.Config, w.resources, w.clients, w.metrics, w.log)
 			go func() { _ = worker.RunQueueWatch(watch, ctx) }()
 			time.Sleep(90 * time.Second)
 			if !w.shows("predcache_in_flight_limit_reached 0") || w.text.String() != "" {

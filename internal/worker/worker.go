@@ -28,16 +28,17 @@ func Run(ctx, intake context.Context, o Options) error {
 	cfg, log := o.Config, o.Log
 	health := telemetry.NewHealth(log)
 	clock := &awsclient.Clock{}
-	observer := Observer{telemetry.NewMetrics(clock.Now), health}
-	observer.Build(o.Version, health.IsReady)
 	tracer, err := telemetry.NewTracer(ctx, log, "predcache-worker", o.Version, cfg.QueueURL, cfg.TableName)
 	if err != nil {
 		return fmt.Errorf("setting up traces: %w", err)
 	}
-	observer.Trace(tracer)
 	defer closeTracer(ctx, tracer)
+	metrics := telemetry.NewMetrics(telemetry.Options{
+		Now: clock.Now, Health: health, Tracer: tracer, Version: o.Version, Limits: limits(cfg),
+		Prices: telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests},
+	})
 	clients, err := awsclient.New(ctx, awsclient.Config{
-		QueueURL: cfg.QueueURL, Connections: connections(cfg), Observer: observer, Clock: clock,
+		QueueURL: cfg.QueueURL, Connections: connections(cfg), Clock: clock,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it says what is missing
@@ -47,12 +48,12 @@ func Run(ctx, intake context.Context, o Options) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	var background errgroup.Group
-	server, err := telemetry.Listen(ctx, cfg.HTTPAddr, telemetry.Handler(observer.Metrics, health))
+	server, err := telemetry.Listen(ctx, cfg.HTTPAddr, telemetry.Handler(metrics))
 	if err != nil {
 		return fmt.Errorf("WORKER_HTTP_ADDR can't be used: %w", err)
 	}
 	background.Go(func() error { return server.Run(serving) })
-	status, err := serveStatus(serving, &background, o, clients, observer)
+	status, err := serveStatus(serving, &background, o, clients, metrics)
 	if err != nil {
 		return err
 	}
@@ -67,18 +68,18 @@ func Run(ctx, intake context.Context, o Options) error {
 	}
 	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr())
 	if resources.TableInfo != nil {
-		watch := newTableWatch(cfg, clients, log, resources.Table, observer.TTL())
+		watch := newTableWatch(cfg, clients, log, resources.Table, metrics.TableTTL)
 		background.Go(func() error { return watch.run(serving) })
 	}
 	if status != nil {
-		status.Found(string(resources.Layout.Kind), backlog(cfg, clients))
+		status.SetResources(string(resources.Layout.Kind), backlog(cfg, clients))
 	}
-	queueWatch := newQueueWatch(cfg, resources, clients, observer, log)
+	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
 	background.Go(func() error { return queueWatch.run(serving) })
-	services := NewServices(cfg, resources, clients, observer)
+	services := NewServices(cfg, resources, clients, metrics)
 	services.Queue = queueWatch.watchReceives(services.Queue)
 
-	held, err := NewPipeline(services, cfg, resources, observer, log).Run(intake)
+	held, err := NewPipeline(services, cfg, resources, metrics, log).Run(intake)
 	stopServing()
 	if err == nil {
 		err = background.Wait()

@@ -153,9 +153,9 @@ func (f *Fakes) Start() *Replica {
 	r := &Replica{Log: &LogBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.Log, nil))
 	clock := &awsclient.Clock{}
-	observer := worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(log)}
-	r.metrics, r.Health = observer.Metrics, observer.Health
-	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: f.Transport(), Observer: observer, Clock: clock})
+	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log)})
+	r.metrics, r.Health = metrics, metrics.Health()
+	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: f.Transport(), Clock: clock})
 	if err != nil {
 		f.T.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func (f *Fakes) Start() *Replica {
 	if err != nil {
 		f.T.Fatal(err)
 	}
-	r.Pipeline = worker.NewPipeline(worker.NewServices(f.Config, resources, clients, observer), f.Config, resources, observer, log)
+	r.Pipeline = worker.NewPipeline(worker.NewServices(f.Config, resources, clients, metrics), f.Config, resources, metrics, log)
 	intake, terminate := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -185,7 +185,7 @@ func (r *Replica) Probe(path string) (status int, text string) {
 	if err != nil {
 		panic(err)
 	}
-	telemetry.Handler(r.metrics, r.Health).ServeHTTP(rec, req)
+	telemetry.Handler(r.metrics).ServeHTTP(rec, req)
 	return rec.status, rec.String()
 }
 

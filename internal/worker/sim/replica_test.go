@@ -66,8 +66,8 @@ func (s *simulation) launch() {
 	s.replicas = append(s.replicas, r)
 	log := slog.New(slog.NewTextHandler(&s.log, nil)).With("worker", r.name)
 	clock := &awsclient.Clock{}
-	observer := worker.Observer{Metrics: telemetry.NewMetrics(clock.Now), Health: telemetry.NewHealth(log)}
-	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: r, Observer: observer, Clock: clock})
+	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log)})
+	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: r, Clock: clock})
 	if err != nil {
 		panic(err)
 	}
@@ -77,11 +77,11 @@ func (s *simulation) launch() {
 	}
 	intake, terminate := context.WithCancel(context.Background())
 	r.terminate = terminate
-	services := worker.NewServices(cfg, resources, clients, observer)
+	services := worker.NewServices(cfg, resources, clients, metrics)
 	if s.bug != nil && s.bug.services != nil {
 		s.bug.services(seams{&services, intake, log})
 	}
-	pipeline := worker.NewPipeline(services, cfg, resources, observer, log)
+	pipeline := worker.NewPipeline(services, cfg, resources, metrics, log)
 	go func() {
 		defer close(r.ended)
 		r.left, r.err = pipeline.Run(intake)

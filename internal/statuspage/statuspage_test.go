@@ -1,4 +1,4 @@
-package telemetry
+package statuspage
 
 import (
 	"bufio"
@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -17,129 +16,171 @@ import (
 
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/writer"
 )
 
-func newTestStatus() (*Metrics, *Health, *Status) {
-	m, h := NewMetrics(time.Now), NewHealth(slog.New(slog.DiscardHandler))
-	limits := Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000}
-	m.Pipeline(limits, func() dedup.Stats { return dedup.Stats{Pending: 7, Written: 1234} })
-	m.Priced(Prices{WriteUnits: 0.625, Requests: 0.4})
-	s := NewStatus(m, h, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache", Limits: limits,
-		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
-	return m, h, s
+// A bench is a page, and what it shows: calls end as they are told to.
+type bench struct {
+	*telemetry.Metrics
+	health *telemetry.Health
+	page   *Page
+	queue  consumer.Queue
+	table  writer.Table
+
+	brings int   // messages of a receive
+	fault  error // of a write
+	window dedup.Stats
 }
 
-// A second of work: so many predictions written, a quarter as many duplicates, at this age.
-func work(m *Metrics, n int, age time.Duration) {
-	m.Received(n)
+func newBench() *bench {
+	b := &bench{health: telemetry.NewHealth(nil), window: dedup.Stats{Pending: 7, Written: 1234}}
+	b.Metrics = telemetry.NewMetrics(telemetry.Options{
+		Now: time.Now, Health: b.health, Prices: telemetry.Prices{WriteUnits: 0.625, Requests: 0.4},
+		Limits: telemetry.Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
+	})
+	b.SetWindow(func() dedup.Stats { return b.window })
+	b.page = New(b.Metrics, b.health, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache",
+		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
+	b.queue, b.table = b.WatchQueue(services{b: b}), b.WatchTable(services{b: b})
+	return b
+}
+
+type services struct {
+	consumer.Queue
+	b *bench
+}
+
+func (s services) Receive(context.Context, int, time.Duration) ([]consumer.Received, error) {
+	return make([]consumer.Received, s.b.brings), nil
+}
+
+func (s services) BatchWrite(context.Context, []*item.Item) ([]int, error) { return nil, s.b.fault }
+
+func (b *bench) receive(messages int) {
+	b.brings = messages
+	_, _ = b.queue.Receive(context.Background(), 10, 0)
+}
+
+func (b *bench) write(fault error) {
+	b.fault = fault
+	_, _ = b.table.BatchWrite(context.Background(), nil)
+}
+
+// coded is an error of a service.
+type coded string
+
+func (c coded) Error() string     { return string(c) }
+func (c coded) ErrorCode() string { return string(c) }
+
+// work is a second of work: so many predictions written, a quarter as many duplicates, at this age.
+func (b *bench) work(n int, age time.Duration) {
+	b.receive(n)
 	for i := range n {
-		m.Outcome(prediction.Written, 1, time.Now().Add(-age).UnixMilli())
+		b.Outcome(prediction.Written, 1, time.Now().Add(-age).UnixMilli())
 		if i%4 == 0 {
-			m.Outcome(prediction.Duplicate, 2, time.Now().UnixMilli())
+			b.Outcome(prediction.Duplicate, 2, time.Now().UnixMilli())
 		}
 	}
-	m.Batch(n, 0)
-	m.Spent(float64(n))
-	m.Call("BatchWriteItem", "", 10*time.Millisecond)
+	b.Batch(n, 0)
+	b.Spent(float64(n))
+	b.write(nil)
 }
 
-func TestStateInWords(t *testing.T) {
+func TestHeadline(t *testing.T) {
 	denied := errors.New("BatchWriteItem: AccessDeniedException: not authorized")
 	for name, test := range map[string]struct {
-		do                  func(m *Metrics, h *Health)
-		state, title, words string
+		do                 func(b *bench)
+		state, title, text string
 	}{
-		"starting": {func(_ *Metrics, h *Health) { h.SetReady(false) }, "idle", "Starting", "reads its queue and its table"},
-		"idle": {func(m *Metrics, _ *Health) {
-			nothing := func() dedup.Stats { return dedup.Stats{} }
-			m.window.Store(&nothing)
-		}, "idle", "Idle: nothing to receive", "One poller waits"},
-		"receives wait for the writes": {func(*Metrics, *Health) {}, "good", "At work", "nothing has been written in the last minute"},
-		"at work": {func(m *Metrics, _ *Health) {
-			m.State(writer.Up)
+		"starting":                     {func(b *bench) { b.health.SetReady(false) }, "idle", "Starting", "reads its queue and its table"},
+		"idle":                         {func(b *bench) { b.window = dedup.Stats{} }, "idle", "Idle: nothing to receive", "One poller waits"},
+		"receives wait for the writes": {func(*bench) {}, "good", "At work", "nothing has been written in the last minute"},
+		"at work": {func(b *bench) {
+			b.State(writer.Up)
 			for range 30 {
-				work(m, 20, 80*time.Millisecond)
+				b.work(20, 80*time.Millisecond)
 				time.Sleep(time.Second)
 			}
 		}, "good", "Writing 18 predictions a second", "half of them were durable within 75 ms of being sent, and 99 % within 99 ms"},
-		"the table is down": {func(m *Metrics, h *Health) {
-			m.State(writer.Down)
-			m.Held(1, 100)
-			h.Report("ReceiveMessage", "", errors.New("later and less"))
-			h.Report("the table", "", denied)
+		"the table is down": {func(b *bench) {
+			b.State(writer.Down)
+			b.Held(1, 100)
+			b.health.Report(telemetry.PartReceive, "", errors.New("later and less"))
+			b.health.Report(telemetry.PartTable, "", denied)
 			time.Sleep(90 * time.Second)
 		}, "critical", "The table can't be written", "For 1 min nothing has been received: 1 message is held"},
-		"deletes fail": {func(_ *Metrics, h *Health) {
-			h.Report("DeleteMessageBatch", "", denied)
+		"deletes fail": {func(b *bench) {
+			b.health.Report(telemetry.PartDelete, "", denied)
 			time.Sleep(5 * time.Second)
 		}, "warning", "DeleteMessageBatch fails", "For 6 s now. It is tried again by itself"},
-		"throttled": {func(m *Metrics, _ *Health) {
-			m.State(writer.Up)
-			m.Limit(8)
+		"throttled": {func(b *bench) {
+			b.State(writer.Up)
+			b.Limit(8)
 			time.Sleep(10 * time.Second)
-			m.Limit(3)
-			m.Received(10)
-			m.Batch(25, 1200)
-			m.Call("BatchWriteItem", "ProvisionedThroughputExceededException", time.Millisecond)
+			b.Limit(3)
+			b.receive(10)
+			b.Batch(25, 1200)
+			b.write(coded("ProvisionedThroughputExceededException"))
 			time.Sleep(2 * time.Second)
 		}, "warning", "Slowed down by the table", "sent back 1,200 items and throttled 1 call. The worker writes with 3 calls at once, of 8"},
-		"draining": {func(_ *Metrics, h *Health) {
+		"draining": {func(b *bench) {
 			time.Sleep(2 * time.Second)
-			h.SetReady(false)
+			b.health.SetReady(false)
 			time.Sleep(2 * time.Second)
 		}, "idle", "Draining", "Nothing more is received"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m, h, s := newTestStatus()
-				h.SetReady(true)
+				b := newBench()
+				b.health.SetReady(true)
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				time.Sleep(500 * time.Millisecond) // between the ticks
 				if name == "starting" {
-					test.do(m, h)
+					test.do(b)
 				}
-				go s.Run(ctx)
+				go b.page.Run(ctx)
 				time.Sleep(250 * time.Millisecond) // never at a tick
 				if name != "starting" {
-					test.do(m, h)
+					test.do(b)
 				}
 				time.Sleep(1500 * time.Millisecond)
-				s.mu.Lock()
-				f := s.latest
-				s.mu.Unlock()
-				if f.State != test.state || f.Title != test.title || !strings.Contains(f.Text, test.words) {
-					t.Errorf("%s, %q: %s", f.State, f.Title, f.Text)
+				b.page.mu.Lock()
+				s := b.page.latest
+				b.page.mu.Unlock()
+				if s.State != test.state || s.Title != test.title || !strings.Contains(s.Text, test.text) {
+					t.Errorf("%s, %q: %s", s.State, s.Title, s.Text)
 				}
-				if failing := strings.Contains(f.Text, "The reason:"); failing != (f.Reason != "") {
-					t.Errorf("the reason is %q", f.Reason)
+				if failing := strings.Contains(s.Text, "The reason:"); failing != (s.Reason != "") {
+					t.Errorf("the reason is %q", s.Reason)
 				}
 			})
 		})
 	}
 }
 
-func TestFigures(t *testing.T) {
+func TestSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, h, s := newTestStatus()
-		h.SetReady(true)
+		b := newBench()
+		b.health.SetReady(true)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		time.Sleep(500 * time.Millisecond)
-		go s.Run(ctx)
+		go b.page.Run(ctx)
 		time.Sleep(250 * time.Millisecond) // never at a tick
 		for range 100 {
-			work(m, 20, 80*time.Millisecond)
-			m.Rejected(prediction.ReasonSyntax)
+			b.work(20, 80*time.Millisecond)
+			b.Rejected(prediction.ReasonSyntax)
 			time.Sleep(time.Second)
 		}
-		m.Settled(consumer.Deleted, 2000)
-		m.Call("BatchWriteItem", "timeout", time.Second)
+		b.Settled(consumer.Deleted, 2000)
+		b.write(context.DeadlineExceeded)
 		time.Sleep(time.Second)
 		answer := httptest.NewRecorder()
-		s.JSON(answer, httptest.NewRequest(http.MethodGet, "/status.json", nil))
+		b.page.json(answer, httptest.NewRequest(http.MethodGet, "/status.json", nil))
 		var f struct {
 			Outcomes []struct {
 				Name        string
@@ -181,17 +222,17 @@ func TestFigures(t *testing.T) {
 		if f.Batch.Items != 20 || f.Units.Used != 2000 || f.Units.Saved["duplicate"] != 1000 || f.Held.Keys != 1234 || f.Held.KeysLimit != 100_000 {
 			t.Errorf("%+v", f)
 		}
-		// 2,000 units for 2,500 predictions; 1,000 units saved.
-		if c := f.Cost; c.PerMillion != 0.5 || c.Spent != 0.00125 || c.Saved != 0.000625 {
+		// 2,000 units and 100 receives for 2,500 predictions; 1,000 units saved.
+		if c := f.Cost; c.PerMillion != 0.516 || c.Spent != 0.00129 || c.Saved != 0.000625 {
 			t.Errorf("cost: %+v", c)
 		}
 		if f.Counts[2].Name != "deleted" || f.Counts[2].N != 2000 {
 			t.Errorf("counts: %v", f.Counts)
 		}
 		points := func() int {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return len(s.points)
+			b.page.mu.Lock()
+			defer b.page.mu.Unlock()
+			return len(b.page.points)
 		}
 		if n := points(); n < 33 || n > 35 {
 			t.Errorf("%d points in 100 s", n)
@@ -213,22 +254,22 @@ func TestMeanings(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
-	m, h, s := newTestStatus()
-	h.SetReady(true)
+	b := newBench()
+	b.health.SetReady(true)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	asked := make(chan bool, 10)
-	s.Found("versioned", func(context.Context) (int, int, error) { asked <- true; return 12, 3, nil })
+	b.page.SetResources("versioned", func(context.Context) (int, int, error) { asked <- true; return 12, 3, nil })
 	at := time.Now()
 	for i := range 400 { // twenty minutes' points
-		m.Received(10)
-		s.tick(at.Add(time.Duration(i-400) * step))
+		b.receive(10)
+		b.page.tick(at.Add(time.Duration(i-400) * step))
 	}
 	if len(asked) > 0 {
 		t.Error("the queue is asked while nobody looks")
 	}
-	go s.Run(ctx)
-	server := httptest.NewServer(AdminHandler(s))
+	go b.page.Run(ctx)
+	server := httptest.NewServer(b.page.Handler())
 	defer server.Close()
 	answer, err := http.Get(server.URL + "/events")
 	if err != nil {
@@ -241,7 +282,7 @@ func TestEvents(t *testing.T) {
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, 1<<20)
 	name, bytes, seen := "", 0, map[string]int{}
-	for seen["figures"] < 3 && lines.Scan() {
+	for seen["snapshot"] < 3 && lines.Scan() {
 		line := lines.Text()
 		bytes += len(line)
 		if n, found := strings.CutPrefix(line, "event: "); found {
@@ -264,40 +305,40 @@ func TestEvents(t *testing.T) {
 		if name == "facts" && (v.Version != "v1.2.3" || v.Layout != "versioned" || len(v.Points["p99"]) < 300) {
 			t.Errorf("the facts are %.300s", data)
 		}
-		if name == "figures" && v.Title == "" {
-			t.Errorf("the figures are %s", data)
+		if name == "snapshot" && v.Title == "" {
+			t.Errorf("the snapshot is %s", data)
 		}
 	}
 	<-asked
 	document, _ := page()
 	if whole := bytes + len(document); whole > 100_000 {
-		t.Errorf("the page has %d bytes with its first figures", whole)
+		t.Errorf("the page has %d bytes with its first snapshot", whole)
 	} else {
-		t.Logf("the page has %d bytes; with its first facts and three seconds of figures, %d", len(document), whole)
+		t.Logf("the page has %d bytes; with its first facts and three snapshots, %d", len(document), whole)
 	}
 }
 
 func TestViewersAreBounded(t *testing.T) {
-	_, _, s := newTestStatus()
+	b := newBench()
 	for range maxViewers {
-		s.viewers[make(chan []byte)] = true
+		b.page.viewers[make(chan []byte)] = true
 	}
 	answer := httptest.NewRecorder()
-	s.Events(answer, httptest.NewRequest(http.MethodGet, "/events", nil))
+	b.page.events(answer, httptest.NewRequest(http.MethodGet, "/events", nil))
 	if answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("one viewer too many gets %d", answer.Code)
 	}
-	s.tick(time.Now()) // none of them reads
-	s.tick(time.Now())
-	if len(s.viewers) != 0 {
-		t.Errorf("%d viewers that don't read are kept", len(s.viewers))
+	b.page.tick(time.Now()) // none of them reads
+	b.page.tick(time.Now())
+	if len(b.page.viewers) != 0 {
+		t.Errorf("%d viewers that don't read are kept", len(b.page.viewers))
 	}
 }
 
 func TestPageNeedsNothingElse(t *testing.T) {
-	_, _, s := newTestStatus()
+	b := newBench()
 	answer := httptest.NewRecorder()
-	AdminHandler(s).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
+	b.page.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || answer.Code != http.StatusOK {
 		t.Fatal(answer.Code, err)
@@ -313,7 +354,7 @@ func TestPageNeedsNothingElse(t *testing.T) {
 	}
 	for _, path := range []string{"/nothing", "/index.html"} {
 		answer := httptest.NewRecorder()
-		AdminHandler(s).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		b.page.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 		if answer.Code != http.StatusNotFound {
 			t.Errorf("%s answers %d", path, answer.Code)
 		}
@@ -322,8 +363,8 @@ func TestPageNeedsNothingElse(t *testing.T) {
 
 // A page of somebody else's that makes its name mean 127.0.0.1 gets nothing.
 func TestForeignNamesAreRefused(t *testing.T) {
-	_, _, s := newTestStatus()
-	server := httptest.NewServer(AdminHandler(s))
+	b := newBench()
+	server := httptest.NewServer(b.page.Handler())
 	defer server.Close()
 	port := server.URL[strings.LastIndexByte(server.URL, ':'):]
 	for host, want := range map[string]int{
@@ -346,22 +387,6 @@ func TestForeignNamesAreRefused(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
-	d := distribution{bounds: []float64{1, 2, 4}, counts: []uint64{50, 90, 99}, count: 100, sum: 160}
-	for q, want := range map[float64]float64{.25: .5, .5: 1, .9: 2, .945: 3, .999: 4} {
-		if got := d.quantile(q); math.Abs(got-want) > 1e-9 {
-			t.Errorf("quantile %v is %v, not %v", q, got, want)
-		}
-	}
-	if got := (distribution{}).quantile(.5); !math.IsNaN(got) {
-		t.Errorf("a quantile of nothing is %v", got)
-	}
-	later := distribution{bounds: d.bounds, counts: []uint64{50, 100, 109}, count: 110, sum: 180}
-	if got := later.since(d); got.count != 10 || got.mean() != 2 || got.quantile(.5) != 1.5 {
-		t.Errorf("the difference is %+v", got)
-	}
-}
-
 func TestNumbers(t *testing.T) {
 	for n, want := range map[float64]string{0: "0", 1.0 / 3: "0.3333", 12345.678: "12346", 1e9: "1000000000", .000123456: "0.0001235", math.NaN(): "null", math.Inf(1): "null"} {
 		if got, _ := json.Marshal(number(n)); string(got) != want {
@@ -371,11 +396,11 @@ func TestNumbers(t *testing.T) {
 }
 
 func BenchmarkTick(b *testing.B) {
-	m, _, s := newTestStatus()
-	work(m, 1000, time.Second)
+	page := newBench()
+	page.work(1000, time.Second)
 	at := time.Now()
 	for b.Loop() {
 		at = at.Add(time.Second)
-		s.tick(at)
+		page.page.tick(at)
 	}
 }

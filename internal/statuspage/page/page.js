@@ -372,7 +372,7 @@
   const open = () => {
     source = new EventSource('/events');
     source.addEventListener('facts', e => showFacts(JSON.parse(e.data)));
-    source.addEventListener('figures', e => {
+    source.addEventListener('snapshot', e => {
       const f = JSON.parse(e.data);
       show(f);
       connection('live', 'live');

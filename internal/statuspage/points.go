@@ -1,0 +1,73 @@
+package statuspage
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/telemetry"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// step is the time between two points of the charts, window the time that they show.
+const (
+	step   = 3 * time.Second
+	window = 15 * time.Minute
+)
+
+// A Point is a place on the time charts: what happened in one step before Time.
+type Point struct {
+	Time       int64  `json:"t"`
+	Written    number `json:"written"`
+	Duplicate  number `json:"duplicate"`
+	Superseded number `json:"superseded"`
+	Expired    number `json:"expired"`
+	Rejected   number `json:"rejected"`
+	Failed     number `json:"failed"`
+	P50        number `json:"p50"`
+	P95        number `json:"p95"`
+	P99        number `json:"p99"`
+	Held       number `json:"held"`
+	Allowed    number `json:"allowed"`
+	InFlight   number `json:"inFlight"`
+	Fill       number `json:"fill"`
+	Errors     number `json:"errors"`
+	Returned   number `json:"returned"`
+	State      int    `json:"state"`
+}
+
+func point(now, before *telemetry.Values) Point {
+	age := now.Age.Since(before.Age)
+	each := func(o prediction.Outcome) number { return rate(now.Outcomes[o], before.Outcomes[o], now, before) }
+	errs := 0.0
+	for kind, n := range now.Failures {
+		errs += n - before.Failures[kind]
+	}
+	allowed := now.Concurrency
+	if now.State == writer.Down {
+		allowed = 0 // the gauge keeps what is allowed once it is up again
+	}
+	return Point{
+		Time:    now.Time.UnixMilli(),
+		Written: each(prediction.Written), Duplicate: each(prediction.Duplicate), Superseded: each(prediction.Superseded),
+		Expired: each(prediction.Expired), Rejected: each(prediction.Rejected), Failed: each(prediction.Failed),
+		P50: number(age.Quantile(.5)), P95: number(age.Quantile(.95)), P99: number(age.Quantile(.99)),
+		Held: number(now.Held), Allowed: number(allowed), InFlight: number(now.Writing),
+		Fill:   number(now.Batches.Since(before.Batches).Mean()),
+		Errors: rate(errs, 0, now, before), Returned: rate(now.Unprocessed, before.Unprocessed, now, before),
+		State: int(now.State),
+	}
+}
+
+// columns turns points into one list a field, since to repeat the names would treble the event.
+func columns(points []Point) map[string][]any {
+	out, t := map[string][]any{}, reflect.TypeFor[Point]()
+	for i := range t.NumField() {
+		list := make([]any, len(points))
+		for j := range points {
+			list[j] = reflect.ValueOf(points[j]).Field(i).Interface()
+		}
+		out[t.Field(i).Tag.Get("json")] = list
+	}
+	return out
+}

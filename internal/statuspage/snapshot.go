@@ -1,0 +1,263 @@
+package statuspage
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/telemetry"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// A Snapshot is what the page shows at one moment, and what /status.json answers. Rates are of the last ten seconds,
+// percentiles and recent counts of the last minute. A number that is not known is null.
+type Snapshot struct {
+	Time     int64                 `json:"time"` // milliseconds since the epoch
+	Uptime   number                `json:"uptime"`
+	State    string                `json:"state"` // good, warning, critical or idle
+	Title    string                `json:"title"`
+	Text     string                `json:"text"`
+	Reason   string                `json:"reason,omitempty"` // of what fails, as the service said it
+	Table    string                `json:"table"`
+	Closed   bool                  `json:"closed"` // nothing is received
+	Failing  []telemetry.Condition `json:"failing"`
+	Backlog  *Backlog              `json:"backlog"`
+	Received number                `json:"received"` // a second
+	Outcomes []OutcomeStats        `json:"outcomes"`
+	Rejects  []RejectStats         `json:"rejects"`
+	Calls    []CallStats           `json:"calls"`
+	Age      AgeStats              `json:"age"`
+	Batch    BatchStats            `json:"batch"`
+	Held     HeldStats             `json:"held"`
+	Writers  WriterStats           `json:"writers"`
+	Units    WriteUnitStats        `json:"units"`
+	Cost     *CostStats            `json:"cost"`
+	Counts   []Count               `json:"counts"` // since the start
+}
+
+// A Count is a number with its name.
+type Count struct {
+	Name string `json:"name"`
+	N    number `json:"n"`
+}
+
+// A Backlog is about what the queue holds.
+type Backlog struct {
+	Waiting  int   `json:"waiting"`
+	InFlight int   `json:"inFlight"`
+	Time     int64 `json:"time"`
+}
+
+// OutcomeStats counts predictions of one outcome.
+type OutcomeStats struct {
+	Name  string `json:"name"`
+	Total number `json:"total"`
+	Rate  number `json:"rate"`
+}
+
+// RejectStats counts rejects of one reason.
+type RejectStats struct {
+	Reason  string `json:"reason"`
+	Meaning string `json:"meaning"`
+	Total   number `json:"total"`
+	Recent  number `json:"recent"`
+}
+
+// CallStats counts the calls of one operation. Times are in seconds.
+type CallStats struct {
+	Operation telemetry.Operation `json:"operation"`
+	Rate      number              `json:"rate"`
+	P50       number              `json:"p50"`
+	P99       number              `json:"p99"`
+	Total     number              `json:"total"`
+	Recent    number              `json:"recent"` // failures
+	Failures  map[string]number   `json:"failures"`
+}
+
+// AgeStats says how old predictions were when they became durable, in seconds.
+type AgeStats struct {
+	P50 number `json:"p50"`
+	P95 number `json:"p95"`
+	P99 number `json:"p99"`
+}
+
+// BatchStats counts BatchWriteItem calls.
+type BatchStats struct {
+	Items       number `json:"items"` // on average
+	Rate        number `json:"rate"`
+	Unprocessed number `json:"unprocessed"` // a second
+}
+
+// HeldStats says how much is held.
+type HeldStats struct {
+	Messages      number `json:"messages"`
+	MessagesLimit int    `json:"messagesLimit"`
+	Bytes         number `json:"bytes"`
+	BytesLimit    int64  `json:"bytesLimit"`
+	Keys          int    `json:"keys"`
+	KeysLimit     int    `json:"keysLimit"`
+	Pending       int    `json:"pending"`
+}
+
+// WriterStats says how many calls may be under way.
+type WriterStats struct {
+	InFlight     number `json:"inFlight"`
+	Allowed      number `json:"allowed"`
+	Limit        int    `json:"limit"`
+	Pollers      number `json:"pollers"`
+	PollersLimit int    `json:"pollersLimit"`
+}
+
+// WriteUnitStats counts write units.
+type WriteUnitStats struct {
+	Rate  number            `json:"rate"`
+	Used  number            `json:"used"`
+	Saved map[string]number `json:"saved"` // by cause
+}
+
+// CostStats is in dollars, by the prices in the settings.
+type CostStats struct {
+	PerMillion number `json:"perMillion"`
+	Spent      number `json:"spent"`
+	Saved      number `json:"saved"`
+}
+
+// A number is rounded to what a page can show, which keeps the events short. NaN is null.
+type number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n number) MarshalJSON() ([]byte, error) {
+	f := float64(n)
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return []byte("null"), nil
+	}
+	return appendRounded(nil, f), nil
+}
+
+// meanings explains each reject reason to somebody who sees it for the first time.
+var meanings = map[prediction.Reason]string{
+	prediction.ReasonEncoding:      "the body's compression is unknown or broken",
+	prediction.ReasonTooLarge:      "over 400 KB as an item, or too long once decompressed",
+	prediction.ReasonSyntax:        "not JSON",
+	prediction.ReasonEnvelope:      "an SNS or EventBridge envelope without its content",
+	prediction.ReasonMissingField:  "a field that must be there isn't",
+	prediction.ReasonFieldType:     "a field has the wrong type",
+	prediction.ReasonFieldValue:    "a field's value is out of range",
+	prediction.ReasonReservedName:  "a field is named like one of the worker's own",
+	prediction.ReasonDuplicateName: "a field is there twice",
+	prediction.ReasonFuture:        "the event time is too far in the future",
+	prediction.ReasonKey:           "the key is empty, too long or of the wrong type",
+	prediction.ReasonNumber:        "a number that DynamoDB can't hold",
+	prediction.ReasonNesting:       "nested deeper than DynamoDB can hold",
+	prediction.ReasonIndexKey:      "not what an index of the table declares",
+	prediction.ReasonTable:         "refused by DynamoDB",
+	prediction.ReasonInternal:      "a fault of the worker's own: please report it",
+}
+
+// snapshot compares the newest values with those of ten seconds ago and of a minute ago. p.mu is held.
+func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
+	limits, window := p.metrics.Limits(), now.Window
+	s := &Snapshot{
+		Time: now.Time.UnixMilli(), Uptime: number(now.Time.Sub(p.started).Seconds()),
+		Table: now.State.String(), Closed: now.State == writer.Down,
+		Received: rate(now.Received, ten.Received, now, ten),
+		Outcomes: outcomes(now, ten), Rejects: rejects(now, minute), Calls: calls(now, ten, minute),
+		Batch: BatchStats{
+			Items:       number(now.Batches.Since(minute.Batches).Mean()),
+			Rate:        rate(float64(now.Batches.Count), float64(ten.Batches.Count), now, ten),
+			Unprocessed: rate(now.Unprocessed, ten.Unprocessed, now, ten),
+		},
+		Held: HeldStats{
+			Messages: number(now.Held), MessagesLimit: limits.HeldMessages, Bytes: number(now.HeldBytes), BytesLimit: limits.HeldBytes,
+			Keys: window.Written, KeysLimit: limits.DedupKeys, Pending: window.Pending,
+		},
+		Writers: WriterStats{
+			InFlight: number(now.Writing), Allowed: number(now.Concurrency), Limit: limits.WriteConcurrency,
+			Pollers: number(now.Pollers), PollersLimit: limits.Pollers,
+		},
+		Cost: p.cost(now),
+		Counts: []Count{
+			{"messages received", number(now.Received)}, {"of those, redelivered", number(now.Redelivered)},
+			{"deleted", number(now.Settled[consumer.Deleted])}, {"moved to the rejects", number(now.Settled[consumer.Rejected])},
+			{"released", number(now.Settled[consumer.Released])}, {"backed off", number(now.Settled[consumer.BackedOff])},
+			{"leases extended", number(now.Extended)}, {"leases lost", number(now.LeasesLost)}, {"settling retried", number(now.Retries)},
+			{"keys on their way", number(window.Pending)}, {"keys remembered", number(window.Written)},
+		},
+	}
+	age := now.Age.Since(minute.Age)
+	s.Age = AgeStats{number(age.Quantile(.5)), number(age.Quantile(.95)), number(age.Quantile(.99))}
+	s.Units = WriteUnitStats{Rate: rate(now.Units, ten.Units, now, ten), Used: number(now.Units), Saved: map[string]number{
+		"compression": number(now.Compression),
+	}}
+	for _, o := range []prediction.Outcome{prediction.Duplicate, prediction.Superseded, prediction.Expired} {
+		s.Units.Saved[o.String()] = number(now.Saved[o])
+	}
+	return s
+}
+
+func outcomes(now, ten *telemetry.Values) (all []OutcomeStats) {
+	for o := range prediction.NumOutcomes {
+		all = append(all, OutcomeStats{o.String(), number(now.Outcomes[o]), rate(now.Outcomes[o], ten.Outcomes[o], now, ten)})
+	}
+	return all
+}
+
+func rejects(now, minute *telemetry.Values) (all []RejectStats) {
+	for i, reason := range prediction.Reasons {
+		if n := now.Rejects[i]; n > 0 {
+			all = append(all, RejectStats{string(reason), meanings[reason], number(n), number(n - minute.Rejects[i])})
+		}
+	}
+	return all
+}
+
+func calls(now, ten, minute *telemetry.Values) (all []CallStats) {
+	for i, c := range now.Calls {
+		if c.Operation == telemetry.PutItem && c.Total == 0 {
+			continue // it takes the place of BatchWriteItem under WORKER_ORDERING=newest alone
+		}
+		recent := c.Seconds.Since(minute.Calls[i].Seconds)
+		stats := CallStats{
+			Operation: c.Operation, Total: number(c.Total), Rate: rate(c.Total, ten.Calls[i].Total, now, ten),
+			P50: number(recent.Quantile(.5)), P99: number(recent.Quantile(.99)), Failures: map[string]number{},
+		}
+		for kind, n := range now.Failures {
+			if kind.Operation == c.Operation {
+				stats.Failures[kind.Code] = number(n)
+				stats.Recent += number(n - minute.Failures[kind])
+			}
+		}
+		all = append(all, stats)
+	}
+	return all
+}
+
+// cost is what the worker has spent and saved since its start; nil before it has done anything.
+func (p *Page) cost(v *telemetry.Values) *CostStats {
+	if v.Predictions == 0 {
+		return nil
+	}
+	saved := v.Compression
+	for _, units := range v.Saved {
+		saved += units
+	}
+	return &CostStats{
+		PerMillion: number(v.Dollars * 1e6 / v.Predictions), Spent: number(v.Dollars), Saved: number(saved * p.metrics.Prices().WriteUnits / 1e6),
+	}
+}
+
+// rate is what was counted a second between two moments.
+func rate(now, before float64, at, since *telemetry.Values) number {
+	return number((now - before) / max(at.Time.Sub(since.Time).Seconds(), .001))
+}
+
+// appendRounded writes a number with four significant digits, or whole where it is large.
+func appendRounded(b []byte, f float64) []byte {
+	if f >= 1000 || f <= -1000 {
+		return strconv.AppendFloat(b, f, 'f', 0, 64)
+	}
+	text := strconv.FormatFloat(f, 'g', 4, 64)
+	short, _ := strconv.ParseFloat(text, 64) // it was just formatted
+	return strconv.AppendFloat(b, short, 'f', -1, 64)
+}

@@ -1,0 +1,157 @@
+// Package statuspage shows what one worker does: as a page, as events for the page, and as JSON. It follows the metrics and
+// the health of package telemetry.
+package statuspage
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/predcache/predcache/internal/telemetry"
+)
+
+// A Page follows the metrics and shows them.
+type Page struct {
+	metrics *telemetry.Metrics
+	health  *telemetry.Health
+	started time.Time
+
+	mu      sync.Mutex
+	facts   Facts
+	ask     AskBacklog
+	backlog *Backlog // nil: not known
+	asked   time.Time
+	values  []*telemetry.Values // one a second, the newest last, of the last minute
+	points  []Point             // one a step, the newest last
+	working bool                // the worker has been at work
+	latest  *Snapshot
+	viewers map[chan []byte]bool
+}
+
+// Facts are what doesn't change while the worker runs.
+type Facts struct {
+	Version  string    `json:"version"`
+	Queue    string    `json:"queue"`
+	Rejects  string    `json:"rejects"`
+	Table    string    `json:"table"`
+	Layout   string    `json:"layout"`
+	Region   string    `json:"region"`
+	Settings []Setting `json:"settings"`
+}
+
+// A Setting is one in force.
+type Setting struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Default string `json:"default"`
+	Meaning string `json:"meaning"`
+}
+
+// AskBacklog asks the queue how much it holds, about.
+type AskBacklog func(context.Context) (waiting, inFlight int, err error)
+
+// New makes a Page; Run lets it follow.
+func New(m *telemetry.Metrics, h *telemetry.Health, facts Facts) *Page {
+	return &Page{metrics: m, health: h, started: time.Now(), facts: facts, viewers: map[chan []byte]bool{}}
+}
+
+// SetResources adds what the worker has read at its start: the table's layout, and the way to the queue's backlog. ask is
+// called while somebody looks at the page, every ten seconds at most.
+func (p *Page) SetResources(layout string, ask AskBacklog) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.facts.Layout, p.ask = layout, ask
+	// Pages that are open already reconnect, and so get the facts.
+	for viewer := range p.viewers {
+		close(viewer)
+		delete(p.viewers, viewer)
+	}
+}
+
+// Run reads the metrics each second until ctx is done.
+func (p *Page) Run(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for {
+		p.tick(time.Now())
+		if ask := p.dueBacklog(time.Now()); ask != nil {
+			asking.Go(func() { p.readBacklog(ctx, ask) })
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// backlogEvery is how often the queue is asked while somebody looks. A call costs as much as a receive.
+const backlogEvery = 10 * time.Second
+
+func (p *Page) dueBacklog(now time.Time) AskBacklog {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ask == nil || len(p.viewers) == 0 || now.Sub(p.asked) < backlogEvery {
+		return nil
+	}
+	p.asked = now
+	return p.ask
+}
+
+func (p *Page) readBacklog(ctx context.Context, ask AskBacklog) {
+	ctx, cancel := context.WithTimeout(ctx, backlogEvery/2)
+	defer cancel()
+	waiting, inFlight, err := ask(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.backlog = nil // an old number would look like a new one
+	if err == nil {
+		p.backlog = &Backlog{waiting, inFlight, time.Now().UnixMilli()}
+	}
+}
+
+// tick reads the metrics, makes a snapshot of them, and sends it to the viewers.
+func (p *Page) tick(at time.Time) {
+	now := p.metrics.Values(at)
+	failing, working := p.health.Conditions()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.values = append(p.values, now)
+	if keep := int(time.Minute/time.Second) + 1; len(p.values) > keep {
+		p.values = append(p.values[:0], p.values[len(p.values)-keep:]...)
+	}
+	p.working = p.working || working
+	minute := p.before(time.Minute)
+	s := p.snapshot(now, p.before(10*time.Second), minute)
+	s.Failing, s.Backlog = failing, p.backlog
+	p.headline(s, now, minute, working)
+	p.latest = s
+	event := struct {
+		*Snapshot
+		Point *Point `json:"point,omitempty"`
+	}{Snapshot: s}
+	if len(p.points) == 0 || at.UnixMilli()-p.points[len(p.points)-1].Time >= (step-step/10).Milliseconds() {
+		next := point(now, p.before(step))
+		p.points = append(p.points, next)
+		if most := int(window/step) + 1; len(p.points) > most {
+			p.points = append(p.points[:0], p.points[len(p.points)-most:]...)
+		}
+		event.Point = &next
+	}
+	if len(p.viewers) > 0 {
+		p.send(marshal("snapshot", event))
+	}
+}
+
+// before returns the newest values that are at least so old, or the oldest. p.mu is held.
+func (p *Page) before(d time.Duration) *telemetry.Values {
+	now := p.values[len(p.values)-1].Time
+	for i := len(p.values) - 1; i >= 0; i-- {
+		if now.Sub(p.values[i].Time) >= d-50*time.Millisecond {
+			return p.values[i]
+		}
+	}
+	return p.values[0]
+}

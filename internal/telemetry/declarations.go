@@ -1,0 +1,202 @@
+package telemetry
+
+import (
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// declare lists every metric of the worker. To add one: a field of Metrics, a row here, the method that counts, and
+// `make docs`. One that tells of trouble names its alert, or says why it has none; a test holds it to that.
+//
+//nolint:funlen // a table
+func (m *Metrics) declare(o Options) []metric {
+	return []metric{
+		// What calls of AWS brought and cost: see queue.go and table.go.
+		{
+			name: "calls_total", unit: "calls", instrument: counters(&m.calls.total, "operation", operations...),
+			help:    "Calls of AWS, attempts that failed included.",
+			trouble: alerts("PredcacheCallsFail"),
+		}, {
+			name: "call_errors_total", unit: "calls", instrument: counterVec(&m.calls.failures.vec, "operation", "code"),
+			help:    "Failed calls of AWS, by the service's error code, or timeout, canceled or network.",
+			trouble: alerts("PredcacheCallsFail", "PredcacheThrottled", "PredcacheInFlightLimit"),
+		}, {
+			name: "call_duration_seconds", unit: "seconds",
+			instrument: histograms(&m.calls.seconds, "operation", operations, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20),
+			help:       "Duration of each call of AWS. A receive's includes its wait for messages.",
+			trouble:    noAlert("slow calls matter once predictions are late, which predcache_prediction_age_seconds tells."),
+		}, {
+			name: "messages_received_total", unit: "messages", instrument: counter(&m.received),
+			help:    "Messages that receives brought, redeliveries included.",
+			trouble: alerts("PredcacheNothingWritten"),
+		}, {
+			name: "messages_redelivered_total", unit: "messages", instrument: counter(&m.redelivered),
+			help:    "Messages received that SQS had delivered before, to this worker or another.",
+			trouble: noAlert("some are normal after a rollout; those that a held message caused are predcache_leases_lost_total."),
+		}, {
+			name: "receive_messages", unit: "messages", instrument: histogram(&m.receives, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+			help:    "Messages that each receive brought.",
+			trouble: noTrouble,
+		}, {
+			name: "sqs_requests_total", unit: "requests", instrument: counter(&m.requests),
+			help:    "SQS requests as they are billed: each started 64 KB of a call is one. Calls are in predcache_calls_total.",
+			trouble: noTrouble,
+		}, {
+			name: "sqs_empty_receives_total", unit: "receives", instrument: counter(&m.emptyReceives),
+			help:    "Receives that brought no message.",
+			trouble: noTrouble,
+		}, {
+			name: "settle_retries_total", unit: "messages",
+			instrument: counters(&m.retries, "operation", DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch),
+			help:       "Messages in calls that settle or extend, and rejects sent, that did not succeed and are tried again.",
+			trouble:    noAlert("a retry costs a call. Calls that keep failing are predcache_call_errors_total, and what they keep held is predcache_held_messages."),
+		}, {
+			name: "writes_in_flight", unit: "calls", instrument: gauge(&m.writing),
+			help:    "Calls that write to the table and are under way.",
+			trouble: noTrouble,
+		}, {
+			name: "write_units_total", unit: "write units", instrument: counter(&m.units),
+			help:    "Write units that the table counted.",
+			trouble: noTrouble,
+		}, {
+			name: "write_units_saved_by_compression_total", unit: "write units", instrument: counter(&m.compression),
+			help:    "Write units that the written predictions would have cost more as JSON text.",
+			trouble: noTrouble,
+		}, {
+			name: "cost_dollars_total", unit: "dollars", instrument: counterFunc(m.dollars),
+			help:    "What the write units and SQS requests so far cost, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.",
+			trouble: noTrouble,
+		}, {
+			name: "cost_dollars_per_million_predictions", unit: "dollars", instrument: gaugeFunc(m.dollarsPerMillion),
+			help:    "The same for a million predictions, whatever became of them.",
+			trouble: noTrouble,
+		},
+
+		// What the consumer decides.
+		{
+			name: "messages_settled_total", unit: "messages",
+			instrument: counters(&m.settled, "how", consumer.Deleted, consumer.Rejected, consumer.Released, consumer.BackedOff),
+			help:       "Messages that are no longer held, by how they ended. backed_off: it holds what can't be stored and there is no reject queue.",
+			trouble:    noAlert("what makes a message end in another way than deleted is counted by prediction: predcache_rejects_total and predcache_predictions_total."),
+		}, {
+			name: "rejects_total", unit: "predictions", instrument: counters(&m.rejects, "reason", prediction.Reasons...),
+			help:    "Predictions, or whole messages, that can't be stored, by reason.",
+			trouble: alerts("PredcacheRejects", "PredcacheFault"),
+		}, {
+			name: "visibility_extensions_total", unit: "messages", instrument: counter(&m.extended),
+			help:    "Messages whose visibility timeout was extended while they were held.",
+			trouble: noTrouble,
+		}, {
+			name: "leases_lost_total", unit: "messages", instrument: counter(&m.leasesLost),
+			help:    "Messages that were redelivered while they were held: an extension came too late.",
+			trouble: alerts("PredcacheLeasesLost"),
+		}, {
+			name: "held_messages", unit: "messages", instrument: gauge(&m.held),
+			help:    "Messages held, and those that receives under way may bring.",
+			trouble: alerts("PredcacheHeldFull", "PredcacheInFlightLimit"),
+		}, {
+			name: "held_messages_limit", unit: "messages", instrument: constant(float64(o.Limits.HeldMessages)),
+			help:    "The most that predcache_held_messages may be: WORKER_MAX_HELD_MESSAGES.",
+			trouble: alerts("PredcacheHeldFull"),
+		}, {
+			name: "held_bytes", unit: "bytes", instrument: gauge(&m.heldBytes),
+			help:    "Bytes of messages held, and those that receives under way may bring.",
+			trouble: alerts("PredcacheHeldFull"),
+		}, {
+			name: "held_bytes_limit", unit: "bytes", instrument: constant(float64(o.Limits.HeldBytes)),
+			help:    "The most that predcache_held_bytes may be: WORKER_MAX_HELD_BYTES.",
+			trouble: alerts("PredcacheHeldFull"),
+		}, {
+			name: "pollers", unit: "receives", instrument: gauge(&m.pollers),
+			help:    "Receives that may be under way, by the backlog.",
+			trouble: noTrouble,
+		}, {
+			name: "pollers_limit", unit: "receives", instrument: constant(float64(o.Limits.Pollers)),
+			help:    "The most that predcache_pollers may be: WORKER_POLLERS.",
+			trouble: noTrouble,
+		},
+
+		// What became of predictions, and the window that tells duplicates.
+		{
+			name: "predictions_total", unit: "predictions", instrument: counters(&m.outcomesByName, "outcome", outcomeNames()...),
+			help:    "Predictions by what became of them.",
+			trouble: alerts("PredcacheNothingWritten", "PredcacheRejects", "PredcacheExpired"),
+		}, {
+			name: "write_units_saved_total", unit: "write units", instrument: counters(&m.savedByName, "cause", "duplicate", "superseded", "expired"),
+			help:    "Write units of predictions that needed no write, by why.",
+			trouble: noTrouble,
+		}, {
+			name: "prediction_age_seconds", unit: "seconds",
+			instrument: histogram(&m.age, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400),
+			help:       "From a message's sent time until its prediction was durable.",
+			trouble:    alerts("PredcacheAgeOverObjective"),
+		}, {
+			name: "dedup_keys", unit: "keys",
+			instrument: gaugeFuncs("state", map[string]func() float64{
+				"pending": func() float64 { return float64(m.Window().Pending) },
+				"written": func() float64 { return float64(m.Window().Written) },
+			}),
+			help:    "Keys that the deduplication knows: pending, on their way to the table; written, remembered.",
+			trouble: alerts("PredcacheNothingWritten"),
+		}, {
+			name: "dedup_keys_limit", unit: "keys", instrument: constant(float64(o.Limits.DedupKeys)),
+			help:    "The most written keys that are remembered: WORKER_DEDUP_WINDOW.",
+			trouble: noTrouble,
+		}, {
+			name: "dedup_hits_total", unit: "predictions",
+			instrument: counterFuncs("state", map[string]func() float64{
+				"pending": func() float64 { return float64(m.Window().PendingHits) },
+				"written": func() float64 { return float64(m.Window().WrittenHits) },
+			}),
+			help:    "Predictions that needed no write of their own, by the state of the key that they met.",
+			trouble: noTrouble,
+		},
+
+		// What the writer decides.
+		{
+			name: "batch_items", unit: "items", instrument: histogram(&m.batchItems, 1, 2, 5, 10, 15, 20, 24, 25),
+			help:    "Items of each BatchWriteItem call.",
+			trouble: alerts("PredcacheThrottled"),
+		}, {
+			name: "unprocessed_items_total", unit: "items", instrument: counter(&m.unprocessed),
+			help:    "Items that BatchWriteItem returned as unprocessed.",
+			trouble: alerts("PredcacheThrottled"),
+		}, {
+			name: "write_concurrency", unit: "calls", instrument: gauge(&m.concurrency),
+			help:    "BatchWriteItem calls that may be under way, by what the table takes.",
+			trouble: noAlert("it falls with throttling, which PredcacheThrottled tells."),
+		}, {
+			name: "write_concurrency_limit", unit: "calls", instrument: constant(float64(o.Limits.WriteConcurrency)),
+			help:    "The most that predcache_write_concurrency may be: WORKER_WRITE_CONCURRENCY.",
+			trouble: noTrouble,
+		}, {
+			name: "table_state", instrument: gauges(&m.stateByName, "state", writer.Probing.String(), writer.Up.String(), writer.Down.String()),
+			help:    "1 for what the worker thinks of the table: up, down, or probing, where its next write decides. A worker that has written nothing since its start is probing.",
+			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting"),
+		},
+
+		// What the queue and the table are, and the worker itself.
+		{
+			name: "in_flight_limit_reached", instrument: gauge(&m.inFlightLimit),
+			help:    "1 if the queue has as many messages in flight as SQS allows and others waiting: receives then stay empty, without an error.",
+			trouble: alerts("PredcacheInFlightLimit"),
+		}, {
+			name: "messages_near_retention_total", unit: "messages", instrument: counter(&m.nearRetention),
+			help:    "Messages received in the last quarter of the queue's retention: SQS deletes what it keeps for longer, unread.",
+			trouble: alerts("PredcacheNearRetention"),
+		}, {
+			name: "table_ttl_enabled", instrument: gauge(&m.ttl), conditional: true,
+			help:    "1 if the table's TTL is on, 0 if it is off, as of the start or the last hourly look. Not there where the worker may not ask.",
+			trouble: alerts("PredcacheTTLOff"),
+		}, {
+			name: "ready", instrument: gaugeFunc(func() float64 { return truth(m.health.IsReady()) }),
+			help:    "1 while the worker is ready: it works, and nothing that it needs fails.",
+			trouble: alerts("PredcacheNotReady"),
+		}, {
+			name: "build_info", instrument: info("version", o.Version),
+			help:    "1, with the worker's version.",
+			trouble: noTrouble,
+		},
+	}
+}

@@ -1,0 +1,228 @@
+package telemetry
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// prefix begins the name of every metric of the worker's own.
+const prefix = "predcache_"
+
+// A metric is the declaration of one metric. Registration, docs/telemetry.md and the test of the alerts read it.
+type metric struct {
+	name string // without the prefix
+	help string
+	unit string // of its values; "" for a plain 0 or 1
+	instrument
+	trouble trouble
+	// conditional metrics are registered by register once their value is known. The others are there from the start.
+	conditional bool
+}
+
+// An instrument makes a metric's series and stores them where the code that counts finds them, so that counting looks
+// nothing up.
+type instrument struct {
+	kind   string   // counter, gauge or histogram
+	labels []string // names
+	values []string // of the only label, where all of them are known
+	build  func(name, help string) prometheus.Collector
+}
+
+// trouble says what a metric has to do with alerts. Each declaration has one, by alerts, noAlert or noTrouble.
+type trouble struct {
+	alerts []string // of deployments/alerts that read the metric
+	reason string   // why a metric that tells of trouble has no alert
+	none   bool     // it tells of no trouble
+}
+
+func alerts(names ...string) trouble { return trouble{alerts: names} }
+func noAlert(reason string) trouble  { return trouble{reason: reason} }
+
+var noTrouble = trouble{none: true}
+
+func counter(into *prometheus.Counter) instrument {
+	return instrument{kind: "counter", build: func(name, help string) prometheus.Collector {
+		*into = prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		return *into
+	}}
+}
+
+func gauge(into *prometheus.Gauge) instrument {
+	return instrument{kind: "gauge", build: func(name, help string) prometheus.Collector {
+		*into = prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		return *into
+	}}
+}
+
+func histogram(into *prometheus.Histogram, buckets ...float64) instrument {
+	return instrument{kind: "histogram", build: func(name, help string) prometheus.Collector {
+		*into = prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		return *into
+	}}
+}
+
+// counters makes a counter for each value of a label, so that each series is there from the start, at 0.
+func counters[L ~string](into *map[L]prometheus.Counter, label string, values ...L) instrument {
+	return instrument{kind: "counter", labels: []string{label}, values: texts(values), build: func(name, help string) prometheus.Collector {
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		*into = make(map[L]prometheus.Counter, len(values))
+		for _, v := range values {
+			(*into)[v] = vec.WithLabelValues(string(v))
+		}
+		return vec
+	}}
+}
+
+// gauges does for gauges what counters does for counters.
+func gauges[L ~string](into *map[L]prometheus.Gauge, label string, values ...L) instrument {
+	return instrument{kind: "gauge", labels: []string{label}, values: texts(values), build: func(name, help string) prometheus.Collector {
+		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{label})
+		*into = make(map[L]prometheus.Gauge, len(values))
+		for _, v := range values {
+			(*into)[v] = vec.WithLabelValues(string(v))
+		}
+		return vec
+	}}
+}
+
+// histograms does for histograms what counters does for counters.
+func histograms[L ~string](into *map[L]prometheus.Histogram, label string, values []L, buckets ...float64) instrument {
+	return instrument{kind: "histogram", labels: []string{label}, values: texts(values), build: func(name, help string) prometheus.Collector {
+		vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{label})
+		*into = make(map[L]prometheus.Histogram, len(values))
+		for _, v := range values {
+			// A HistogramVec is made of Histograms; only its interface says less.
+			(*into)[v] = vec.WithLabelValues(string(v)).(prometheus.Histogram)
+		}
+		return vec
+	}}
+}
+
+// counterVec is for labels whose values the service makes up; errorCodes bounds them.
+func counterVec(into **prometheus.CounterVec, labels ...string) instrument {
+	return instrument{kind: "counter", labels: labels, build: func(name, help string) prometheus.Collector {
+		*into = prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		return *into
+	}}
+}
+
+// constant is a gauge whose value is known at the start.
+func constant(value float64) instrument {
+	return instrument{kind: "gauge", build: func(name, help string) prometheus.Collector {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		g.Set(value)
+		return g
+	}}
+}
+
+// info is a gauge of 1 whose label carries a text.
+func info(label, value string) instrument {
+	return instrument{kind: "gauge", labels: []string{label}, build: func(name, help string) prometheus.Collector {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{label})
+		g.WithLabelValues(value).Set(1)
+		return g
+	}}
+}
+
+// gaugeFunc is a gauge that is read when it is scraped.
+func gaugeFunc(read func() float64) instrument {
+	return readers("gauge", prometheus.GaugeValue, "", map[string]func() float64{"": read})
+}
+
+// gaugeFuncs are gauges that are read when they are scraped, by the values of a label.
+func gaugeFuncs(label string, read map[string]func() float64) instrument {
+	return readers("gauge", prometheus.GaugeValue, label, read)
+}
+
+// counterFunc is a counter that something else keeps.
+func counterFunc(read func() float64) instrument {
+	return readers("counter", prometheus.CounterValue, "", map[string]func() float64{"": read})
+}
+
+// counterFuncs are counters that something else keeps, by the values of a label.
+func counterFuncs(label string, read map[string]func() float64) instrument {
+	return readers("counter", prometheus.CounterValue, label, read)
+}
+
+func readers(kind string, t prometheus.ValueType, label string, read map[string]func() float64) instrument {
+	i := instrument{kind: kind}
+	if label != "" {
+		i.labels, i.values = []string{label}, slices.Sorted(maps.Keys(read))
+	}
+	i.build = func(name, help string) prometheus.Collector {
+		return &reader{prometheus.NewDesc(name, help, i.labels, nil), t, read}
+	}
+	return i
+}
+
+// A reader collects values that something else keeps.
+type reader struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read map[string]func() float64
+}
+
+func (r *reader) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc }
+
+func (r *reader) Collect(ch chan<- prometheus.Metric) {
+	for value, read := range r.read {
+		if value == "" {
+			ch <- prometheus.MustNewConstMetric(r.desc, r.kind, read())
+		} else {
+			ch <- prometheus.MustNewConstMetric(r.desc, r.kind, read(), value)
+		}
+	}
+}
+
+func texts[L ~string](values []L) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// newRegistry registers the metrics, and the usual ones of the Go runtime and the process.
+func newRegistry(declared []metric) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, d := range declared {
+		if c := d.build(prefix+d.name, d.help); !d.conditional {
+			r.MustRegister(c)
+		}
+	}
+	return r
+}
+
+// Markdown returns the table of the metrics as docs/telemetry.md has it.
+func (m *Metrics) Markdown() string {
+	var b strings.Builder
+	b.WriteString("| metric | type | unit | label | meaning | alert |\n|---|---|---|---|---|---|\n")
+	sorted := slices.SortedFunc(slices.Values(m.declared), func(a, b metric) int { return strings.Compare(a.name, b.name) })
+	for _, d := range sorted {
+		label := ""
+		if len(d.labels) > 0 {
+			label = "`" + strings.Join(d.labels, "`, `") + "`"
+		}
+		if len(d.values) > 0 {
+			label += ": " + strings.Join(d.values, ", ")
+		}
+		alert := d.trouble.reason
+		if alert != "" {
+			alert = "None: " + alert
+		}
+		for i, name := range d.trouble.alerts {
+			if i > 0 {
+				alert += ", "
+			}
+			alert += fmt.Sprintf("[%s](runbook.md#%s)", strings.TrimPrefix(name, "Predcache"), strings.ToLower(name))
+		}
+		fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s | %s | %s |\n", prefix, d.name, d.kind, d.unit, label, d.help, alert)
+	}
+	return b.String()
+}
