@@ -8,7 +8,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// prediction is a message's body of 1 KB: short strings and numbers.
+// prediction is a message body of 1 KB with short strings and numbers.
 var prediction = func() string {
 	var b strings.Builder
 	b.WriteString(`{"predictionId":"user-000012345","timestamp":1790000000,"prediction":{"label":"class-7","scores":{`)

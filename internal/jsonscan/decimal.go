@@ -2,17 +2,18 @@ package jsonscan
 
 import "strings"
 
-// A Decimal is a JSON number, exactly: Digits × 10^Exp, with no zero at either end of Digits. Zero has no digits.
+// A Decimal is the exact value of a JSON number: Digits × 10^Exp. Digits neither begins nor ends with a zero; the number
+// zero has no digits.
 type Decimal struct {
 	Negative bool
 	Digits   string
 	Exp      int
 }
 
-// maxExponent keeps sums of exponents far from overflow; no service or clock that we know goes beyond a few hundred.
+// maxExponent keeps sums of exponents from overflowing. DynamoDB's numbers and clocks stay below a few hundred.
 const maxExponent = 1 << 30
 
-// ParseDecimal reads a valid JSON number.
+// ParseDecimal parses a valid JSON number.
 func ParseDecimal(s string) Decimal {
 	var d Decimal
 	if s[0] == '-' {
@@ -43,7 +44,7 @@ func ParseDecimal(s string) Decimal {
 	return d
 }
 
-// Magnitude is the power of ten of the first digit: 0 for 1 to 9, 2 for 100 to 999, -1 for 0.1. Zero has 0.
+// Magnitude returns the power of ten of the first digit: 0 for 1 to 9, 2 for 100 to 999, -1 for 0.1, and 0 for zero.
 func (d Decimal) Magnitude() int {
 	if d.Digits == "" {
 		return 0
@@ -51,7 +52,8 @@ func (d Decimal) Magnitude() int {
 	return d.Exp + len(d.Digits) - 1
 }
 
-// Append appends d in plain notation, in the one way that equal numbers share. The caller keeps Exp within reason.
+// Append appends d in plain notation. Equal numbers get the same text. The caller must limit Exp, since it determines the
+// length.
 func (d Decimal) Append(dst []byte) []byte {
 	if d.Digits == "" {
 		return append(dst, '0')

@@ -7,9 +7,9 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-func TestDecimalsAreExactAndEqualNumbersAreWrittenTheSame(t *testing.T) {
+func TestParseDecimal(t *testing.T) {
 	for _, test := range []struct {
-		texts     []string // of one number
+		texts     []string // notations of one number
 		want      jsonscan.Decimal
 		magnitude int
 		plain     string
@@ -25,13 +25,13 @@ func TestDecimalsAreExactAndEqualNumbersAreWrittenTheSame(t *testing.T) {
 		for _, text := range test.texts {
 			d := jsonscan.ParseDecimal(text)
 			if d != test.want || d.Magnitude() != test.magnitude || string(d.Append(nil)) != test.plain {
-				t.Errorf("%s is %+v of magnitude %d, in plain %s", text, d, d.Magnitude(), d.Append(nil))
+				t.Errorf("ParseDecimal(%s) = %+v with magnitude %d and text %s", text, d, d.Magnitude(), d.Append(nil))
 			}
 		}
 	}
 }
 
-func TestExponentsBeyondReasonDoNotOverflow(t *testing.T) {
+func TestParseDecimalHugeExponent(t *testing.T) {
 	for _, text := range []string{"1e99999999999999999999", "1E+1073741824", "1e" + strings.Repeat("9", 1000)} {
 		if m := jsonscan.ParseDecimal(text).Magnitude(); m < 1e9 {
 			t.Errorf("%.30s has magnitude %d", text, m)

@@ -13,7 +13,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// FuzzParse holds the scanner against encoding/json, which it must agree with on each text that is valid UTF-8.
+// FuzzParse compares the scanner with encoding/json on every text that is valid UTF-8.
 func FuzzParse(f *testing.F) {
 	for _, text := range texts {
 		f.Add(text)
@@ -24,7 +24,7 @@ func FuzzParse(f *testing.F) {
 		if valid := utf8.ValidString(text) && json.Valid([]byte(text)); (err == nil) != valid {
 			t.Fatalf("error %v, but valid is %v", err, valid)
 		}
-		checkElementsInOnePass(t, text)
+		checkParseElements(t, text)
 		checkWalk(t, text)
 		members, object, end, membersErr := jsonscan.ParseMembers(nil, text)
 		if err != nil {
@@ -36,7 +36,7 @@ func FuzzParse(f *testing.F) {
 		}
 		checkTexts(t, v)
 		if isObject := v.Kind() == jsonscan.Object; isObject != (membersErr == nil) {
-			t.Fatalf("%v, but ParseMembers says %v", v.Kind(), membersErr)
+			t.Fatalf("Parse found %v, ParseMembers returned %v", v.Kind(), membersErr)
 		}
 		switch v.Kind() {
 		case jsonscan.Object:
@@ -63,14 +63,14 @@ func checkTexts(t *testing.T, v jsonscan.Value) {
 	}
 	compact := jsonscan.AppendCompact(nil, v)
 	if !bytes.Equal(compact, want.Bytes()) {
-		t.Fatalf("compacted: %s, by encoding/json: %s", compact, want.Bytes())
+		t.Fatalf("compacted: %s, encoding/json: %s", compact, want.Bytes())
 	}
 	if len(compact) != len(v.Text)-v.Spaces {
 		t.Fatalf("%d bytes with %d spaces, but %d compacted", len(v.Text), v.Spaces, len(compact))
 	}
 	quoted := jsonscan.AppendCompactQuoted(nil, v)
 	if len(quoted) != len(compact)+jsonscan.QuotedOverhead(v) {
-		t.Fatalf("%d bytes compacted, %d quoted, of which QuotedOverhead says %d", len(compact), len(quoted), jsonscan.QuotedOverhead(v))
+		t.Fatalf("%d bytes compacted, %d quoted, but QuotedOverhead is %d", len(compact), len(quoted), jsonscan.QuotedOverhead(v))
 	}
 	back, err := jsonscan.Unquote(string(quoted))
 	if err != nil || back != string(compact) {
@@ -82,8 +82,8 @@ func checkTexts(t *testing.T, v jsonscan.Value) {
 	}
 }
 
-// checkElementsInOnePass holds ParseElements against ParsePrefix, which reads the whole array at once.
-func checkElementsInOnePass(t *testing.T, text string) {
+// checkParseElements compares ParseElements with ParsePrefix, which reads the array as one value.
+func checkParseElements(t *testing.T, text string) {
 	t.Helper()
 	var elements []jsonscan.Value
 	end, err := jsonscan.ParseElements(text, func(rest string) (int, error) {
@@ -94,24 +94,24 @@ func checkElementsInOnePass(t *testing.T, text string) {
 	array, arrayEnd, wantErr := jsonscan.ParsePrefix(text)
 	if wantErr == nil && array.Kind() != jsonscan.Array {
 		if err == nil {
-			t.Fatalf("elements of %v", array.Kind())
+			t.Fatalf("ParseElements accepted %v", array.Kind())
 		}
 		return
 	}
-	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "[") || len(text) > jsonscan.MaxDepth { // each element has the depth to itself
+	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "[") || len(text) > jsonscan.MaxDepth { // the depth counts per element
 		return
 	}
 	switch {
 	case err == nil && wantErr == nil:
 		if end != arrayEnd || !slices.Equal(elements, jsonscan.Elements(nil, array)) {
-			t.Fatalf("%+v to %d, at once %+v to %d", elements, end, jsonscan.Elements(nil, array), arrayEnd)
+			t.Fatalf("ParseElements: %+v to %d, Elements: %+v to %d", elements, end, jsonscan.Elements(nil, array), arrayEnd)
 		}
 	case err == nil || wantErr == nil || err.Error() != wantErr.Error():
-		t.Fatalf("error %v, at once %v", err, wantErr)
+		t.Fatalf("ParseElements: error %v, ParsePrefix: %v", err, wantErr)
 	}
 }
 
-// checkWalk holds a Walker against encoding/json, and against the other ways to read a text.
+// checkWalk compares a Walker with encoding/json and with the other functions.
 func checkWalk(t *testing.T, text string) {
 	t.Helper()
 	w := jsonscan.Walk(text)
@@ -183,10 +183,10 @@ func checkMembers(t *testing.T, v jsonscan.Value, parsed []jsonscan.Member) {
 		var want json.RawMessage
 		name, err := tokens.Token()
 		if unquoted, broken := jsonscan.Unquote(m.Name); err != nil || broken == nil && unquoted != name {
-			t.Fatalf("member %d is named %q, by encoding/json %v, %v", i, unquoted, name, err)
+			t.Fatalf("member %d is named %q, encoding/json %v, %v", i, unquoted, name, err)
 		}
 		if err := tokens.Decode(&want); err != nil || m.Value.Text != string(want) {
-			t.Fatalf("member %d is %s, by encoding/json %s, %v", i, m.Value.Text, want, err)
+			t.Fatalf("member %d is %s, encoding/json %s, %v", i, m.Value.Text, want, err)
 		}
 		checkTexts(t, m.Value)
 	}
@@ -200,17 +200,17 @@ func checkElements(t *testing.T, v jsonscan.Value) {
 	elements := jsonscan.Elements(nil, v)
 	var want []json.RawMessage
 	if err := json.Unmarshal([]byte(v.Text), &want); err != nil || len(want) != len(elements) {
-		t.Fatalf("%d elements, by encoding/json %d, %v", len(elements), len(want), err)
+		t.Fatalf("%d elements, encoding/json %d, %v", len(elements), len(want), err)
 	}
 	for i, e := range elements {
 		if e.Text != string(want[i]) {
-			t.Fatalf("element %d is %s, by encoding/json %s", i, e.Text, want[i])
+			t.Fatalf("element %d is %s, encoding/json %s", i, e.Text, want[i])
 		}
 		checkTexts(t, e)
 	}
 }
 
-// checkUnquote holds Unquote against encoding/json, which puts U+FFFD in the place of a lone surrogate.
+// checkUnquote compares Unquote with encoding/json, which replaces a lone surrogate by U+FFFD.
 func checkUnquote(t *testing.T, token string) {
 	t.Helper()
 	var want string
@@ -219,18 +219,18 @@ func checkUnquote(t *testing.T, token string) {
 	}
 	w := jsonscan.Walk(token)
 	if walked := string(w.AppendString([]byte("before "))); walked != "before "+want || w.Err() != nil {
-		t.Fatalf("AppendString(%s) = %q, %v, by encoding/json %q", token, walked, w.Err(), want)
+		t.Fatalf("AppendString(%s) = %q, %v, encoding/json %q", token, walked, w.Err(), want)
 	}
 	got, err := jsonscan.Unquote(token[1 : len(token)-1])
 	switch {
 	case err == nil && got != want:
-		t.Fatalf("Unquote(%s) = %q, by encoding/json %q", token, got, want)
+		t.Fatalf("Unquote(%s) = %q, encoding/json %q", token, got, want)
 	case err != nil && (!errors.Is(err, jsonscan.ErrSurrogate) || !strings.Contains(want, "\ufffd")):
-		t.Fatalf("Unquote(%s): %v, by encoding/json %q", token, err, want)
+		t.Fatalf("Unquote(%s): %v, encoding/json %q", token, err, want)
 	}
 }
 
-// FuzzDecimal holds decimals against math/big.
+// FuzzDecimal compares decimals with math/big.
 func FuzzDecimal(f *testing.F) {
 	for _, text := range []string{"0", "-0.00", "10", "1.50", "-12e3", "0.001E-7", "123456789012345678901234567890.5", "1e130", "9e999999999999", "0E90060000000000000000"} {
 		f.Add(text)
@@ -258,16 +258,16 @@ func checkDecimal(t *testing.T, text string) {
 		return
 	}
 	if m := d.Magnitude(); m > 500 || m < -500 || len(text) > 1000 {
-		return // math/big would take for ever
+		return // math/big would take too long
 	}
 	want, ok := new(big.Rat).SetString(text)
 	if !ok {
-		t.Fatalf("math/big does not read %s", text)
+		t.Fatalf("math/big cannot parse %s", text)
 	}
 	plain := string(d.Append(nil))
 	got, ok := new(big.Rat).SetString(plain)
 	if !ok || got.Cmp(want) != 0 || strings.ContainsAny(plain, "eE+") {
-		t.Fatalf("%s in plain is %s", text, plain)
+		t.Fatalf("%s in plain notation is %s", text, plain)
 	}
 	if again := jsonscan.ParseDecimal(plain); again != d {
 		t.Fatalf("%+v, read back from %s as %+v", d, plain, again)

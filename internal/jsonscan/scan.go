@@ -1,8 +1,8 @@
-// Package jsonscan reads JSON in place: it checks a text against RFC 8259 and hands out its parts as substrings, so
-// that a prediction can be checked, measured and stored without being unpacked into maps, and its numbers keep every digit.
+// Package jsonscan reads JSON in place. It validates a text against RFC 8259 and returns its parts as substrings, so that a
+// prediction can be validated, measured and stored without maps, and its numbers keep every digit.
 //
-// The general decoders of the standard library would allocate for each value and turn numbers into float64 or into
-// copies; here nothing is allocated but an unescaped string that had escapes.
+// encoding/json would allocate each value and turn numbers into float64 or copies. This package allocates only strings
+// that contain escapes.
 package jsonscan
 
 import (
@@ -12,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest, as in encoding/json; ParseElements counts each element by itself.
+// MaxDepth is the maximum nesting of arrays and objects, as in encoding/json. ParseElements counts it per element.
 const MaxDepth = 10000
 
-// A SyntaxError says what is wrong with a JSON text and where: Offset is in bytes from the text's start.
-// It never quotes the text, which may be somebody's data.
+// A SyntaxError describes invalid JSON. Offset is in bytes from the start of the text. What never quotes the text, which
+// may be confidential.
 type SyntaxError struct {
 	Offset int
 	What   string
@@ -24,10 +24,10 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.What, e.Offset) }
 
-// ErrSurrogate is the error of a string with half of a UTF-16 surrogate pair, which no UTF-8 text can hold.
+// ErrSurrogate is returned for a string with a lone UTF-16 surrogate, which UTF-8 cannot encode.
 var ErrSurrogate = errors.New("half of a UTF-16 surrogate pair")
 
-// Kind tells what a JSON value is: the first byte of its text, with '0' for every number and 't' for both booleans.
+// Kind is the type of a JSON value: the first byte of its text, with '0' for every number and 't' for both booleans.
 type Kind byte
 
 // The kinds of JSON values.
@@ -58,14 +58,14 @@ func (k Kind) String() string {
 	return "nothing"
 }
 
-// A Value is one JSON value: its text without surrounding white space, and how many bytes of white space stand
-// between its tokens, so that len(Text)-Spaces is its length once compacted.
+// A Value is one JSON value: its text without surrounding white space, and the bytes of white space between its tokens.
+// len(Text)-Spaces is its compacted length.
 type Value struct {
 	Text   string
 	Spaces int
 }
 
-// Kind tells what the value is.
+// Kind returns the type of the value, 0 for the zero Value.
 func (v Value) Kind() Kind {
 	if v.Text == "" {
 		return 0
@@ -80,7 +80,7 @@ func (v Value) Kind() Kind {
 	}
 }
 
-// Parse checks that text is one JSON value with nothing but white space around it, and valid UTF-8.
+// Parse validates that text is valid UTF-8 and one JSON value, with only white space around it.
 func Parse(text string) (Value, error) {
 	if !utf8.ValidString(text) {
 		return Value{}, &SyntaxError{0, "invalid UTF-8"}
@@ -95,7 +95,7 @@ func Parse(text string) (Value, error) {
 	return v, nil
 }
 
-// ParsePrefix checks the JSON value that text starts with, after white space, and tells where it ends.
+// ParsePrefix validates the JSON value at the start of text, after white space, and returns the offset of its end.
 // It does not check that strings are valid UTF-8.
 func ParsePrefix(text string) (v Value, end int, err error) {
 	sc := scanner{s: text}
@@ -106,125 +106,9 @@ func ParsePrefix(text string) (v Value, end int, err error) {
 	return Value{Text: text[start:end], Spaces: sc.spaces}, end, nil
 }
 
-// A Member is one name and value of an object. Name is the name as written, between its quotes.
-type Member struct {
-	Name  string
-	Value Value
-}
-
-// Members appends the members of object, a valid object, to dst in their order.
-func Members(dst []Member, object Value) []Member {
-	sc := scanner{s: object.Text}
-	i := skipSpace(sc.s, 1)
-	for sc.s[i] != '}' {
-		if sc.s[i] == ',' {
-			i = skipSpace(sc.s, i+1)
-		}
-		end, _ := sc.str(i)
-		name := sc.s[i+1 : end-1]
-		i = skipSpace(sc.s, skipSpace(sc.s, end)+1) // past the colon
-		sc.spaces = 0
-		end, _ = sc.value(i, 0)
-		dst = append(dst, Member{name, Value{sc.s[i:end], sc.spaces}})
-		i = skipSpace(sc.s, end)
-	}
-	return dst
-}
-
-// ParseMembers is Members for an object that text starts with and that hasn't been checked: both in one pass.
-// It returns the whole object too, and where it ends.
-func ParseMembers(dst []Member, text string) (members []Member, object Value, end int, err error) {
-	sc := scanner{s: text}
-	start := skipSpace(text, 0)
-	if start == len(text) || text[start] != '{' {
-		return dst, Value{}, 0, &SyntaxError{start, "not an object"}
-	}
-	spaces := 0
-	i := sc.space(start + 1)
-	for first := true; ; first = false {
-		if i < len(text) && text[i] == '}' && first {
-			break
-		}
-		nameEnd, err := sc.name(i)
-		if err != nil {
-			return dst, Value{}, 0, err
-		}
-		name := text[i+1 : nameEnd-1]
-		if i, err = sc.colon(nameEnd); err != nil {
-			return dst, Value{}, 0, err
-		}
-		spaces += sc.spaces
-		sc.spaces = 0
-		valueEnd, err := sc.value(i, 1)
-		if err != nil {
-			return dst, Value{}, 0, err
-		}
-		dst = append(dst, Member{name, Value{text[i:valueEnd], sc.spaces}})
-		i = sc.space(valueEnd)
-		if i < len(text) && text[i] == ',' {
-			i = sc.space(i + 1)
-			continue
-		}
-		if i == len(text) || text[i] != '}' {
-			return dst, Value{}, 0, &SyntaxError{i, "no comma or closing brace after an object's member"}
-		}
-		break
-	}
-	return dst, Value{text[start : i+1], spaces + sc.spaces}, i + 1, nil
-}
-
-// ParseElements reads the array that text starts with, which hasn't been checked, in one pass. element is called with the text
-// from each element on; it reads the element and returns where it ends, as ParseMembers and ParsePrefix do. ParseElements returns
-// where the array ends.
-func ParseElements(text string, element func(rest string) (end int, err error)) (end int, err error) {
-	i := skipSpace(text, 0)
-	if i == len(text) || text[i] != '[' {
-		return 0, &SyntaxError{i, "not an array"}
-	}
-	i = skipSpace(text, i+1)
-	if i < len(text) && text[i] == ']' {
-		return i + 1, nil
-	}
-	for {
-		end, err := element(text[i:])
-		if err != nil {
-			var wrong *SyntaxError
-			if errors.As(err, &wrong) {
-				err = &SyntaxError{i + wrong.Offset, wrong.What}
-			}
-			return 0, err
-		}
-		i = skipSpace(text, i+end)
-		switch {
-		case i < len(text) && text[i] == ',':
-			i = skipSpace(text, i+1)
-		case i < len(text) && text[i] == ']':
-			return i + 1, nil
-		default:
-			return 0, &SyntaxError{i, "no comma or closing bracket after an array's element"}
-		}
-	}
-}
-
-// Elements appends the elements of array, a valid array, to dst in their order.
-func Elements(dst []Value, array Value) []Value {
-	sc := scanner{s: array.Text}
-	i := skipSpace(sc.s, 1)
-	for sc.s[i] != ']' {
-		if sc.s[i] == ',' {
-			i = skipSpace(sc.s, i+1)
-		}
-		sc.spaces = 0
-		end, _ := sc.value(i, 0)
-		dst = append(dst, Value{sc.s[i:end], sc.spaces})
-		i = skipSpace(sc.s, end)
-	}
-	return dst
-}
-
 type scanner struct {
 	s      string
-	spaces int // white space between tokens so far
+	spaces int // bytes of white space between tokens so far
 }
 
 func skipSpace(s string, i int) int {
@@ -234,9 +118,9 @@ func skipSpace(s string, i int) int {
 	return i
 }
 
-// space skips white space that compacting would drop.
+// space skips and counts white space between tokens.
 func (sc *scanner) space(i int) int {
-	// Most tokens have nothing or one blank after them.
+	// Most tokens are followed by no white space.
 	if i < len(sc.s) && sc.s[i] > ' ' {
 		return i
 	}
@@ -338,7 +222,7 @@ func (sc *scanner) array(i, depth int) (int, error) {
 	}
 }
 
-// plain marks the bytes that stand for themselves in a JSON string.
+// plain marks the bytes that need no escape in a JSON string.
 var plain = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= ' ' && c != '"' && c != '\\'
@@ -346,7 +230,7 @@ var plain = func() (t [256]bool) {
 	return
 }()
 
-// str checks the string whose opening quote is at i and returns where it ends, past its closing quote.
+// str validates the string whose opening quote is at i and returns the offset past its closing quote.
 func (sc *scanner) str(i int) (int, error) {
 	s := sc.s
 	for i++; ; i++ {

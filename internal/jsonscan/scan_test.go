@@ -10,23 +10,23 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// texts are JSON and not quite JSON, for the tables and as seeds of the fuzz tests.
+// texts are valid and invalid JSON, for tables and as seeds of the fuzz tests.
 var texts = []string{
 	`{}`, `[]`, `""`, `0`, `-0`, `true`, `false`, `null`, ` { } `, "\t[\r\n]\n", `{"a":1}`, `{ "a" : [ 1 , 2 ] , "b" : { "c" : null } }`,
 	`[[],[[]],{"a":{}}]`, `{"":""}`, `{"a":1,"a":2}`, `"a\"b\\c\/d\b\f\n\r\t"`, `"\u00e9\uD83D\ude00"`, `"\ud83d"`, `"\ude00\ud83d"`, `"\ud83dx"`,
 	`"é😀"`, "\"\u2028\x7f\"", `1e5`, `1E+05`, `-1.50e-007`, `12345678901234567890.000000000000000001`, `1e400`, `0.0`, `-0e0`,
-	// Broken.
+	// Invalid.
 	``, ` `, `{`, `}`, `[`, `]`, `"`, `"a`, `"\`, `"\x"`, `"\u12"`, `"\u12g4"`, "\"\n\"", "\"\x00\"", `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`,
 	`{1:1}`, `[1,]`, `[,]`, `[1 2]`, `[1}`, `{"a":1]`, `tru`, `truex`, `True`, `nul`, `nan`, `-`, `+1`, `01`, `-01`, `1.`, `.5`, `1.e5`, `1e`, `1e+`, `0x10`, `1_000`,
 	`{} {}`, `1 2`, `'a'`, "\ufeff{}", `{"a":1}//`, "\u00a0{}", "[1,\v2]",
 }
 
-func TestParseAcceptsExactlyWhatEncodingJSONAccepts(t *testing.T) {
+func TestParse(t *testing.T) {
 	accepted := 0
 	for _, text := range texts {
 		v, err := jsonscan.Parse(text)
 		if (err == nil) != json.Valid([]byte(text)) {
-			t.Errorf("Parse(%q): error %v, but json.Valid says %v", text, err, err != nil)
+			t.Errorf("Parse(%q): error %v, but json.Valid returns %v", text, err, err != nil)
 		}
 		if err != nil {
 			continue
@@ -37,11 +37,11 @@ func TestParseAcceptsExactlyWhatEncodingJSONAccepts(t *testing.T) {
 		}
 	}
 	if accepted < 20 || accepted > len(texts)-20 {
-		t.Errorf("the table has %d good texts of %d", accepted, len(texts))
+		t.Errorf("the table has %d valid texts of %d", accepted, len(texts))
 	}
 }
 
-func TestParseSaysWhatIsWrongAndWhereWithoutQuoting(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"\"\xff\"", "invalid UTF-8 at byte 0"},
 		{``, "unexpected end at byte 0"},
@@ -70,7 +70,7 @@ func TestParseSaysWhatIsWrongAndWhereWithoutQuoting(t *testing.T) {
 	}
 }
 
-func TestNestingEndsAtMaxDepthForEachWayToScan(t *testing.T) {
+func TestMaxDepth(t *testing.T) {
 	nest := func(depth int) string {
 		return strings.Repeat(`{"a":[`, depth/2) + strings.Repeat(`]}`, depth/2)
 	}
@@ -80,7 +80,7 @@ func TestNestingEndsAtMaxDepthForEachWayToScan(t *testing.T) {
 	}{{jsonscan.MaxDepth, true}, {jsonscan.MaxDepth + 2, false}} {
 		text := nest(test.depth)
 		if json.Valid([]byte(text)) != test.ok {
-			t.Fatalf("encoding/json has another limit than %d", jsonscan.MaxDepth)
+			t.Fatalf("encoding/json's limit is not %d", jsonscan.MaxDepth)
 		}
 		if _, err := jsonscan.Parse(text); (err == nil) != test.ok {
 			t.Errorf("Parse at depth %d: %v", test.depth, err)
@@ -91,7 +91,7 @@ func TestNestingEndsAtMaxDepthForEachWayToScan(t *testing.T) {
 	}
 }
 
-func TestParsePrefixTellsWhereTheValueEnds(t *testing.T) {
+func TestParsePrefix(t *testing.T) {
 	for _, test := range []struct {
 		text, value string
 		end         int
@@ -108,7 +108,7 @@ func TestParsePrefixTellsWhereTheValueEnds(t *testing.T) {
 	}
 }
 
-func TestKindIsToldByTheFirstByte(t *testing.T) {
+func TestKind(t *testing.T) {
 	for text, want := range map[string]string{
 		`{}`: "an object", `[]`: "an array", `""`: "a string", `-1`: "a number", `7`: "a number", `true`: "a boolean", `false`: "a boolean", `null`: "null",
 	} {
@@ -121,7 +121,7 @@ func TestKindIsToldByTheFirstByte(t *testing.T) {
 	}
 }
 
-func TestMembersAndElementsAreSubstringsInOrderWithTheirSpaces(t *testing.T) {
+func TestMembersAndElements(t *testing.T) {
 	object, err := jsonscan.Parse(` { "b" : [ 1 , 2 ] ,"a":{},"\u0061" :	"x y" } `)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestMembersAndElementsAreSubstringsInOrderWithTheirSpaces(t *testing.T) {
 		t.Errorf("Elements: %+v", elements)
 	}
 	if object.Spaces != 11 {
-		t.Errorf("the object has %d spaces between its tokens, want 11", object.Spaces)
+		t.Errorf("%d spaces between the object's tokens, want 11", object.Spaces)
 	}
 }
 
@@ -147,17 +147,17 @@ func TestMembersAndElementsAppend(t *testing.T) {
 	object, _ := jsonscan.Parse(`{"a":1}`)
 	array, _ := jsonscan.Parse(`[1]`)
 	if members := jsonscan.Members(jsonscan.Members(nil, object), object); len(members) != 2 {
-		t.Errorf("Members replaced what was there: %+v", members)
+		t.Errorf("Members overwrote dst: %+v", members)
 	}
 	if elements := jsonscan.Elements(jsonscan.Elements(nil, array), array); len(elements) != 2 {
-		t.Errorf("Elements replaced what was there: %+v", elements)
+		t.Errorf("Elements overwrote dst: %+v", elements)
 	}
 	if members, _, _, err := jsonscan.ParseMembers(jsonscan.Members(nil, object), `{"b":2}`); len(members) != 2 || err != nil {
-		t.Errorf("ParseMembers replaced what was there: %+v, %v", members, err)
+		t.Errorf("ParseMembers overwrote dst: %+v, %v", members, err)
 	}
 }
 
-func TestScanningAllocatesNothing(t *testing.T) {
+func TestParseMembersAllocations(t *testing.T) {
 	text := `{"predictionId":"user-1","timestamp":1769860800.25,"prediction":{"label":"caf\u00e9","scores":[0.1,0.2]}}`
 	members := make([]jsonscan.Member, 0, 8)
 	allocs := testing.AllocsPerRun(100, func() {

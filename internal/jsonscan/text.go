@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Unquote returns what a valid JSON string stands for, given the text between its quotes. Without escapes that is the
-// text itself. A lone surrogate is refused with ErrSurrogate: replacing it would make different names and ids equal.
+// Unquote returns the value of a valid JSON string, given the text between its quotes. Without escapes that is the text
+// itself. It returns ErrSurrogate for a lone surrogate: replacing it would make different names and ids equal.
 func Unquote(body string) (string, error) {
 	i := strings.IndexByte(body, '\\')
 	if i < 0 {
@@ -27,7 +27,7 @@ func Unquote(body string) (string, error) {
 	return string(append(out, body...)), nil
 }
 
-// unescape reads the escape that s starts with and how long it is; r is -1 for a lone surrogate.
+// unescape reads the escape at the start of s and returns its value and length. r is -1 for a lone surrogate.
 func unescape(s string) (r rune, n int) {
 	switch c := s[1]; c {
 	case 'b':
@@ -76,11 +76,11 @@ func AppendCompact(dst []byte, v Value) []byte {
 	return dst
 }
 
-// AppendCompactQuoted appends, as the inside of a JSON string, the text of v without white space between its tokens.
+// AppendCompactQuoted appends the text of v without white space between its tokens, escaped for use inside a JSON string.
 func AppendCompactQuoted(dst []byte, v Value) []byte {
 	s := v.Text
 	if v.Spaces == 0 {
-		return appendEscaped(dst, s) // of a valid text, nothing else needs it
+		return appendEscaped(dst, s) // valid JSON has nothing else to escape
 	}
 	for i := 0; i < len(s); {
 		end := i
@@ -97,7 +97,8 @@ func AppendCompactQuoted(dst []byte, v Value) []byte {
 	return dst
 }
 
-// QuotedOverhead is by how many bytes AppendCompactQuoted exceeds the compacted text: one escape for each quote and backslash.
+// QuotedOverhead returns the number of bytes that AppendCompactQuoted adds to the compacted text: one for each quote and
+// backslash.
 func QuotedOverhead(v Value) int { return strings.Count(v.Text, `"`) + strings.Count(v.Text, `\`) }
 
 // stringEnd returns the index past the closing quote of the valid string that opens at i.
@@ -108,7 +109,7 @@ func stringEnd(s string, i int) int {
 
 const hexDigits = "0123456789abcdef"
 
-// AppendQuoted appends s, which is valid UTF-8, as a JSON string.
+// AppendQuoted appends s as a JSON string. s must be valid UTF-8.
 func AppendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0

@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-func TestUnquoteUnescapes(t *testing.T) {
+func TestUnquote(t *testing.T) {
 	for _, test := range []struct{ body, want string }{
 		{``, ``},
 		{`plain é 😀`, `plain é 😀`},
@@ -27,7 +27,7 @@ func TestUnquoteUnescapes(t *testing.T) {
 	}
 }
 
-func TestUnquoteRefusesHalfOfASurrogatePair(t *testing.T) {
+func TestUnquoteLoneSurrogate(t *testing.T) {
 	for _, body := range []string{`\ud83d`, `\ude00`, `\ude00\ud83d`, `\ud83d\ud83d\ude00`, `\ud83dx`, `\ud83d\n`, `\ud83d\u0041`, `ok \ud83d\\ude00`} {
 		if got, err := jsonscan.Unquote(body); !errors.Is(err, jsonscan.ErrSurrogate) {
 			t.Errorf("Unquote(%s) = %q, %v", body, got, err)
@@ -35,7 +35,7 @@ func TestUnquoteRefusesHalfOfASurrogatePair(t *testing.T) {
 	}
 }
 
-func TestAppendQuotedIsWhatEncodingJSONReadsBack(t *testing.T) {
+func TestAppendQuoted(t *testing.T) {
 	var all strings.Builder
 	for c := range rune(0x300) {
 		all.WriteRune(c)
@@ -44,12 +44,12 @@ func TestAppendQuotedIsWhatEncodingJSONReadsBack(t *testing.T) {
 		quoted := jsonscan.AppendQuoted([]byte("before "), s)
 		var back string
 		if err := json.Unmarshal(bytes.TrimPrefix(quoted, []byte("before ")), &back); err != nil || back != s {
-			t.Errorf("AppendQuoted(%q) = %s, which reads as %q, %v", s, quoted, back, err)
+			t.Errorf("AppendQuoted(%q) = %s, which encoding/json reads as %q, %v", s, quoted, back, err)
 		}
 	}
 }
 
-func TestCompactingDropsOnlyTheSpacesBetweenTokens(t *testing.T) {
+func TestAppendCompact(t *testing.T) {
 	for _, test := range []struct{ text, compact, quoted string }{
 		{`{"a":1}`, `{"a":1}`, `{\"a\":1}`},
 		{" {\n\t\"a b\" : [ 1 , 2.50 , null ] \r\n} ", `{"a b":[1,2.50,null]}`, `{\"a b\":[1,2.50,null]}`},

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// A Walker reads, in one pass, a text whose shape the caller knows: an answer of a service. Each of its methods reads one
-// value; null stands for an empty one. After an error they all do nothing: see Err. Nothing is allocated.
+// A Walker reads JSON whose structure the caller knows, such as a service's response, in one pass and without allocations.
+// Each method reads one value and accepts null as an empty one. After an error every method does nothing; see Err.
 //
 //	w := jsonscan.Walk(text)
 //	w.Object(func(name string) {
@@ -21,10 +21,10 @@ type Walker struct {
 	err error
 }
 
-// Walk starts before the text's one value.
+// Walk returns a Walker for text, which holds one value.
 func Walk(text string) Walker { return Walker{sc: scanner{s: text}, i: skipSpace(text, 0)} }
 
-// Err is what was wrong with the text, if anything. It is asked at the end.
+// Err returns the first error. Call it at the end: it also reports text after the value.
 func (w *Walker) Err() error {
 	if w.err == nil {
 		if end := skipSpace(w.sc.s, w.i); end < len(w.sc.s) {
@@ -34,17 +34,17 @@ func (w *Walker) Err() error {
 	return w.err
 }
 
-// Failed tells whether something was wrong with the text so far: what was read last is not to be used then.
+// Failed reports whether there has been an error. If so, the last value read is invalid.
 func (w *Walker) Failed() bool { return w.err != nil }
 
-// Fail ends the reading, for what the caller doesn't understand.
+// Fail records an error of the caller and ends the reading.
 func (w *Walker) Fail(what string) {
 	if w.err == nil {
 		w.err = &SyntaxError{w.i, what}
 	}
 }
 
-// Object reads an object. member is called for each name, and reads the value or leaves it.
+// Object reads an object. It calls member for each name, which reads the value or leaves it to be skipped.
 func (w *Walker) Object(member func(name string)) {
 	w.list('{', '}', func() {
 		end, err := w.sc.name(w.i)
@@ -66,7 +66,7 @@ func (w *Walker) Object(member func(name string)) {
 	})
 }
 
-// Array reads an array. element is called for each element, and reads it or leaves it.
+// Array reads an array. It calls element for each element, which reads it or leaves it to be skipped.
 func (w *Walker) Array(element func()) {
 	w.list('[', ']', func() {
 		start := w.i
@@ -107,7 +107,7 @@ func (w *Walker) list(opening, closing byte, part func()) {
 	}
 }
 
-// null reads a null, if one is next; what only starts like one is an error.
+// null reads a null if one is next. Another text that begins with n is an error.
 func (w *Walker) null() bool {
 	if w.i >= len(w.sc.s) || w.sc.s[w.i] != 'n' {
 		return false
@@ -116,7 +116,7 @@ func (w *Walker) null() bool {
 	return w.err == nil
 }
 
-// Skip reads a value of any kind, and returns its text.
+// Skip reads any value and returns its text.
 func (w *Walker) Skip() string {
 	if w.err != nil {
 		return ""
@@ -128,7 +128,7 @@ func (w *Walker) Skip() string {
 	return w.sc.s[start:w.i]
 }
 
-// String reads a string, and returns the text between its quotes as it is written.
+// String reads a string and returns the text between its quotes, with its escapes.
 func (w *Walker) String() string {
 	if w.err != nil || w.null() || w.err != nil {
 		return ""
@@ -141,8 +141,8 @@ func (w *Walker) String() string {
 	return ""
 }
 
-// AppendString reads a string and appends what it stands for, in one pass. Unlike Unquote it reads a lone surrogate as U+FFFD, as
-// encoding/json does: a service's answer is taken as it comes.
+// AppendString reads a string and appends its value, in one pass. Unlike Unquote it reads a lone surrogate as U+FFFD, as
+// encoding/json does.
 func (w *Walker) AppendString(dst []byte) []byte {
 	if w.err != nil || w.null() || w.err != nil {
 		return dst
@@ -192,7 +192,7 @@ func (w *Walker) AppendString(dst []byte) []byte {
 	}
 }
 
-// simple holds what the escapes of one letter stand for.
+// simple maps the letter of a one-letter escape to its value.
 var simple = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // Bool reads a boolean.

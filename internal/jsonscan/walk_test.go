@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestWalkerReadsWhatIsAskedForAndSkipsTheRest(t *testing.T) {
+func TestWalker(t *testing.T) {
 	w := Walk(` { "a" : [ {"x":"1\"","y":[[]]} , {"x":null}, 7 ] , "skipped" : {"a":[1,{}]} , "b\u0061" : true, "c":null,"d":[],"e":{} } `)
 	var seen []string
 	w.Object(func(name string) {
@@ -15,7 +15,7 @@ func TestWalkerReadsWhatIsAskedForAndSkipsTheRest(t *testing.T) {
 		case "a":
 			w.Array(func() {
 				if len(seen) == 2 {
-					return // the 7 is left
+					return // leaves the 7 to be skipped
 				}
 				w.Object(func(name string) {
 					if name == "x" {
@@ -41,7 +41,7 @@ func TestWalkerReadsWhatIsAskedForAndSkipsTheRest(t *testing.T) {
 	}
 }
 
-func TestWalkerSaysWhatIsWrong(t *testing.T) {
+func TestWalkerErrors(t *testing.T) {
 	for text, what := range map[string]string{
 		``: "not an object", `[`: "not an object", `{`: "no name", `{"a"`: "no colon", `{"a":`: "unexpected end", `{"a":1`: "no comma",
 		`{"a":1,}`: "no name", `{"a":1}}`: "after the value", `{"a":tru}`: "not a JSON value", `nul`: "not a JSON value", `{"b":[1,]}`: "not a JSON value",
@@ -64,7 +64,7 @@ func TestWalkerSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAppendStringReadsAsEncodingJSON(t *testing.T) {
+func TestWalkerAppendString(t *testing.T) {
 	for _, body := range []string{
 		``, `plain`, `\"\\\/\b\f\n\r\t`, `a\u00e9\u20ac\ud83d\ude00z`, `\ud800`, `\ud800x`, `\udc00\ud800`, `\ud800\ud800\udc00`, `\\\"\\`, `é\"é`,
 		`0123456`, `01234567`, `012345678`, `0123456\"`, `01234567\"`, `012345\u00e9789012345678`, `\n\n\n\n\n\n\n\n\n\n`,

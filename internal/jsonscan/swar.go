@@ -7,15 +7,15 @@ import (
 	"unsafe"
 )
 
-// What copies strings, and what reads long ones, takes eight bytes at a time. For a byte c in every place, x^c has a zero where x has c, and (v-ones)&^v has its
-// high bit set at the lowest zero of v, and maybe above it, but never below: so the lowest mark is always right, and no other
-// is used.
+// The functions here process eight bytes at a time. With a byte c repeated in every byte, x^c has a zero byte where x has c.
+// (v-ones)&^v sets the high bit of the lowest zero byte of v. It can also set higher ones, but never lower ones, so only
+// the lowest mark is used.
 const (
 	ones = 0x0101010101010101
 	high = 0x8080808080808080
 )
 
-// load returns the eight bytes of s from i, of which there are as many.
+// load returns the eight bytes of s from i on. s must have them.
 func load(s string, i int) uint64 {
 	return binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), len(s))[i:])
 }
@@ -26,18 +26,20 @@ func quotes(x uint64) uint64 {
 	return ((q-ones)&^q | (b-ones)&^b) & high
 }
 
-// specials marks what doesn't stand for itself in a JSON string: quotes, backslashes and control characters.
+// specials marks the bytes of x that end or escape a JSON string, or are invalid in it: quotes, backslashes and control
+// characters.
 func specials(x uint64) uint64 {
 	return quotes(x) | (x-ones*' ')&^x&high
 }
 
-// lowest is the place of the lowest mark.
+// lowest returns the index of the lowest marked byte.
 func lowest(marks uint64) int { return bits.TrailingZeros64(marks) >> 3 }
 
-// shortString is how much of a string is read byte by byte before it is by eight: most names and values are shorter than that.
+// shortString is the length up to which a string is read byte by byte. Most names and values are shorter, and for those
+// eight bytes at a time is slower.
 const shortString = 16
 
-// plainEnd returns the end of what stands for itself from i on.
+// plainEnd returns the offset of the first byte from i on that is not plain.
 func plainEnd(s string, i int) int {
 	for ; i+8 <= len(s); i += 8 {
 		if m := specials(load(s, i)); m != 0 {
@@ -52,7 +54,7 @@ func plainEnd(s string, i int) int {
 
 // appendEscaped appends s with a backslash before each quote and backslash.
 func appendEscaped(dst []byte, s string) []byte {
-	dst = slices.Grow(dst, 2*len(s)) // the most it can be
+	dst = slices.Grow(dst, 2*len(s)) // the maximum: every byte escaped
 	d := dst[len(dst) : len(dst)+2*len(s)]
 	i, j := 0, 0
 	for i+8 <= len(s) && j+8 <= len(d) {
