@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
@@ -13,17 +14,21 @@ import (
 	"github.com/predcache/predcache/internal/worker"
 )
 
-const checkUsage = `Usage: worker check
-
-Reads the settings, the queue, the reject queue and the table as "worker run" would, and prints what it found, with
-every problem and its remedy. It consumes and writes nothing. Exit status 1 if there is a problem.`
+func newCheckCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "check", GroupID: groupLook, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "Read settings, queue and table, and print what is wrong with them",
+		Long: `Read the settings, the queue, the reject queue and the table as "worker run" would, and print
+what it found, with every problem and its remedy. It consumes and writes nothing. It exits with
+status 1 if there is a problem.`,
+		Example: `  # Before a deployment, with the settings that it will have
+  worker check`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), cmd.OutOrStdout()) },
+	}
+}
 
 // runCheck tries the settings.
-func runCheck(ctx context.Context, args []string, stdout, _ io.Writer) error {
-	fs := flag.NewFlagSet("check", flag.ContinueOnError)
-	if err := parse(fs, checkUsage, args, 0, stdout); err != nil {
-		return err
-	}
+func runCheck(ctx context.Context, stdout io.Writer) error {
 	cfg, err := config.Load()
 	if err != nil {
 		return problems{"the settings are not valid", err}

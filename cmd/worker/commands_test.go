@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,47 +12,12 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// command runs one of the worker's commands and returns what it printed.
+// runCommand runs one of the worker's commands and returns what it printed.
 func runCommand(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	err := dispatch(t.Context(), args, &out, &out)
+	err := dispatch(t.Context(), args, nil, &out, &out)
 	return out.String(), err
-}
-
-func TestEveryCommandHasHelp(t *testing.T) {
-	general, err := runCommand(t, "--help")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range commands() {
-		if !strings.Contains(general, c.name) {
-			t.Errorf("--help does not name %s", c.name)
-		}
-		own, err := runCommand(t, c.name, "--help")
-		if !errors.Is(err, flag.ErrHelp) || !strings.HasPrefix(own, "Usage: worker "+c.name) {
-			t.Errorf("worker %s --help prints %q with error %v", c.name, own, err)
-		}
-	}
-}
-
-func TestAWrongCommandLineIsAUsageError(t *testing.T) {
-	for _, args := range [][]string{nil, {"walk"}, {"run", "now"}, {"publish"}, {"config", "--nonsense"}} {
-		_, err := runCommand(t, args...)
-		var usage usageError
-		if !errors.As(err, &usage) {
-			t.Errorf("worker %q: error %v, want one about the usage", args, err)
-		}
-	}
-}
-
-func TestHelpAndVersionAreFoundAsElsewhere(t *testing.T) {
-	if out, err := runCommand(t, "help", "check"); !errors.Is(err, flag.ErrHelp) || !strings.HasPrefix(out, "Usage: worker check") {
-		t.Errorf("worker help check prints %q with error %v", out, err)
-	}
-	if out, err := runCommand(t, "--version"); err != nil || !strings.HasPrefix(out, "predcache worker ") {
-		t.Errorf("worker --version prints %q with error %v", out, err)
-	}
 }
 
 func TestConfigListsEverySetting(t *testing.T) {

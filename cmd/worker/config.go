@@ -1,27 +1,32 @@
 package main
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"io"
-	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/predcache/predcache/internal/config"
 )
 
-const configUsage = `Usage: worker config [--markdown]
+func newConfigCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "config", GroupID: groupLook, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "List every setting with its default and meaning",
+		Long:  `List every setting with its default and meaning. Settings are environment variables.`,
+		Example: `  # Read all settings
+  worker config
 
-Lists every setting with its default and meaning. Settings are environment variables.`
-
-// runConfig lists the settings.
-func runConfig(_ context.Context, args []string, stdout, _ io.Writer) error {
-	fs := flag.NewFlagSet("config", flag.ContinueOnError)
-	markdown := fs.Bool("markdown", false, "print Markdown, as in docs/settings.md")
-	if err := parse(fs, configUsage, args, 0, stdout); err != nil {
-		return err
+  # Find the settings about throughput
+  worker config | grep -A2 WRITE`,
 	}
-	if *markdown {
+	markdown := cmd.Flags().Bool("markdown", false, "print Markdown, as in docs/settings.md")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return printConfig(cmd.OutOrStdout(), *markdown) }
+	return cmd
+}
+
+func printConfig(stdout io.Writer, markdown bool) error {
+	if markdown {
 		_, err := io.WriteString(stdout, config.Markdown())
 		return err
 	}
@@ -36,19 +41,4 @@ func runConfig(_ context.Context, args []string, stdout, _ io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// wrap breaks text into lines of at most width characters, at blanks.
-func wrap(text string, width int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }

@@ -4,17 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/spf13/cobra"
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
@@ -24,19 +23,32 @@ import (
 	"github.com/predcache/predcache/internal/worker"
 )
 
-const getUsage = `Usage: worker get ID [--all] [--json]
+func newGetCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "get ID", GroupID: groupLook, Args: takes(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "Read an id from the table, as a service would see it",
+		Long: `Read the newest live prediction of an id from WORKER_TABLE_NAME, as a service would see it. It
+exits with status 1 if there is none. The read is consistent: it sees every write that was
+acknowledged before.`,
+		Example: `  # Read the newest prediction of an id
+  worker get user-7
 
-Reads the newest live prediction of an id from WORKER_TABLE_NAME, as a service would see it. Exit status 1 if there is none.
-It reads consistently, so that what was just written is seen.`
+  # List every item of an id, with its size and cost
+  worker get user-7 --all
+
+  # Read an id that begins with a dash
+  worker get -- -5`,
+	}
+	all := cmd.Flags().Bool("all", false, "list every item of the id, expired ones too, with its size and cost")
+	asJSON := cmd.Flags().Bool("json", false, "print JSON, one object a prediction")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return runGet(cmd.Context(), args[0], cmd.OutOrStdout(), *all, *asJSON)
+	}
+	return cmd
+}
 
 // runGet reads an id.
-func runGet(ctx context.Context, args []string, stdout, _ io.Writer) error {
-	fs := flag.NewFlagSet("get", flag.ContinueOnError)
-	all := fs.Bool("all", false, "list every item of the id, also what has expired and is not deleted yet, with its size and cost")
-	asJSON := fs.Bool("json", false, "print JSON, one object a prediction")
-	if err := parse(fs, getUsage, flagsFirst(fs, args), 1, stdout); err != nil {
-		return err
-	}
+func runGet(ctx context.Context, id string, stdout io.Writer, all, asJSON bool) error {
 	cfg, err := config.LoadForTable()
 	if err != nil {
 		return problems{"the settings are not valid", err}
@@ -51,11 +63,11 @@ func runGet(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return problems{"the table can't be read", err}
 	}
-	g := &getter{cfg: cfg, clients: clients, layout: layout, out: stdout, json: *asJSON}
-	if *all {
-		return g.all(ctx, fs.Arg(0))
+	g := &getter{cfg: cfg, clients: clients, layout: layout, out: stdout, json: asJSON}
+	if all {
+		return g.all(ctx, id)
 	}
-	return g.newest(ctx, fs.Arg(0))
+	return g.newest(ctx, id)
 }
 
 // A getter reads one id.
@@ -211,36 +223,4 @@ func (g *getter) row(s shown) error {
 	}
 	fmt.Fprintf(g.out, "%-35s %-10s %-28s %9d %5d  %-8s %s\n", s.EventTime.Format(time.RFC3339Nano), lasting(g.now().Sub(s.EventTime)), expires, s.Bytes, s.Units, s.Encoding, brief(string(s.Prediction), 60))
 	return nil
-}
-
-// brief shortens a text to so many characters.
-func brief(text string, most int) string {
-	if r := []rune(text); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return text
-}
-
-// lasting writes a length of time with its two largest units, as people say it.
-func lasting(d time.Duration) string {
-	if d < 0 {
-		return "-" + lasting(-d)
-	}
-	if d < 10*time.Second {
-		return d.Round(10 * time.Millisecond).String()
-	}
-	units := []struct {
-		name string
-		long time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
-	var parts []string
-	for _, u := range units {
-		if n := d / u.long; n > 0 && len(parts) < 2 {
-			parts = append(parts, fmt.Sprint(int64(n), u.name))
-			d %= u.long
-		} else if len(parts) == 1 {
-			break
-		}
-	}
-	return strings.Join(parts, " ")
 }

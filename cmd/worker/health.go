@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,32 +11,46 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/predcache/predcache/internal/config"
 )
 
-const healthUsage = `Usage: worker health [--ready] [--json]
+func newHealthCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "health", GroupID: groupRun, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "Ask the worker on this host whether it is live, or ready",
+		Long: `Ask the worker on this host, at WORKER_HTTP_ADDR, whether it is live. It exits with status 0 if
+so, and with 1 if not or if no worker answers.
 
-Asks the worker on this host, by WORKER_HTTP_ADDR, whether it is live: it isn't only when its pipeline is stuck, so that a
-container health check that restarts on this never restarts for an outage of AWS. With --ready it asks whether it is ready,
-and what isn't well since when. Exit status 0 if it is, 1 if it isn't or doesn't answer.`
+A worker is live unless its pipeline is stuck. An outage of AWS does not change that, so a
+container health check may restart on it. With --ready it asks whether the worker is ready, and
+prints what is wrong and since when.`,
+		Example: `  # A container health check
+  worker health
+
+  # See why a worker is not ready
+  worker health --ready`,
+	}
+	ready := cmd.Flags().Bool("ready", false, "ask whether the worker is ready, not only live")
+	asJSON := cmd.Flags().Bool("json", false, "print the answer as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return askHealth(cmd.Context(), cmd.OutOrStdout(), *ready, *asJSON)
+	}
+	return cmd
+}
 
 // healthPatience is how long an answer may take: the usual container health check gives up after 5 s.
 const healthPatience = 4 * time.Second
 
-// runHealth asks a worker that runs beside it. It needs no other setting than the address.
-func runHealth(ctx context.Context, args []string, stdout, _ io.Writer) error {
-	fs := flag.NewFlagSet("health", flag.ContinueOnError)
-	ready := fs.Bool("ready", false, "ask whether the worker is ready, not only live")
-	asJSON := fs.Bool("json", false, "print the answer as JSON")
-	if err := parse(fs, healthUsage, args, 0, stdout); err != nil {
-		return err
-	}
-	cfg, _ := config.Load() // whatever else is wrong with the settings is no matter here
+// askHealth asks a worker that runs beside it. It needs no other setting than the address.
+func askHealth(ctx context.Context, stdout io.Writer, ready, asJSON bool) error {
+	cfg, _ := config.Load() // other settings do not matter here
 	if _, _, err := net.SplitHostPort(cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("WORKER_HTTP_ADDR is %q: give host:port or :port", cfg.HTTPAddr)
 	}
 	path := "/livez"
-	if *ready {
+	if ready {
 		path = "/readyz"
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
@@ -46,7 +59,7 @@ func runHealth(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("WORKER_HTTP_ADDR is %q: %w", cfg.HTTPAddr, err)
 	}
-	if *asJSON {
+	if asJSON {
 		req.Header.Set("Accept", "application/json")
 	}
 	// No proxy: the worker is on this host.
@@ -54,29 +67,25 @@ func runHealth(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {
-		return unreachable(stdout, *asJSON, fmt.Errorf("the worker does not answer at %s: %w", req.URL.Host, errors.Unwrap(err)))
+		return unreachable(stdout, asJSON, fmt.Errorf("the worker does not answer at %s: %w", req.URL.Host, errors.Unwrap(err)))
 	}
 	defer resp.Body.Close()
-	const most = 64 << 10
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return unreachable(stdout, *asJSON, fmt.Errorf("the worker's answer broke off: %w", err))
+		return unreachable(stdout, asJSON, fmt.Errorf("the worker's answer broke off: %w", err))
 	}
 	text := strings.TrimRight(string(body), "\n")
-	if resp.StatusCode == http.StatusOK || *asJSON {
+	if resp.StatusCode == http.StatusOK || asJSON {
 		fmt.Fprintln(stdout, text)
 	}
 	if resp.StatusCode != http.StatusOK {
-		if *asJSON {
-			return errSaid
+		if asJSON {
+			return errReported
 		}
 		return errors.New(text)
 	}
 	return nil
 }
-
-// errSaid is the error of a command whose output has told what is wrong.
-var errSaid = errors.New("not well")
 
 func unreachable(w io.Writer, asJSON bool, err error) error {
 	if !asJSON {
@@ -86,7 +95,7 @@ func unreachable(w io.Writer, asJSON bool, err error) error {
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		return fmt.Errorf("printing the answer: %w", err)
 	}
-	return errSaid
+	return errReported
 }
 
 // loopback is an address to listen on as one to call: where it names no host, or all of them, this one.

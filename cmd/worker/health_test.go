@@ -26,7 +26,7 @@ func TestHealthAsksTheWorkerOnThisHost(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	ask := func(args ...string) (string, error) {
 		var out bytes.Buffer
-		err := dispatch(context.Background(), append([]string{"health"}, args...), &out, io.Discard)
+		err := dispatch(context.Background(), append([]string{"health"}, args...), nil, &out, io.Discard)
 		return out.String(), err
 	}
 
@@ -44,7 +44,7 @@ func TestHealthAsksTheWorkerOnThisHost(t *testing.T) {
 	if _, err := ask("--ready"); err == nil || !strings.Contains(err.Error(), "not ready: the table: access denied (since ") {
 		t.Errorf("in an outage: %v", err)
 	}
-	if out, err := ask("--ready", "--json"); !errors.Is(err, errSaid) || !strings.Contains(out, `"reason":"access denied"`) {
+	if out, err := ask("--ready", "--json"); !errors.Is(err, errReported) || !strings.Contains(out, `"reason":"access denied"`) {
 		t.Errorf("in an outage, as JSON: %q, %v", out, err)
 	}
 	if out, err := ask(); err != nil || out != "live\n" {
@@ -54,7 +54,7 @@ func TestHealthAsksTheWorkerOnThisHost(t *testing.T) {
 	if _, err := ask(); err == nil || !strings.Contains(err.Error(), "does not answer at 127.0.0.1:") {
 		t.Errorf("where no worker is: %v", err)
 	}
-	if out, err := ask("--json"); !errors.Is(err, errSaid) || !strings.HasPrefix(out, `{"ok":false`) {
+	if out, err := ask("--json"); !errors.Is(err, errReported) || !strings.HasPrefix(out, `{"ok":false`) {
 		t.Errorf("where no worker is, as JSON: %q, %v", out, err)
 	}
 }
@@ -67,7 +67,7 @@ func TestHealthDoesNotWaitForEver(t *testing.T) {
 	t.Setenv("WORKER_HTTP_ADDR", server.Listener.Addr().String())
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := runHealth(ctx, nil, io.Discard, io.Discard); err == nil {
+	if err := dispatch(ctx, []string{"health"}, nil, io.Discard, io.Discard); err == nil {
 		t.Error("a worker that doesn't answer is well")
 	}
 }

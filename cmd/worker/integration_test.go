@@ -241,7 +241,7 @@ func TestATableThatCantBeServedIsRefusedInOneLine(t *testing.T) {
 func wantProblem(t *testing.T, want string) {
 	t.Helper()
 	var out bytes.Buffer
-	err := dispatch(t.Context(), []string{"check"}, &out, &out)
+	err := dispatch(t.Context(), []string{"check"}, nil, &out, &out)
 	if err == nil || !bytes.Contains([]byte(err.Error()), []byte(want)) {
 		t.Errorf("worker check: error %v, want %q", err, want)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/predcache/predcache/cache"
@@ -19,26 +19,39 @@ import (
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
-const publishUsage = `Usage: worker publish [--pack] FILE|-
+func newPublishCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "publish FILE", GroupID: groupMove, Args: takes(1),
+		Short: "Send predictions, one JSON object a line, to the queue",
+		Long: `Send predictions to WORKER_QUEUE_URL, ten messages a call. FILE has one JSON object a line; - is
+standard input. The first line that can't be sent stops it, with the line's number; the lines
+before it are sent.`,
+		Example: `  # Send a file
+  worker publish predictions.ndjson
 
-Sends predictions to WORKER_QUEUE_URL, ten messages a call. The file has one JSON object a line; - is standard input.
-A line that is not a JSON object stops it, with the line's number; the lines before it are sent.`
+  # Fill each message with many predictions
+  worker publish --pack predictions.ndjson
+
+  # Send a compressed file
+  gunzip -c predictions.ndjson.gz | worker publish -`,
+	}
+	pack := cmd.Flags().Bool("pack", false, "put many predictions into a message, up to the 64 KB that SQS bills as one request")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return runPublish(cmd.Context(), args[0], *pack, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
 
 // publishCalls is how many calls are under way at once.
 const publishCalls = 8
 
 // runPublish sends a file to the queue.
-func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := flag.NewFlagSet("publish", flag.ContinueOnError)
-	pack := fs.Bool("pack", false, "put many predictions into a message, up to the 64 KB that SQS bills as one request")
-	if err := parse(fs, publishUsage, args, 1, stdout); err != nil {
-		return err
-	}
+func runPublish(ctx context.Context, file string, pack bool, stdin io.Reader, stdout, stderr io.Writer) error {
 	cfg, err := config.LoadForQueue()
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
-	in, size, err := open(fs.Arg(0))
+	in, size, err := openPredictions(file, stdin)
 	if err != nil {
 		return err
 	}
@@ -64,7 +77,7 @@ func runPublish(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		sender = &tracedSender{sender, tracer}
 	}
 	p := cache.NewPublisher(sender, cfg.QueueURL, cache.PublisherConfig{
-		Pack: *pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
+		Pack: pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
 		OnFailure: func(f cache.Failure) { stop(f.Err) },
 	})
 	err = publishLines(sending, p, in, bar)
@@ -103,9 +116,10 @@ func publishLines(ctx context.Context, p *cache.Publisher, in io.Reader, bar *pr
 	return nil
 }
 
-func open(name string) (io.ReadCloser, int64, error) {
+// openPredictions opens a file, or standard input for -. The size is -1 where it is unknown.
+func openPredictions(name string, stdin io.Reader) (io.ReadCloser, int64, error) {
 	if name == "-" {
-		return io.NopCloser(os.Stdin), -1, nil
+		return io.NopCloser(stdin), -1, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {

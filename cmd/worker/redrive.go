@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os/signal"
@@ -16,46 +15,79 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/batch"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/prediction"
 )
 
-const redriveUsage = `Usage: worker redrive [--reason REASON[,REASON…] | --all] [--rate N] [--dry-run] [--from URL]
+// redriveFlags are the command line of redrive.
+type redriveFlags struct {
+	reasons []string
+	all     bool
+	dryRun  bool
+	rate    int
+	from    string
+}
 
-Lists what is in the reject queue, by reason and field. With --reason or --all it sends those back to WORKER_QUEUE_URL, as
-they came and with the time at which they were sent first, and deletes each from the reject queue once the queue has it: what
-is interrupted loses nothing, and what was sent twice is written once. --from names another queue to take them from, such as
-the dead-letter queue.
+func newRedriveCmd() *cobra.Command {
+	var f redriveFlags
+	cmd := &cobra.Command{
+		Use: "redrive", GroupID: groupMove, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "List the reject queue, and send some of it back",
+		Long: `List the reject queue by reason and field. With --reason or --all, send those messages back to
+WORKER_QUEUE_URL as they came, with the time at which they were first sent, and delete each from
+the reject queue once the queue has it. An interrupted run loses nothing: a message that was sent
+twice is written once.
 
-SQS can't show a message without receiving it. What is listed, or not chosen, is invisible meanwhile and visible again at the
-end, with a receive more; give a reject queue no redrive policy.`
+SQS can't show a message without receiving it. What is listed but not sent back is invisible
+during the run and has one receive more afterwards, so give a reject queue no redrive policy.`,
+		Example: `  # List the rejects
+  worker redrive
+
+  # Send back what was rejected for two reasons
+  worker redrive --reason missing_field,key
+
+  # Send back a dead-letter queue, 20 messages a second
+  worker redrive --all --rate 20 --from https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-dlq`,
+	}
+	fs := cmd.Flags()
+	fs.StringSliceVar(&f.reasons, "reason", nil, "send back what was rejected for this `REASON`; separate several by commas")
+	fs.BoolVar(&f.all, "all", false, "send everything back")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be sent back")
+	fs.IntVar(&f.rate, "rate", 100, "most messages a second to send back")
+	fs.StringVar(&f.from, "from", "", "`URL` of the queue to take them from (default: WORKER_REJECT_QUEUE_URL)")
+	_ = cmd.RegisterFlagCompletionFunc("reason", completeReason) // it fails for an unknown flag only
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case f.all && len(f.reasons) > 0:
+			return usageErrorf(cmd, "give --reason or --all, not both")
+		case f.rate < 1:
+			return usageErrorf(cmd, "--rate is %d: give at least 1", f.rate)
+		}
+		return runRedrive(cmd.Context(), f, cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+func completeReason(*cobra.Command, []string, string) (reasons []cobra.Completion, _ cobra.ShellCompDirective) {
+	for _, r := range prediction.Reasons {
+		reasons = append(reasons, string(r))
+	}
+	return reasons, cobra.ShellCompDirectiveNoFileComp
+}
 
 // runRedrive lists the reject queue, or sends what is chosen of it back.
-func runRedrive(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := flag.NewFlagSet("redrive", flag.ContinueOnError)
-	reasons := fs.String("reason", "", "send back what was rejected for these reasons, separated by commas")
-	all := fs.Bool("all", false, "send everything back")
-	dry := fs.Bool("dry-run", false, "only say what would be sent back")
-	perSecond := fs.Int("rate", 100, "messages a second to send back at the most")
-	from := fs.String("from", "", "URL of the queue to take them from (WORKER_REJECT_QUEUE_URL)")
-	if err := parse(fs, redriveUsage, args, 0, stdout); err != nil {
-		return err
-	}
-	switch {
-	case *all && *reasons != "":
-		return usageError("redrive: give --reason or --all, not both")
-	case *perSecond < 1:
-		return usageError("redrive: --rate is at least 1")
-	}
+func runRedrive(ctx context.Context, f redriveFlags, stdout io.Writer) error {
 	cfg, err := config.LoadForQueue()
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
-	source := cmp.Or(*from, cfg.RejectQueueURL)
+	source := cmp.Or(f.from, cfg.RejectQueueURL)
 	switch source {
 	case "":
 		return errors.New("WORKER_REJECT_QUEUE_URL is not set: set it, or give --from")
@@ -70,10 +102,10 @@ func runRedrive(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	defer stop()
 	r := &redrive{
 		from: awsclient.NewQueue(clients, source), to: awsclient.NewQueue(clients, cfg.QueueURL),
-		all: *all, reasons: map[string]bool{}, dry: *dry || !*all && *reasons == "",
-		limit: rate.NewLimiter(rate.Limit(*perSecond), max(*perSecond, consumer.MaxBatch)), timeout: cfg.CallTimeout,
+		all: f.all, reasons: map[string]bool{}, dry: f.dryRun || !f.all && len(f.reasons) == 0,
+		limit: rate.NewLimiter(rate.Limit(f.rate), max(f.rate, consumer.MaxBatch)), timeout: cfg.CallTimeout,
 	}
-	for reason := range strings.SplitSeq(*reasons, ",") {
+	for _, reason := range f.reasons {
 		if reason = strings.TrimSpace(reason); reason != "" {
 			r.reasons[reason] = true
 		}
@@ -83,7 +115,7 @@ func runRedrive(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if ctx.Err() != nil {
 		return errors.New("interrupted; nothing is lost: go on with the same command")
 	}
-	if err == nil && r.dry && *reasons == "" && !*all && r.found > 0 {
+	if err == nil && r.dry && len(f.reasons) == 0 && !f.all && r.found > 0 {
 		fmt.Fprintln(stdout, "\nSend some back with --reason REASON, or everything with --all.")
 	}
 	return err

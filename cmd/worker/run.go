@@ -2,32 +2,38 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"io"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/worker"
 )
 
-const runUsage = `Usage: worker run
+func newRunCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", GroupID: groupRun, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "Consume predictions from the queue and write them into the table",
+		Long: `Consume predictions from WORKER_QUEUE_URL and write them into WORKER_TABLE_NAME.
 
-Consumes predictions from WORKER_QUEUE_URL and writes them into WORKER_TABLE_NAME, until SIGTERM or SIGINT: it then
-writes, deletes or releases what it holds, within WORKER_DRAIN_TIMEOUT. A second signal ends it at once; what it held
-comes back to the queue when its visibility timeout ends.
+The worker runs until SIGTERM or SIGINT. It then writes, deletes or releases every message that
+it holds, within WORKER_DRAIN_TIMEOUT. A second signal ends it at once: its messages return to
+the queue when their visibility timeout ends.
 
-It answers /livez, /readyz and /metrics on WORKER_HTTP_ADDR, and shows what it does on a page on WORKER_ADMIN_ADDR
-(http://127.0.0.1:9091). All settings: worker config.`
+It answers /livez, /readyz and /metrics on WORKER_HTTP_ADDR, and serves a status page on
+WORKER_ADMIN_ADDR (http://127.0.0.1:9091).`,
+		Example: `  # Consume a queue with the default settings
+  WORKER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/123456789012/predictions \
+  WORKER_TABLE_NAME=predictions worker run`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(cmd.Context(), cmd.ErrOrStderr()) },
+	}
+}
 
 // runWorker consumes until SIGTERM or SIGINT. A second signal ends the process at once.
-func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := flag.NewFlagSet("run", flag.ContinueOnError)
-	if err := parse(fs, runUsage, args, 0, stdout); err != nil {
-		return err
-	}
+func runWorker(ctx context.Context, stderr io.Writer) error {
 	cfg, err := config.Load()
 	if err != nil {
 		return problems{"the settings are not valid", err}
@@ -45,12 +51,3 @@ func runWorker(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	return nil
 }
-
-// problems are several things to be put right, each on a line.
-type problems struct {
-	what string
-	err  error
-}
-
-func (p problems) Error() string { return fmt.Sprintf("%s:\n%s", p.what, bullets(p.err)) }
-func (p problems) Unwrap() error { return p.err }

@@ -138,12 +138,12 @@ func publishAndWork(t *testing.T, queues *awstest.SQS, lines ...string) {
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := dispatch(t.Context(), []string{"publish", file}, io.Discard, os.Stderr); err != nil {
+	if err := dispatch(t.Context(), []string{"publish", file}, nil, io.Discard, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- dispatch(ctx, []string{"run"}, io.Discard, io.Discard) }()
+	go func() { ended <- dispatch(ctx, []string{"run"}, nil, io.Discard, io.Discard) }()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if visible, inFlight, _ := queues.Counts(workertest.QueueName); visible+inFlight == 0 {
 			break

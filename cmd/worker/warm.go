@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
@@ -19,17 +20,49 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-const warmUsage = `Usage: worker warm [flags] FILE…|-
+func newWarmCmd() *cobra.Command {
+	var f warmFlags
+	cmd := &cobra.Command{
+		Use: "warm FILE...", GroupID: groupMove,
+		Short: "Fill the table straight from files, without the queue",
+		Long: `Fill WORKER_TABLE_NAME straight from files, without the queue. A file has one prediction a line,
+as a message has it, plain or compressed by gzip or zstd; - is standard input. The fields,
+checks, duplicates, encodings and settings are the worker's.
 
-Fills WORKER_TABLE_NAME straight from files, without the queue: one prediction a line, as a message has them, plain or
-compressed by gzip or zstd; - is standard input. They go the way of the worker's own: the same fields, checks, duplicates,
-encodings and settings. It takes all the write capacity that it gets, so give it --max-write-units beside live traffic.
+It takes all the write capacity that it gets: set --max-write-units beside live traffic.
 
-A table that keeps only the newest prediction of an id is written conditionally, as by WORKER_ORDERING=newest: what is newer
-there stays. Of two lines of one id and event time the later one wins.
+A table that keeps only the newest prediction of an id is written conditionally, as by
+WORKER_ORDERING=newest: a newer item stays. Of two lines of one id and event time the later one
+wins.
 
-An interrupted run goes on where it was when the same command is given again: what is in the table for certain is kept in
-FILE.warm (--state), as a byte offset. What can't be stored goes to FILE.rejects (--rejects), with the line and the reason.`
+The same command continues an interrupted run. FILE.warm (--state) keeps the byte offset up to
+which everything is durable. What can't be stored goes to FILE.rejects (--rejects), with the line
+and the reason.`,
+		Example: `  # See what a file would cost
+  worker warm --dry-run predictions.ndjson.gz
+
+  # Fill the table beside live traffic
+  worker warm --max-write-units 500 predictions.ndjson.gz`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf(cmd, "warm takes at least one file")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.files = args
+			return runWarm(cmd.Context(), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	fs := cmd.Flags()
+	fs.IntVar(&f.maxUnits, "max-write-units", 0, "most write units a second; 0 is WORKER_MAX_WRITE_UNITS")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars (WORKER_PRICE_WRITE_UNITS), and write nothing")
+	fs.StringVar(&f.state, "state", "", "`FILE` that keeps the progress (default: the first file's name with .warm)")
+	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for what can't be stored (default: the first file's name with .rejects)")
+	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, or now; without it they are rejected")
+	fs.DurationVar(&f.every, "every", 10*time.Second, "how often progress is printed where there is no terminal")
+	return cmd
+}
 
 // warmFlags are the command line of warm.
 type warmFlags struct {
@@ -42,21 +75,7 @@ type warmFlags struct {
 }
 
 // runWarm fills the table from files.
-func runWarm(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := flag.NewFlagSet("warm", flag.ContinueOnError)
-	var f warmFlags
-	fs.IntVar(&f.maxUnits, "max-write-units", 0, "write units a second at the most; 0 is WORKER_MAX_WRITE_UNITS")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars (WORKER_PRICE_WRITE_UNITS), and write nothing")
-	fs.StringVar(&f.state, "state", "", "`FILE` that keeps how far it is; the first file's name with .warm by default, none for standard input")
-	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for what can't be stored; the first file's name with .rejects by default, none for standard input")
-	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, as a message may give it, or now; without it they are rejected")
-	fs.DurationVar(&f.every, "every", 10*time.Second, "how often progress is told where there is no terminal")
-	if err := parse(fs, warmUsage, flagsFirst(fs, args), anyNumber, stdout); err != nil {
-		return err
-	}
-	if f.files = fs.Args(); len(f.files) == 0 {
-		return usageError("warm takes at least one file")
-	}
+func runWarm(ctx context.Context, f warmFlags, stdout, stderr io.Writer) error {
 	if first := f.files[0]; first != "-" {
 		orElse(&f.state, first+".warm")
 		orElse(&f.rejects, first+".rejects")
@@ -119,7 +138,7 @@ func eventTime(text string) (int64, error) {
 	}
 	t, err := prediction.ParseTime(text)
 	if err != nil {
-		return 0, usageError(fmt.Sprintf("--timestamp %q %v", text, err))
+		return 0, usageError{"worker warm", fmt.Sprintf("--timestamp %q %v", text, err)}
 	}
 	return t.In(1000), nil
 }
@@ -153,15 +172,6 @@ func (w *warmer) report(out io.Writer, took time.Duration, where position) {
 	if where.Offset > 0 && w.flags.state != "" && !w.flags.dryRun {
 		fmt.Fprintf(out, "the first %s bytes of %s are in the table for certain: the same command goes on from there\n", thousands(where.Offset), where.File)
 	}
-}
-
-// thousands writes a number with its digits in groups.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // writeState keeps how far it is, in one step, so that a crash leaves the last state or this one.

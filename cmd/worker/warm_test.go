@@ -206,7 +206,7 @@ func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
 			t.Setenv("WORKER_RECEIVE_WAIT", "1s")
 			t.Setenv("WORKER_WRITE_CONCURRENCY", "2")
 			var out bytes.Buffer
-			err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, &out, &out)
+			err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, nil, &out, &out)
 			b.FakeDynamoDB.SetFault(nil)
 			if err == nil || !strings.Contains(err.Error(), "interrupted") {
 				t.Fatalf("%s, %v", out.String(), err)
