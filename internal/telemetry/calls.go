@@ -89,8 +89,8 @@ func errorCode(err error) string {
 // maxCodeLength bounds an error code. The longest of SQS and DynamoDB has 58 characters.
 const maxCodeLength = 80
 
-// cleanCode makes a code that a service, or a proxy before it, sent fit for a label: a client panics on one that is not
-// UTF-8, and nobody wants to read one of a kilobyte.
+// cleanCode makes a code from a service, or from a proxy before it, fit for a label. The Prometheus client panics on a label
+// that is not UTF-8, and a code of a kilobyte would be exported with every scrape.
 func cleanCode(code string) string {
 	if code == "" {
 		return "unknown"
@@ -114,7 +114,7 @@ func truncate(s string, n int) string {
 	return s[:n]
 }
 
-// maxCodes bounds the error codes that get a series of their own: what a broken proxy makes up must not fill Prometheus.
+// maxCodes bounds the error codes with a series of their own, so that a broken proxy can't fill Prometheus.
 const maxCodes = 40
 
 // otherCode stands for the codes beyond maxCodes.

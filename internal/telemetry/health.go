@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A Part is something that the worker needs. Health says of each whether it fails.
+// A Part is something that the worker needs, and that can fail.
 type Part string
 
 // The parts. Each of the calls of SQS can fail while the others work.
@@ -24,14 +24,14 @@ const (
 	PartVisibility Part = Part(ChangeMessageVisibilityBatch)
 )
 
-// Health knows what isn't well. A part that fails makes the worker not ready. Only a pipeline that is stuck makes it not
-// live, since restarting the fleet mends no outage.
+// Health keeps the conditions of the parts. A failing part makes the worker not ready. Only a stuck pipeline makes it not
+// live, since restarting the fleet ends no outage.
 type Health struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
 	failing map[Part]*condition
-	suspect map[Part]int // calls in a row that failed, of parts that may yet work the next time
+	suspect map[Part]int // failed calls in a row
 	ready   bool
 	active  time.Time // when a call last ended
 }
@@ -47,20 +47,19 @@ type Condition struct {
 // A condition is a Condition with what is kept of its reports.
 type condition struct {
 	Condition
-	count  int // reports of it
+	count  int // reports
 	logged time.Time
-	// until, unless zero, is when the condition counts as over, if nothing is heard of it.
-	until time.Time
+	until  time.Time // when the condition ends without another report; zero: never
 }
 
-// stuck is for how long no call may end before the pipeline counts as stuck: an idle worker's receives end every 20 s, a
-// held batch is tried every 30 s, and each call has a timeout.
+// stuck is how long no call may end before the pipeline counts as stuck. An idle worker's receives end every 20 s, a held
+// batch is tried every 30 s, and each call has a timeout.
 const stuck = 2 * time.Minute
 
-// remind is how often a condition that goes on is logged again.
+// remind is how often a lasting condition is logged again.
 const remind = time.Minute
 
-// NewHealth makes a Health that is live and not ready. A nil log discards.
+// NewHealth returns a Health that is live and not ready. A nil log discards.
 func NewHealth(log *slog.Logger) *Health {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -68,28 +67,28 @@ func NewHealth(log *slog.Logger) *Health {
 	return &Health{log: log, failing: map[Part]*condition{}, suspect: map[Part]int{}, active: time.Now()}
 }
 
-// SetReady says whether the worker is at work at all: it is not while it starts and while it drains.
+// SetReady sets whether the worker is working. It is not while it starts and while it drains.
 func (h *Health) SetReady(ready bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ready = ready
 }
 
-// Active notes that the pipeline moves, although no call has ended.
+// Active notes that the pipeline is not stuck, although no call has ended.
 func (h *Health) Active() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.active = time.Now()
 }
 
-// failuresInARow is how many calls in a row must fail before that is a condition: one lost connection is none.
+// failuresInARow is how many calls in a row must fail to make a condition: one lost connection makes none.
 const failuresInARow = 3
 
-// silence is for how long nothing need be heard of a failing part until that counts as over: what it was for may have
-// become needless, such as the extension of a lease whose message was deleted.
+// silence is how long a part of which no call ends keeps its condition. Its calls may no longer be needed, such as the
+// extension of a lease whose message was deleted.
 const silence = 2 * time.Minute
 
-// callRemedy is what to do about calls that fail: their reason begins with the service's error code.
+// callRemedy is what to do about failing calls. Their reason has the service's error code.
 const callRemedy = "correct the reason; the call is retried until it succeeds"
 
 // called notes how a call ended. Several in a row that fail are reported as a condition of the part, unless that is "".
@@ -111,15 +110,15 @@ func (h *Health) called(part Part, err error) {
 	}
 }
 
-// Report says how a part is: nil is well. It logs when that changes, and once a minute while it doesn't get better, with
-// the number of reports.
+// Report sets the condition of a part, or ends it if err is nil. It logs the beginning, the end, and once a minute that the
+// condition lasts, with the number of reports.
 func (h *Health) Report(part Part, remedy string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.report(part, remedy, err)
 }
 
-// maxReason bounds the text of an error: a service's answer may be long.
+// maxReason bounds the text of an error in bytes: a service's answer may be long.
 const maxReason = 1000
 
 // report requires that h.mu be held.
@@ -146,7 +145,7 @@ func (h *Health) report(part Part, remedy string, err error) {
 	}
 }
 
-// forget drops the conditions of which nothing was heard for too long. h.mu is held.
+// forget ends the conditions whose time is up. h.mu is held.
 func (h *Health) forget() {
 	for part, c := range h.failing {
 		if !c.until.IsZero() && time.Now().After(c.until) {
@@ -156,7 +155,7 @@ func (h *Health) forget() {
 	}
 }
 
-// Conditions returns what fails now, the oldest first, and whether the worker is at work: not starting, not draining.
+// Conditions returns what fails now, oldest first, and whether the worker is working: not starting, not draining.
 func (h *Health) Conditions() (failing []Condition, working bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -168,7 +167,7 @@ func (h *Health) Conditions() (failing []Condition, working bool) {
 	return failing, h.ready
 }
 
-// IsReady tells what /readyz does.
+// IsReady reports what /readyz answers.
 func (h *Health) IsReady() bool {
 	failing, working := h.Conditions()
 	return working && len(failing) == 0
@@ -197,7 +196,7 @@ func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, "ready", problems)
 }
 
-// answer says what isn't well and since when: in JSON to who accepts that, else in words.
+// answer writes the conditions: as JSON to a client that accepts it, else as text.
 func answer(w http.ResponseWriter, r *http.Request, well string, problems []Condition) {
 	status := http.StatusOK
 	if len(problems) > 0 {

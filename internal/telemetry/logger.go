@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// NewLogger makes the worker's logger. Level and format have been checked. Lines that repeat are summed up: see summing.
+// NewLogger returns the worker's logger. An unknown level is info; any format but text is JSON. Repeated lines are combined:
+// see summing.
 func NewLogger(w io.Writer, level, format string) *slog.Logger {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -22,7 +23,7 @@ func NewLogger(w io.Writer, level, format string) *slog.Logger {
 	return slog.New(&summing{next: h, repeats: &repeats{seen: map[line]*repeat{}}})
 }
 
-// FlushLog logs the sums that are still being counted. It is for the end of the process.
+// FlushLog logs the repeats that have been counted and not yet logged. Call it at the end of the process.
 func FlushLog(log *slog.Logger) {
 	if s, ok := log.Handler().(*summing); ok {
 		s.repeats.flush()
@@ -32,14 +33,14 @@ func FlushLog(log *slog.Logger) {
 // keyPart is the key of the part that a line is about. See Part.
 const keyPart = "part"
 
-// summed is for how long a line that was logged is counted when it comes again. It is less than a minute, after which a
-// condition that goes on is told again anyway.
+// summed is how long repeats of a logged line are counted instead of logged. It is less than a minute, after which Health
+// logs a lasting condition again.
 const summed = 50 * time.Second
 
-// summing is a handler that logs the first of equal lines and counts those that follow: in an outage that flickers, or with a
-// publisher that sends nothing but nonsense, a log must stay readable. Lines are equal by level, message and part. What was
-// counted is logged as one line like the last, with their number as repeats and the time of the first as first. Debug lines
-// are not summed.
+// summing is a handler that logs the first of equal lines and counts those that follow, so that a log stays readable in an
+// outage that flickers, or while a publisher sends nothing valid. Lines are equal by level, message and part. The counted
+// ones become one line like the last of them, with their number as repeats and the time of the first as first. Debug lines
+// are not combined.
 type summing struct {
 	next    slog.Handler
 	repeats *repeats
@@ -80,7 +81,7 @@ func (s *summing) Handle(ctx context.Context, r slog.Record) error {
 	return s.next.Handle(ctx, r)
 }
 
-// first tells whether a record is to be logged now, and counts it otherwise.
+// first reports whether a record is the first of its kind, and counts it otherwise.
 func (s *repeats) first(next slog.Handler, r slog.Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +102,7 @@ func (s *repeats) first(next slog.Handler, r slog.Record) bool {
 	return false
 }
 
-// end logs what was counted of a line, if anything.
+// end logs the repeats of a line, if there are any.
 func (s *repeats) end(key line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,5 +128,5 @@ func (r *repeat) log() {
 		return
 	}
 	r.last.AddAttrs(slog.Int("repeats", r.count), slog.String("first", r.since.UTC().Format(time.RFC3339)))
-	_ = r.next.Handle(context.Background(), r.last) // as for any line, there is nobody to tell
+	_ = r.next.Handle(context.Background(), r.last) // as for any line, nobody can be told
 }

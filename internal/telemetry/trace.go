@@ -28,8 +28,8 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A Tracer makes spans, by OpenTelemetry's semantic conventions for messaging and databases. A nil *Tracer makes none: it
-// is what a worker without OTEL_* variables has.
+// A Tracer makes spans by OpenTelemetry's semantic conventions for messaging and databases. A nil *Tracer makes none: a
+// worker without OTEL_* variables has one.
 //
 //	send predictions            the publisher's, in its own trace
 //	receive predictions         one a receive, linked to the senders of what it brought
@@ -43,7 +43,7 @@ type Tracer struct {
 	process      string // the name of a message's span
 }
 
-// TracesWanted tells whether the OTEL_* variables ask for traces: by an exporter or by an endpoint.
+// TracesWanted reports whether the OTEL_* variables ask for traces, by an exporter or by an endpoint.
 func TracesWanted() (bool, error) {
 	if disabled, _ := strconv.ParseBool(os.Getenv("OTEL_SDK_DISABLED")); disabled {
 		return false, nil
@@ -60,8 +60,8 @@ func TracesWanted() (bool, error) {
 	}
 }
 
-// NewTracer makes a Tracer by the standard OTEL_* variables, or nil where they ask for no traces. queue is the queue's URL,
-// table the table's name. That traces can't be exported is logged, and hinders nothing.
+// NewTracer returns a Tracer configured by the standard OTEL_* variables, or nil if they ask for no traces. queue is the
+// queue's URL, table the table's name. Failed exports are logged and delay nothing.
 func NewTracer(ctx context.Context, log *slog.Logger, service, version, queue, table string) (*Tracer, error) {
 	wanted, err := TracesWanted()
 	if !wanted || err != nil {
@@ -109,7 +109,7 @@ func newTracer(processor sdktrace.TracerProviderOption, service, version, queue,
 	}, nil
 }
 
-// Close sends what has not been sent.
+// Close exports the remaining spans.
 func (t *Tracer) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -117,9 +117,9 @@ func (t *Tracer) Close(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// linkedSampler samples as the SDK would, but lets the parent-based samplers go by links where there is no parent: what
-// a worker does for a message is sampled where its sender was, and a write where a prediction in it was. It is nil for the
-// samplers that ask nobody.
+// linkedSampler returns the configured sampler. A parent-based one follows links where there is no parent: a message is
+// sampled if its sender was, and a write if one of its predictions was. It returns nil for the other samplers, which the SDK
+// provides.
 func linkedSampler() (sdktrace.Sampler, error) {
 	name := cmp.Or(os.Getenv("OTEL_TRACES_SAMPLER"), "parentbased_always_on")
 	rest, parentBased := strings.CutPrefix(name, "parentbased_")
@@ -146,7 +146,7 @@ func linkedSampler() (sdktrace.Sampler, error) {
 	return sdktrace.ParentBased(byLinks{root}), nil
 }
 
-// byLinks samples a span without a parent where one that it links to is sampled. Where it links to none, root decides.
+// byLinks samples a span if a span that it links to is sampled. Root decides for a span without links.
 type byLinks struct{ root sdktrace.Sampler }
 
 func (s byLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
@@ -191,8 +191,8 @@ type MessageTrace struct {
 	open   atomic.Int32
 }
 
-// Message begins the span of a message; Close ends it. It returns nil, whose methods do nothing, where traces are off or the
-// message isn't sampled.
+// Message starts the span of a message. Close ends it. Message returns nil, whose methods do nothing, if traces are off or the
+// message is not sampled.
 func (t *Tracer) Message(m *consumer.Message) *MessageTrace {
 	if t == nil {
 		return nil
@@ -222,8 +222,8 @@ func (mt *MessageTrace) Rejected(why *prediction.Reject) {
 	endPrediction(span, prediction.Rejected, why)
 }
 
-// Prediction begins the span of one of the message's predictions. Whoever is told its outcome must be the Waiter that this
-// returns, which tells next.
+// Prediction starts the span of one of the message's predictions. The Waiter that it returns must receive the outcome: it ends
+// the span and passes the outcome on to next.
 func (mt *MessageTrace) Prediction(it *item.Item, next dedup.Waiter) dedup.Waiter {
 	if mt == nil {
 		return next
@@ -267,9 +267,9 @@ func endPrediction(span trace.Span, o prediction.Outcome, why *prediction.Reject
 	span.End()
 }
 
-// write makes the span of a call that writes items, linked to the spans of the predictions in them. done ends it with the
-// items that came back, by their indexes, or with an error; what went wrong is told on the span of each prediction that it
-// hit, and on no other. done is nil where there is nothing to trace.
+// write starts the span of a call that writes items, linked to the spans of their predictions. done ends it with the indexes
+// of unprocessed items, or with an error, and adds an event to the spans of the predictions that these hit. done is nil if
+// there is nothing to trace.
 func (t *Tracer) write(ctx context.Context, operation Operation, items []*item.Item) (inside context.Context, done func(unprocessed []int, err error)) {
 	if t == nil {
 		return ctx, nil
@@ -315,9 +315,8 @@ func fail(span trace.Span, err error) {
 	span.SetStatus(codes.Error, truncate(strings.ToValidUTF8(err.Error(), "?"), maxReason))
 }
 
-// Sent makes the span of a call that sends messages. inside is the context of the call, and traceparent what its messages carry
-// in the attribute of that name, so that who processes them can link to it; done ends the span. Where traces are off it does
-// nothing.
+// Sent starts the span of a call that sends messages. inside is the context of the call. traceparent is for the message
+// attribute of that name, by which the receiver links to the span. done ends the span. A nil Tracer does nothing.
 func (t *Tracer) Sent(ctx context.Context, messages int) (inside context.Context, traceparent string, done func(err error)) {
 	if t == nil {
 		return ctx, "", func(error) {}

@@ -86,9 +86,9 @@ func TestErrorsAreOnTheSpansThatTheyHit(t *testing.T) {
 		waiters = append(waiters, mt.Prediction(it, &told))
 	}
 	mt.Close()
-	_, done := tracer.write(t.Context(), "BatchWriteItem", items)
-	done(nil, errors.New("no answer"))
-	_, done = tracer.write(t.Context(), "BatchWriteItem", items)
+	_, done := tracer.write(t.Context(), BatchWriteItem, items)
+	done(nil, errors.New("no \xffanswer")) // OTLP carries UTF-8 alone
+	_, done = tracer.write(t.Context(), BatchWriteItem, items)
 	done([]int{1}, nil)
 	waiters[0].Resolve(prediction.Written, "", nil)
 	waiters[1].Resolve(prediction.Failed, "", nil)
@@ -110,7 +110,7 @@ func TestErrorsAreOnTheSpansThatTheyHit(t *testing.T) {
 		}
 		got = append(got, line)
 	}
-	want := `BatchWriteItem cache: no answer
+	want := `BatchWriteItem cache: no ?answer
 BatchWriteItem cache
 store prediction, write failed
 store prediction, write failed, sent back unprocessed: not written: its message goes back to the queue
