@@ -1,4 +1,4 @@
-// Package cond waits for a condition, and no longer than a context.
+// Package cond waits on a sync.Cond with a context.
 package cond
 
 import (
@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// Wait waits until holds is true, and returns true; or until ctx has ended before, and returns false. c.L is held, as holds is
-// called with it; whoever changes what holds depends on calls c.Broadcast.
-func Wait(ctx context.Context, c *sync.Cond, holds func() bool) bool {
-	if holds() {
+// Wait blocks until cond returns true. It returns false if ctx is done first. The caller must hold c.L, and Wait holds it
+// whenever it calls cond. Whoever changes the state that cond reads must call c.Broadcast.
+func Wait(ctx context.Context, c *sync.Cond, cond func() bool) bool {
+	if cond() {
 		return true
 	}
 	stop := context.AfterFunc(ctx, func() {
-		c.L.Lock() // else the wake-up could fall between the look at ctx and the wait
+		c.L.Lock() // without it, the broadcast could happen between the check of ctx and the wait
 		defer c.L.Unlock()
 		c.Broadcast()
 	})
 	defer stop()
-	for !holds() {
+	for !cond() {
 		if ctx.Err() != nil {
 			return false
 		}

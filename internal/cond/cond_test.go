@@ -12,24 +12,24 @@ import (
 
 func TestWait(t *testing.T) {
 	for name, test := range map[string]struct {
-		holdsAfter, endsAfter time.Duration
-		want                  bool
-		waits                 time.Duration
+		trueAfter, ctxEndsAfter time.Duration
+		want                    bool
+		waits                   time.Duration
 	}{
-		"it holds":                      {0, time.Hour, true, 0},
-		"it holds though ctx has ended": {0, 0, true, 0},
-		"it comes to hold":              {time.Second, time.Hour, true, time.Second},
-		"ctx ends":                      {time.Hour, time.Second, false, time.Second},
-		"ctx has ended":                 {time.Hour, 0, false, 0},
+		"true":                    {0, time.Hour, true, 0},
+		"true though ctx is done": {0, 0, true, 0},
+		"becomes true":            {time.Second, time.Hour, true, time.Second},
+		"ctx ends first":          {time.Hour, time.Second, false, time.Second},
+		"false and ctx is done":   {time.Hour, 0, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), test.endsAfter)
+				ctx, cancel := context.WithTimeout(t.Context(), test.ctxEndsAfter)
 				defer cancel()
 				var mu sync.Mutex
 				c := sync.NewCond(&mu)
 				start := time.Now()
-				change := time.AfterFunc(test.holdsAfter, func() {
+				change := time.AfterFunc(test.trueAfter, func() {
 					mu.Lock()
 					defer mu.Unlock()
 					c.Broadcast()
@@ -37,7 +37,7 @@ func TestWait(t *testing.T) {
 				defer change.Stop()
 				mu.Lock()
 				defer mu.Unlock()
-				got := cond.Wait(ctx, c, func() bool { return time.Since(start) >= test.holdsAfter })
+				got := cond.Wait(ctx, c, func() bool { return time.Since(start) >= test.trueAfter })
 				if waited := time.Since(start); got != test.want || waited != test.waits {
 					t.Errorf("%v after %v, want %v after %v", got, waited, test.want, test.waits)
 				}
