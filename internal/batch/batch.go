@@ -1,4 +1,4 @@
-// Package batch gathers single things into batches: for the writer, for deletes, for rejects.
+// Package batch groups single values into batches for concurrent handlers: writes, deletes, rejects and visibility changes.
 package batch
 
 import (
@@ -10,123 +10,126 @@ import (
 	"github.com/predcache/predcache/internal/cond"
 )
 
-// Config says what a batch may be.
+// Config configures a Batcher.
 type Config[T any] struct {
+	// MaxItems is the maximum number of values in a batch.
 	MaxItems int
-	// MaxBytes bounds a batch's bytes as Take counts them; 0 is no bound. A single thing over it still goes, alone.
+	// MaxBytes is the maximum size of a batch, as Take counts it. 0 means no limit. A larger single value gets a batch of
+	// its own.
 	MaxBytes int
-	// Workers is how many batches may be under way at once. SetLimit can lower it while the batcher runs.
+	// Workers is the maximum number of batches in flight. SetLimit can lower it while the batcher runs.
 	Workers int
-	// Linger is how long a batch that isn't full may wait for more. 0: what is pending goes at once, and batches grow
-	// only while workers are busy.
+	// Linger is the maximum time that a batch waits to become full. With 0, an idle worker takes what is pending at once,
+	// and batches grow only while workers are busy.
 	Linger time.Duration
-	// Patience is how much longer a batch that isn't full waits while another is under way, whose end would make a worker
-	// free: under load all batches go full. 0: it goes at once to an idle worker.
+	// Patience is the additional time that a batch waits to become full while another is in flight. Under load it fills all
+	// batches. With 0, an idle worker takes what is pending at once.
 	Patience time.Duration
-	// Take is called, under the batcher's lock, for each thing that is about to leave in a batch that has room for so many
-	// bytes. It returns the thing's size, or false where that is more than the room and the thing must wait for the next batch.
-	// It must not call the batcher. nil: everything has size 0.
+	// Take is called for each value before it joins a batch that has room for so many bytes. It returns the value's size, or
+	// false if the value does not fit and must wait for the next batch. Take is called with the batcher's lock held and must
+	// not call the batcher. If it is nil, every value has size 0.
 	Take func(v T, room int) (size int, fits bool)
-	// Handle does the work of a batch. It must call Done or Retry on each entry: an entry that has neither when it returns
-	// is tried again, since to forget it would be to lose it. It must not keep the slice.
+	// Handle processes a batch. It must call Done or Retry on each entry. An entry with neither is retried, so that none
+	// is lost. Handle must not keep the slice.
 	Handle func(ctx context.Context, entries []*Entry[T])
-	// Backoff is waited before an entry's next attempt.
+	// Backoff determines the wait before an entry's next attempt.
 	Backoff Backoff
 }
 
-// An Entry is a thing in a batch.
+// An Entry is a value in a batch.
 type Entry[T any] struct {
 	Value    T
 	Attempts int // before this one
 
-	added   time.Time
-	due     time.Time // of a retry
-	verdict verdict
+	added  time.Time
+	due    time.Time // of a retry
+	result result
 }
 
-type verdict uint8
+// result is the outcome of one attempt.
+type result uint8
 
 const (
-	none verdict = iota
+	none result = iota
 	done
 	retry
 )
 
-// Done says that the entry needs no further attempt.
-func (e *Entry[T]) Done() { e.verdict = done }
+// Done marks the entry as finished.
+func (e *Entry[T]) Done() { e.result = done }
 
-// Retry says that the entry is to be tried again, after its backoff.
-func (e *Entry[T]) Retry() { e.verdict = retry }
+// Retry requests another attempt after the entry's backoff.
+func (e *Entry[T]) Retry() { e.result = retry }
 
-// Backoff is exponential with full jitter: a random time up to Base doubled by each attempt, up to Max.
+// Backoff is exponential with full jitter: a random time from 0 to Base, doubled with each attempt up to Max.
 type Backoff struct {
 	Base, Max time.Duration
 }
 
-// After returns how long to wait after so many failed attempts, of which there is at least one.
+// After returns the wait after the given number of failed attempts, which is at least 1.
 func (b Backoff) After(attempts int) time.Duration {
 	return time.Duration(rand.Int64N(int64(b.limit(attempts)) + 1))
 }
 
 func (b Backoff) limit(attempts int) time.Duration {
-	if doublings := attempts - 1; b.Base <= b.Max>>doublings { // else it would exceed Max, or wrap around
+	if doublings := attempts - 1; b.Base <= b.Max>>doublings { // otherwise it would exceed Max, or overflow
 		return b.Base << doublings
 	}
 	return b.Max
 }
 
-// A Batcher gathers things and hands them to its workers in batches.
+// A Batcher groups values into batches and passes them to its workers.
 type Batcher[T any] struct {
 	cfg Config[T]
 
 	mu      sync.Mutex
-	wake    *sync.Cond  // of workers that wait for work
-	left    *sync.Cond  // of those that wait in Below
+	work    *sync.Cond  // idle workers wait on it
+	taken   *sync.Cond  // callers of Below wait on it
 	queue   []*Entry[T] // first in, first out
-	head    int         // of queue
-	delayed []*Entry[T] // retries whose time hasn't come, a heap by due
-	free    []*Entry[T] // to be used again
-	busy    int
-	limit   int
-	timer   *time.Timer // wakes a worker when a lingering batch or a retry is due
-	armed   time.Time   // when it will
-	flush   bool        // no more lingering
+	head    int         // index of the first queued entry
+	delayed []*Entry[T] // retries that are not due, a heap by due
+	free    []*Entry[T] // for reuse
+	busy    int         // workers that handle a batch
+	limit   int         // maximum of busy
+	timer   *time.Timer // wakes workers when a lingering batch or a retry is due
+	armed   time.Time   // when timer fires
+	flush   bool        // Flush was called
 	closed  bool
 }
 
-// New makes a Batcher; Run starts its workers.
+// New returns a Batcher. Run starts its workers.
 func New[T any](cfg Config[T]) *Batcher[T] {
 	b := &Batcher[T]{cfg: cfg, limit: cfg.Workers}
-	b.wake, b.left = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
+	b.work, b.taken = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
 	b.timer = time.AfterFunc(time.Hour, func() {
-		b.mu.Lock() // else the wake-up could fall between a worker's look at the queue and its wait
+		b.mu.Lock() // without it, the broadcast could happen between a worker's check of the queue and its wait
 		defer b.mu.Unlock()
 		b.armed = time.Time{}
-		b.wake.Broadcast()
+		b.work.Broadcast()
 	})
 	b.timer.Stop()
 	return b
 }
 
-// Run works until ctx is done and the handlers under way have returned. What is pending then stays pending: see Drain.
+// Run runs the workers until ctx is done and running handlers have returned. Drain returns what is still pending then.
 func (b *Batcher[T]) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.closed = true
-		b.wake.Broadcast()
+		b.work.Broadcast()
 	})
 	defer stop()
 	defer b.timer.Stop()
 	var workers sync.WaitGroup
 	for range b.cfg.Workers {
-		workers.Go(func() { b.work(ctx) })
+		workers.Go(func() { b.runWorker(ctx) })
 	}
 	workers.Wait()
 	return nil
 }
 
-// Add queues things together, so that an idle worker takes them as one batch.
+// Add queues values together, so that an idle worker takes them as one batch.
 func (b *Batcher[T]) Add(values ...T) {
 	if len(values) == 0 {
 		return
@@ -137,18 +140,18 @@ func (b *Batcher[T]) Add(values ...T) {
 	for _, v := range values {
 		b.queue = append(b.queue, b.entry(v, now))
 	}
-	b.rouse(now)
+	b.wake(now)
 }
 
-// Below waits until fewer than n things wait for a worker. Those that wait for the time of their next attempt don't count, since
-// their number says nothing of how busy the workers are. It returns false where ctx has ended.
+// Below blocks until fewer than n values wait for a worker. Retries that are not due don't count, since their number does not
+// depend on how busy the workers are. It returns false if ctx is done.
 func (b *Batcher[T]) Below(ctx context.Context, n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return cond.Wait(ctx, b.left, func() bool { return len(b.queue)-b.head < n }) && ctx.Err() == nil
+	return cond.Wait(ctx, b.taken, func() bool { return len(b.queue)-b.head < n }) && ctx.Err() == nil
 }
 
-// entry makes an entry, of the memory of one that is done. b.mu is held.
+// entry returns an entry, which it reuses if possible. It requires b.mu.
 func (b *Batcher[T]) entry(v T, now time.Time) *Entry[T] {
 	last := len(b.free) - 1
 	if last < 0 {
@@ -160,52 +163,52 @@ func (b *Batcher[T]) entry(v T, now time.Time) *Entry[T] {
 	return e
 }
 
-// rouse sees to it that what is queued gets a worker in time: at once if it is ripe, else when it will be. A worker that is
-// busy finds it by itself when it ends. b.mu is held.
-func (b *Batcher[T]) rouse(now time.Time) {
-	if b.busy < b.limit && b.ripe(now) {
-		b.wake.Signal()
+// wake hands a ready batch to an idle worker, or sets the timer for when it becomes ready. Busy workers check the queue
+// themselves when they finish. It requires b.mu.
+func (b *Batcher[T]) wake(now time.Time) {
+	if b.busy < b.limit && b.ready(now) {
+		b.work.Signal()
 	} else {
 		b.schedule(now)
 	}
 }
 
-// SetLimit sets how many batches may be under way at once; 0 pauses, with those under way let finish.
+// SetLimit sets the maximum number of batches in flight, up to Config.Workers. With 0 no batch starts; running ones finish.
 func (b *Batcher[T]) SetLimit(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.limit = min(n, b.cfg.Workers)
-	b.wake.Broadcast()
+	b.work.Broadcast()
 }
 
-// Flush ends lingering for good: from now on what is pending goes at once.
+// Flush disables Linger and Patience from now on.
 func (b *Batcher[T]) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.flush = true
-	b.wake.Broadcast()
+	b.work.Broadcast()
 }
 
-// Drain takes back what is pending, once Run has returned.
+// Drain removes and returns all pending values. Call it after Run has returned.
 func (b *Batcher[T]) Drain() []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var left []T
+	var pending []T
 	for _, e := range append(b.queue[b.head:], b.delayed...) {
-		left = append(left, e.Value)
+		pending = append(pending, e.Value)
 	}
 	b.queue, b.head, b.delayed = nil, 0, nil
-	b.left.Broadcast()
-	return left
+	b.taken.Broadcast()
+	return pending
 }
 
-func (b *Batcher[T]) work(ctx context.Context) {
+func (b *Batcher[T]) runWorker(ctx context.Context) {
 	batch := make([]*Entry[T], 0, b.cfg.MaxItems)
 	b.mu.Lock()
 	for {
 		batch = b.next(batch[:0])
 		if len(batch) == 0 {
-			b.mu.Unlock() // not deferred: it would hide a panic of the handler, which runs unlocked
+			b.mu.Unlock() // not deferred: that would hide a panic of the handler, which runs unlocked
 			return
 		}
 		b.mu.Unlock()
@@ -217,32 +220,32 @@ func (b *Batcher[T]) work(ctx context.Context) {
 	}
 }
 
-// next waits for a batch; an empty one means that the batcher was stopped. b.mu is held.
+// next blocks until a batch is ready. It returns an empty one if the batcher was stopped. It requires b.mu.
 func (b *Batcher[T]) next(batch []*Entry[T]) []*Entry[T] {
 	for !b.closed {
 		now := time.Now()
 		b.promote(now)
-		if b.busy < b.limit && b.ripe(now) {
+		if b.busy < b.limit && b.ready(now) {
 			batch = b.take(batch)
-			b.left.Broadcast()
+			b.taken.Broadcast()
 			b.busy++
-			b.rouse(now) // also for a retry that falls due while this worker is busy
+			b.wake(now) // also for a retry that becomes due while this worker is busy
 			return batch
 		}
 		b.schedule(now)
-		b.wake.Wait()
+		b.work.Wait()
 	}
 	return nil
 }
 
-// ripe tells whether what is queued may go now. b.mu is held.
-func (b *Batcher[T]) ripe(now time.Time) bool {
+// ready reports whether a batch can start now. It requires b.mu.
+func (b *Batcher[T]) ready(now time.Time) bool {
 	queued := len(b.queue) - b.head
-	return queued >= b.cfg.MaxItems || queued > 0 && (b.flush || !now.Before(b.ripens()))
+	return queued >= b.cfg.MaxItems || queued > 0 && (b.flush || !now.Before(b.readyAt()))
 }
 
-// ripens is when what is queued may go though it makes no full batch. b.mu is held.
-func (b *Batcher[T]) ripens() time.Time {
+// readyAt returns when a batch that is not full can start. It requires b.mu and a queued entry.
+func (b *Batcher[T]) readyAt() time.Time {
 	at := b.queue[b.head].added.Add(b.cfg.Linger)
 	if b.busy > 0 {
 		at = at.Add(b.cfg.Patience)
@@ -250,14 +253,14 @@ func (b *Batcher[T]) ripens() time.Time {
 	return at
 }
 
-// schedule sets the timer to when something becomes ripe without anybody's doing. b.mu is held.
+// schedule sets the timer to when the next batch becomes ready. It requires b.mu.
 func (b *Batcher[T]) schedule(now time.Time) {
 	if b.busy >= b.limit {
-		return // a worker that ends wakes us
+		return // a worker that finishes checks the queue
 	}
 	var due time.Time
 	if b.head < len(b.queue) {
-		due = b.ripens()
+		due = b.readyAt()
 	}
 	if len(b.delayed) > 0 && (due.IsZero() || b.delayed[0].due.Before(due)) {
 		due = b.delayed[0].due
@@ -268,7 +271,7 @@ func (b *Batcher[T]) schedule(now time.Time) {
 	}
 }
 
-// take moves the next batch out of the queue. b.mu is held.
+// take moves the next batch out of the queue. It requires b.mu.
 func (b *Batcher[T]) take(batch []*Entry[T]) []*Entry[T] {
 	room := b.cfg.MaxBytes
 	for len(batch) < b.cfg.MaxItems && b.head < len(b.queue) {
@@ -286,7 +289,7 @@ func (b *Batcher[T]) take(batch []*Entry[T]) []*Entry[T] {
 		}
 		b.queue[b.head] = nil
 		b.head++
-		e.verdict = none
+		e.result = none
 		batch = append(batch, e)
 	}
 	if b.head == len(b.queue) {
@@ -299,32 +302,32 @@ func (b *Batcher[T]) take(batch []*Entry[T]) []*Entry[T] {
 	return batch
 }
 
-// settle puts the entries that need it up for another attempt. b.mu is held.
+// settle schedules another attempt for the entries that need one. It requires b.mu.
 func (b *Batcher[T]) settle(batch []*Entry[T]) {
 	now := time.Now()
-	// One throw of the dice for all of a batch: what comes back of it together goes together again. Apart, 25 items would be as
-	// many calls, and ten deletes too.
-	dice, whole, attempts := rand.Float64(), true, 0
+	// All entries of a batch get the same jitter, so that they are retried in one batch. With a jitter of their own, 25
+	// unprocessed items became 25 calls.
+	jitter, whole, attempts := rand.Float64(), true, 0
 	for _, e := range batch {
-		whole = whole && e.verdict != done
+		whole = whole && e.result != done
 		attempts = max(attempts, e.Attempts+1)
 	}
 	for _, e := range batch {
-		if e.verdict == done {
+		if e.result == done {
 			*e = Entry[T]{}
 			b.free = append(b.free, e)
 			continue
 		}
 		e.Attempts++
 		if !whole {
-			attempts = e.Attempts // a hot key slows itself down, and not those that came back with it for the first time
+			attempts = e.Attempts // a hot key backs off alone, without the entries that failed for the first time
 		}
-		e.due = now.Add(time.Duration(dice * float64(b.cfg.Backoff.limit(attempts))))
+		e.due = now.Add(time.Duration(jitter * float64(b.cfg.Backoff.limit(attempts))))
 		b.push(e)
 	}
 }
 
-// promote moves retries whose time has come to the front of the queue: they have waited longest. b.mu is held.
+// promote moves due retries to the front of the queue, since they have waited longest. It requires b.mu.
 func (b *Batcher[T]) promote(now time.Time) {
 	var due []*Entry[T]
 	for len(b.delayed) > 0 && !b.delayed[0].due.After(now) {
@@ -334,7 +337,7 @@ func (b *Batcher[T]) promote(now time.Time) {
 		return
 	}
 	for _, e := range due {
-		e.added = e.due.Add(-b.cfg.Linger) // no more lingering
+		e.added = e.due.Add(-b.cfg.Linger) // it has waited enough
 	}
 	if b.head < len(due) {
 		b.queue = append(make([]*Entry[T], len(due)), b.queue[b.head:]...)

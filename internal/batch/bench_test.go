@@ -9,8 +9,8 @@ import (
 	"github.com/predcache/predcache/internal/batch"
 )
 
-// BenchmarkBatcher is what one thing costs from Add to Done, added ten at a time as a receive brings them, with no more
-// than a few thousand pending.
+// BenchmarkBatcher measures one value from Add to Done. Values are added ten at a time, like a receive, with at most a few
+// thousand pending.
 func BenchmarkBatcher(b *testing.B) {
 	for _, workers := range []int{1, 8} {
 		for _, retries := range []int{0, 10} {

@@ -13,7 +13,7 @@ import (
 	"github.com/predcache/predcache/internal/batch"
 )
 
-// bytes counts a string's bytes, and notes what room it was offered.
+// bytes returns a Take that counts a string's bytes and records the room it was offered.
 func bytes(rooms *[]int) func(string, int) (int, bool) {
 	return func(v string, room int) (int, bool) {
 		*rooms = append(*rooms, room)
@@ -21,99 +21,103 @@ func bytes(rooms *[]int) func(string, int) (int, bool) {
 	}
 }
 
-func TestABatchHoldsItsBytes(t *testing.T) {
-	var rooms []int
-	in(t, batch.Config[string]{MaxItems: 4, MaxBytes: 5, Workers: 1, Take: bytes(&rooms)}, takes(time.Second), func(s *scenario) {
-		s.Add("aa", "bbb", "cccc", "dd", "e", "ffffffff", "g")
-		s.after(time.Minute)
-		s.expect("0s aa bbb", "1s cccc", "2s dd e", "3s ffffffff", "4s g") // the one over the bound goes alone
-		if want := []int{math.MaxInt, 3, 0, math.MaxInt, 1, math.MaxInt, 3, 2, math.MaxInt, -3, math.MaxInt}; !slices.Equal(rooms, want) {
-			t.Errorf("room offered: %v\n       want: %v", rooms, want)
-		}
+func TestMaxBytes(t *testing.T) {
+	t.Run("bounds a batch", func(t *testing.T) {
+		var rooms []int
+		in(t, batch.Config[string]{MaxItems: 4, MaxBytes: 5, Workers: 1, Take: bytes(&rooms)}, takes(time.Second), func(s *scenario) {
+			s.Add("aa", "bbb", "cccc", "dd", "e", "ffffffff", "g")
+			s.after(time.Minute)
+			s.expect("0s aa bbb", "1s cccc", "2s dd e", "3s ffffffff", "4s g") // a value over the limit goes alone
+			if want := []int{math.MaxInt, 3, 0, math.MaxInt, 1, math.MaxInt, 3, 2, math.MaxInt, -3, math.MaxInt}; !slices.Equal(rooms, want) {
+				t.Errorf("room offered: %v\n       want: %v", rooms, want)
+			}
+		})
+	})
+
+	t.Run("zero means no limit", func(t *testing.T) {
+		var rooms []int
+		in(t, batch.Config[string]{MaxItems: 2, Workers: 1, Take: bytes(&rooms)}, takes(time.Second), func(s *scenario) {
+			s.Add("aaaaaaaaaa", "bbbbbbbbbb", "c")
+			s.after(time.Minute)
+			s.expect("0s aaaaaaaaaa bbbbbbbbbb", "1s c")
+		})
+	})
+
+	t.Run("another worker takes what does not fit", func(t *testing.T) {
+		in(t, batch.Config[string]{MaxItems: 4, MaxBytes: 3, Workers: 2, Take: bytes(new([]int))}, takes(time.Second), func(s *scenario) {
+			s.Add("aa", "bb", "c")
+			s.after(time.Millisecond)
+			s.expect("0s aa", "0s bb c")
+		})
 	})
 }
 
-func TestWithoutABoundOfBytesOnlyItemsCount(t *testing.T) {
-	var rooms []int
-	in(t, batch.Config[string]{MaxItems: 2, Workers: 1, Take: bytes(&rooms)}, takes(time.Second), func(s *scenario) {
-		s.Add("aaaaaaaaaa", "bbbbbbbbbb", "c")
-		s.after(time.Minute)
-		s.expect("0s aaaaaaaaaa bbbbbbbbbb", "1s c")
-	})
-}
-
-func TestWhatDoesNotFitGoesToAnotherWorkerAtOnce(t *testing.T) {
-	in(t, batch.Config[string]{MaxItems: 4, MaxBytes: 3, Workers: 2, Take: bytes(new([]int))}, takes(time.Second), func(s *scenario) {
-		s.Add("aa", "bb", "c")
-		s.after(time.Millisecond)
-		s.expect("0s aa", "0s bb c")
-	})
-}
-
-func TestBelowWaitsUntilLittleIsLeft(t *testing.T) {
+func TestBelow(t *testing.T) {
 	in(t, batch.Config[string]{MaxItems: 1, Workers: 1}, takes(time.Second), func(s *scenario) {
 		s.Add("a", "b", "c", "d")
 		if !s.Below(s.t.Context(), 2) {
-			t.Error("it ended early")
+			t.Error("Below returned false")
 		}
-		if waited := time.Since(s.start); waited != 2*time.Second { // c is at work, d waits
-			t.Errorf("it waited for %v", waited)
+		if waited := time.Since(s.start); waited != 2*time.Second { // c is in flight, d waits
+			t.Errorf("Below waited for %v", waited)
 		}
 		if s.Below(s.t.Context(), 2); time.Since(s.start) != 2*time.Second {
-			t.Error("it waited with one left")
+			t.Error("Below waited although one was left")
 		}
 		ctx, cancel := context.WithTimeout(s.t.Context(), 500*time.Millisecond)
 		defer cancel()
 		if s.Below(ctx, 1) || time.Since(s.start) != 2500*time.Millisecond {
-			t.Errorf("it outlasted its context by %v", time.Since(s.start)-2500*time.Millisecond)
+			t.Errorf("Below outlasted its context by %v", time.Since(s.start)-2500*time.Millisecond)
 		}
 	})
 	retry := func(_ context.Context, entries []*entry) { entries[0].Retry() }
 	in(t, batch.Config[string]{MaxItems: 1, Workers: 1, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour}}, retry, func(s *scenario) {
 		s.Add("a")
 		if s.Below(s.t.Context(), 1); time.Since(s.start) > 0 {
-			t.Error("it waited for one that waits for its next attempt")
+			t.Error("Below waited for a retry that is not due")
 		}
 	})
 }
 
-func TestStoppingLetsHandlersFinishAndLosesNothing(t *testing.T) {
-	handle := func(ctx context.Context, entries []*entry) {
-		<-ctx.Done() // told to stop
-		time.Sleep(time.Second)
-		entries[0].Done()
-		entries[1].Retry()
-	}
-	in(t, batch.Config[string]{MaxItems: 3, Workers: 1, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour}}, handle, func(s *scenario) {
-		s.Add("done", "retried", "without a verdict", "queued")
-		s.after(time.Minute)
-		s.stop()
-		s.expect("0s done retried without a verdict")
-		if took := time.Since(s.start); took != time.Minute+time.Second {
-			t.Errorf("Run returned after %v", took)
+func TestStop(t *testing.T) {
+	t.Run("handlers finish and nothing is lost", func(t *testing.T) {
+		handle := func(ctx context.Context, entries []*entry) {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			entries[0].Done()
+			entries[1].Retry()
 		}
-		s.Add("late")
-		s.expectLeft("late", "queued", "retried", "without a verdict")
+		in(t, batch.Config[string]{MaxItems: 3, Workers: 1, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour}}, handle, func(s *scenario) {
+			s.Add("done", "retried", "no result", "queued")
+			s.after(time.Minute)
+			s.stop()
+			s.expect("0s done retried no result")
+			if took := time.Since(s.start); took != time.Minute+time.Second {
+				t.Errorf("Run returned after %v", took)
+			}
+			s.Add("late")
+			s.expectLeft("late", "no result", "queued", "retried")
+		})
+	})
+
+	t.Run("does not wait for linger or backoff", func(t *testing.T) {
+		retry := func(_ context.Context, entries []*entry) { entries[0].Retry() }
+		in(t, batch.Config[string]{MaxItems: 1, Workers: 2, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour}}, retry, func(s *scenario) {
+			s.Add("a")
+			synctest.Wait()
+			s.stop()
+			s.expectLeft("a")
+		})
+		in(t, batch.Config[string]{MaxItems: 2, Workers: 2, Linger: time.Hour}, nil, func(s *scenario) {
+			s.Add("a")
+			s.stop()
+			s.expect()
+			s.expectLeft("a")
+		})
 	})
 }
 
-func TestStoppingDoesNotWaitForWhatLingersOrBacksOff(t *testing.T) {
-	retry := func(_ context.Context, entries []*entry) { entries[0].Retry() }
-	in(t, batch.Config[string]{MaxItems: 1, Workers: 2, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour}}, retry, func(s *scenario) {
-		s.Add("a")
-		synctest.Wait()
-		s.stop()
-		s.expectLeft("a")
-	})
-	in(t, batch.Config[string]{MaxItems: 2, Workers: 2, Linger: time.Hour}, nil, func(s *scenario) {
-		s.Add("a")
-		s.stop()
-		s.expect()
-		s.expectLeft("a")
-	})
-}
-
-func TestALongQueueKeepsItsOrder(t *testing.T) {
+func TestQueueOrder(t *testing.T) {
 	const n = 5000
 	var seen []string
 	var want []string
@@ -146,7 +150,7 @@ func TestALongQueueKeepsItsOrder(t *testing.T) {
 	})
 }
 
-func TestBackoffIsExponentialWithFullJitterUpToItsMaximum(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	for _, test := range []struct {
 		backoff  batch.Backoff
 		attempts int
@@ -156,7 +160,7 @@ func TestBackoffIsExponentialWithFullJitterUpToItsMaximum(t *testing.T) {
 		{batch.Backoff{Base: 100 * time.Millisecond, Max: 10 * time.Second}, 4, 800 * time.Millisecond},
 		{batch.Backoff{Base: 100 * time.Millisecond, Max: 10 * time.Second}, 8, 10 * time.Second},
 		{batch.Backoff{Base: 100 * time.Millisecond, Max: 10 * time.Second}, 1000, 10 * time.Second},
-		{batch.Backoff{Base: 1<<34 + 1, Max: time.Minute}, 31, time.Minute}, // doubled so often, it would wrap around
+		{batch.Backoff{Base: 1<<34 + 1, Max: time.Minute}, 31, time.Minute}, // doubled so often, it would overflow
 		{batch.Backoff{Base: time.Minute, Max: time.Second}, 1, time.Second},
 	} {
 		least, most := time.Duration(math.MaxInt64), time.Duration(0)
@@ -169,11 +173,11 @@ func TestBackoffIsExponentialWithFullJitterUpToItsMaximum(t *testing.T) {
 		}
 	}
 	if d := (batch.Backoff{}).After(3); d != 0 {
-		t.Errorf("no backoff is %v", d)
+		t.Errorf("the zero Backoff waits %v", d)
 	}
 }
 
-func TestADoneValueIsLetGoWhileItsNeighbourIsTriedAgain(t *testing.T) {
+func TestDoneReleasesValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := batch.New(batch.Config[*[1 << 10]byte]{
 			MaxItems: 2, Workers: 1, Backoff: batch.Backoff{Base: time.Hour, Max: time.Hour},
@@ -192,7 +196,7 @@ func TestADoneValueIsLetGoWhileItsNeighbourIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 		runtime.GC()
 		if finished.Value() != nil {
-			t.Error("it is still in memory")
+			t.Error("the value is still in memory")
 		}
 		cancel()
 		if err := <-ended; err != nil || len(b.Drain()) != 1 {

@@ -5,7 +5,7 @@ import "container/heap"
 func (b *Batcher[T]) push(e *Entry[T]) { heap.Push((*byDue[T])(&b.delayed), e) }
 func (b *Batcher[T]) pop() *Entry[T]   { return heap.Pop((*byDue[T])(&b.delayed)).(*Entry[T]) }
 
-// byDue is a heap of entries, the one that is due first on top.
+// byDue is a heap of entries, ordered by due.
 type byDue[T any] []*Entry[T]
 
 func (h byDue[T]) Len() int           { return len(h) }

@@ -14,11 +14,11 @@ import (
 	"github.com/predcache/predcache/internal/batch"
 )
 
-// A thing is what the model's batcher gathers, with what must be true of it next.
-type thing struct {
+// A value is what the model adds, with its expected state.
+type value struct {
 	id, size int
-	attempts int       // made so far
-	since    time.Time // it was added, or its last attempt ended
+	attempts int       // so far
+	since    time.Time // when it was added or its last attempt ended
 	state    state
 }
 
@@ -26,36 +26,36 @@ type state int
 
 const (
 	pending state = iota
-	underWay
+	inFlight
 	finished
 )
 
-// A call is a batch under way, which ends when the model says so.
+// A call is a batch in flight, which ends when the model ends it.
 type call struct {
-	entries []*batch.Entry[*thing]
+	entries []*batch.Entry[*value]
 	end     chan struct{}
 }
 
-// A model knows each thing and what may be done with it.
+// A model tracks each value and which transitions are allowed.
 type model struct {
-	*batch.Batcher[*thing]
-	cfg    batch.Config[*thing]
+	*batch.Batcher[*value]
+	cfg    batch.Config[*value]
 	cancel context.CancelFunc
 	ended  chan struct{}
 
 	limit   int
 	flushed bool
-	things  []*thing
-	first   int // the thing whose first attempt is next
+	values  []*value
+	first   int // id of the value whose first attempt is next
 
 	mu      sync.Mutex
 	calls   []*call
-	started []*call // since the last look
+	started []*call // since the last check
 }
 
 func newModel(t *rapid.T) *model {
 	m := &model{ended: make(chan struct{})}
-	m.cfg = batch.Config[*thing]{
+	m.cfg = batch.Config[*value]{
 		MaxItems: rapid.IntRange(1, 5).Draw(t, "maxItems"),
 		MaxBytes: rapid.SampledFrom([]int{0, 10, 20}).Draw(t, "maxBytes"),
 		Workers:  rapid.IntRange(1, 4).Draw(t, "workers"),
@@ -64,7 +64,7 @@ func newModel(t *rapid.T) *model {
 		Backoff:  batch.Backoff{Base: rapid.SampledFrom([]time.Duration{0, 1, time.Second}).Draw(t, "base"), Max: 5 * time.Second},
 		Handle:   m.handle,
 	}
-	m.cfg.Take = func(v *thing, room int) (int, bool) { return v.size, v.size <= room }
+	m.cfg.Take = func(v *value, room int) (int, bool) { return v.size, v.size <= room }
 	m.limit = m.cfg.Workers
 	m.Batcher = batch.New(m.cfg)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -76,8 +76,8 @@ func newModel(t *rapid.T) *model {
 	return m
 }
 
-// handle runs in a worker: it notes the batch, and waits for the model to end it.
-func (m *model) handle(_ context.Context, entries []*batch.Entry[*thing]) {
+// handle runs in a worker. It records the batch and blocks until the model ends it.
+func (m *model) handle(_ context.Context, entries []*batch.Entry[*value]) {
 	c := &call{slices.Clone(entries), make(chan struct{})}
 	m.mu.Lock()
 	m.calls = append(m.calls, c)
@@ -86,8 +86,8 @@ func (m *model) handle(_ context.Context, entries []*batch.Entry[*thing]) {
 	<-c.end
 }
 
-// look takes the batches that were started into the model, once everything has come to rest, and checks them.
-func (m *model) look(t *rapid.T) {
+// check waits until all goroutines are idle, and checks the batches that have started since.
+func (m *model) check(t *rapid.T) {
 	synctest.Wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,20 +98,20 @@ func (m *model) look(t *rapid.T) {
 			v := e.Value
 			bytes += v.size
 			if v.state != pending || e.Attempts != v.attempts {
-				t.Fatalf("thing %d is handed out in state %d, attempts %d of %d", v.id, v.state, e.Attempts, v.attempts)
+				t.Fatalf("value %d started in state %d, attempts %d, want %d", v.id, v.state, e.Attempts, v.attempts)
 			}
-			v.state = underWay
+			v.state = inFlight
 			if fresh && v.attempts > 0 {
-				t.Fatalf("retry of %d behind things that are new", v.id)
+				t.Fatalf("retry of %d behind new values", v.id)
 			}
 			fresh = v.attempts == 0
 		}
 		if n := len(c.entries); n == 0 || n > m.cfg.MaxItems || n > 1 && m.cfg.MaxBytes > 0 && bytes > m.cfg.MaxBytes {
-			t.Fatalf("a batch of %d things, %d bytes", n, bytes)
+			t.Fatalf("a batch of %d values, %d bytes", n, bytes)
 		}
 	}
 	if before := len(m.calls) - len(m.started); len(m.calls) > max(m.limit, before) {
-		t.Fatalf("%d batches under way at a limit of %d", len(m.calls), m.limit)
+		t.Fatalf("%d batches in flight at a limit of %d", len(m.calls), m.limit)
 	}
 	m.checkOrder(t)
 	m.started = nil
@@ -120,7 +120,7 @@ func (m *model) look(t *rapid.T) {
 	}
 }
 
-// checkOrder: things are attempted first in the order in which they were added. Batches of one moment are in no order.
+// checkOrder checks that first attempts follow the order of Add. Batches of one moment have no order.
 func (m *model) checkOrder(t *rapid.T) {
 	var fresh []int
 	for _, c := range m.started {
@@ -137,18 +137,18 @@ func (m *model) checkOrder(t *rapid.T) {
 	slices.Sort(fresh)
 	for _, id := range fresh {
 		if id != m.first {
-			t.Fatalf("%d is attempted before %d", id, m.first)
+			t.Fatalf("%d was attempted before %d", id, m.first)
 		}
 		m.first++
 	}
 }
 
-// checkIdle: no worker is idle while something could go. While another is busy, patience decides for what makes no full
-// batch; scenarios look at that.
+// checkIdle checks that no worker is idle while a batch is ready. TestPatience covers batches that are not full while
+// another worker is busy.
 func (m *model) checkIdle(t *rapid.T) {
 	waiting := 0
 	patient := m.cfg.Patience > 0 && len(m.calls) > 0 && !m.flushed
-	for _, v := range m.things {
+	for _, v := range m.values {
 		if v.state != pending {
 			continue
 		}
@@ -164,26 +164,26 @@ func (m *model) checkIdle(t *rapid.T) {
 		}
 	}
 	if waiting >= m.cfg.MaxItems {
-		t.Fatalf("a worker is idle, but %d things wait", waiting)
+		t.Fatalf("a worker is idle, but %d values wait", waiting)
 	}
 }
 
 func (m *model) add(t *rapid.T) {
 	sizes := rapid.SliceOfN(rapid.IntRange(0, 12), 0, 12).Draw(t, "sizes")
-	var added []*thing
+	var added []*value
 	for _, size := range sizes {
-		added = append(added, &thing{id: len(m.things) + len(added), size: size, since: time.Now()})
+		added = append(added, &value{id: len(m.values) + len(added), size: size, since: time.Now()})
 	}
-	m.things = append(m.things, added...)
+	m.values = append(m.values, added...)
 	m.Add(added...)
 }
 
-// end ends one of the batches under way, with a verdict for each entry.
+// end ends one of the batches in flight, with a result for each entry.
 func (m *model) end(t *rapid.T) {
 	m.mu.Lock()
 	if len(m.calls) == 0 {
 		m.mu.Unlock()
-		t.Skip("nothing is under way")
+		t.Skip("nothing is in flight")
 	}
 	i := rapid.IntRange(0, len(m.calls)-1).Draw(t, "call")
 	c := m.calls[i]
@@ -192,7 +192,7 @@ func (m *model) end(t *rapid.T) {
 	for _, e := range c.entries {
 		v := e.Value
 		v.state, v.since = pending, time.Now()
-		switch rapid.SampledFrom([]string{"done", "done", "retry", "nothing"}).Draw(t, fmt.Sprint("verdict of ", v.id)) {
+		switch rapid.SampledFrom([]string{"done", "done", "retry", "nothing"}).Draw(t, fmt.Sprint("result of ", v.id)) {
 		case "done":
 			v.state = finished
 			e.Done()
@@ -206,7 +206,7 @@ func (m *model) end(t *rapid.T) {
 	close(c.end)
 }
 
-// stop ends everything, and checks that each thing is finished or handed back.
+// stop ends everything, and checks that each value is finished or drained.
 func (m *model) stop(t *rapid.T) {
 	m.cancel()
 	synctest.Wait()
@@ -222,20 +222,20 @@ func (m *model) stop(t *rapid.T) {
 	left := m.Drain()
 	for _, v := range left {
 		if v.state != pending {
-			t.Fatalf("%d is handed back in state %d", v.id, v.state)
+			t.Fatalf("%d was drained in state %d", v.id, v.state)
 		}
 		v.state = finished
 	}
-	for _, v := range m.things {
+	for _, v := range m.values {
 		if v.state != finished {
 			t.Fatalf("%d is lost", v.id)
 		}
 	}
 }
 
-func TestNothingIsLostOrTwiceUnderWayAndBoundsHoldWhateverHappens(t *testing.T) {
+func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Wrapped, since rapid would ask a testing.T for its deadline, which is no time of the bubble.
+		// Wrapped, since rapid would compare the testing.T's deadline with the bubble's clock.
 		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
 			m := newModel(t)
 			defer m.stop(t)
@@ -257,7 +257,7 @@ func TestNothingIsLostOrTwiceUnderWayAndBoundsHoldWhateverHappens(t *testing.T) 
 					m.flushed = true
 					m.Flush()
 				},
-				"": m.look,
+				"": m.check,
 			})
 		})
 	})
