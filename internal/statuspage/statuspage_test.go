@@ -32,16 +32,15 @@ type bench struct {
 
 	brings int   // messages of a receive
 	fault  error // of a write
-	window dedup.Stats
 }
 
 func newBench() *bench {
-	b := &bench{health: telemetry.NewHealth(nil), window: dedup.Stats{Pending: 7, Written: 1234}}
+	b := &bench{health: telemetry.NewHealth(nil)}
 	b.Metrics = telemetry.NewMetrics(telemetry.Options{
 		Now: time.Now, Health: b.health, Prices: telemetry.Prices{WriteUnits: 0.625, Requests: 0.4},
 		Limits: telemetry.Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
 	})
-	b.SetWindow(func() dedup.Stats { return b.window })
+	b.SetWindow(func() dedup.Stats { return dedup.Stats{Pending: 7, Written: 1234} })
 	b.page = New(b.Metrics, b.health, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache",
 		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
 	b.queue, b.table = b.WatchQueue(services{b: b}), b.WatchTable(services{b: b})
@@ -96,7 +95,7 @@ func TestHeadline(t *testing.T) {
 		state, title, text string
 	}{
 		"starting":                     {func(b *bench) { b.health.SetReady(false) }, "idle", "Starting", "reads its queue and its table"},
-		"idle":                         {func(b *bench) { b.window = dedup.Stats{} }, "idle", "Idle: nothing to receive", "One poller waits"},
+		"idle":                         {func(b *bench) { b.SetWindow(func() dedup.Stats { return dedup.Stats{} }) }, "idle", "Idle: nothing to receive", "One poller waits"},
 		"receives wait for the writes": {func(*bench) {}, "good", "At work", "nothing has been written in the last minute"},
 		"at work": {func(b *bench) {
 			b.State(writer.Up)
