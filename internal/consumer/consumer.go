@@ -127,7 +127,7 @@ func New(cfg Config) *Consumer {
 	})
 	c.rejects = batch.New(batch.Config[rejection]{
 		MaxItems: MaxBatch, MaxBytes: maxSend, Workers: 2, Handle: c.reject, Backoff: backoff,
-		Take: func(r rejection, room int) (int, bool) { size := r.out.size(); return size, size <= room },
+		Take: func(r rejection, room int) (int, bool) { size := r.out.Size(); return size, size <= room },
 	})
 	c.changes = batch.New(batch.Config[change]{
 		MaxItems: MaxBatch, Workers: 4, Handle: c.changeVisibility, Backoff: backoff,

@@ -32,7 +32,8 @@ type Outgoing struct {
 	GroupID, DeduplicationID string
 }
 
-func (o *Outgoing) size() int {
+// Size is the bytes of the body and the attributes, as SQS counts them.
+func (o *Outgoing) Size() int {
 	return int(size(&Received{Body: o.Body, Attributes: o.Attributes}))
 }
 
@@ -71,7 +72,7 @@ func (c *Consumer) sendRejects(m *Message) {
 	out := make([]rejection, len(m.rejects))
 	for i := range m.rejects {
 		out[i] = rejection{m, outgoing(m, i, c.cfg.MaxRejectBytes)}
-		if out[i].out.size() > c.cfg.MaxRejectBytes {
+		if out[i].out.Size() > c.cfg.MaxRejectBytes {
 			// Even without what may be left out it is too long for the reject queue.
 			c.leave(m, c.backOff(m), BackedOff)
 			return
@@ -102,10 +103,10 @@ func outgoing(m *Message, i, limit int) Outgoing {
 	}
 	add(AttrField, "String", clean(r.Why.Field))
 	add(AttrDetail, "String", clean(r.Why.Detail))
-	if o.size() <= limit {
+	if o.Size() <= limit {
 		add(AttrSource, "String", source(m))
 	}
-	for o.size() > limit && o.Attributes[len(o.Attributes)-1].Name != AttrSent {
+	for o.Size() > limit && o.Attributes[len(o.Attributes)-1].Name != AttrSent {
 		o.Attributes = o.Attributes[:len(o.Attributes)-1]
 	}
 	return o

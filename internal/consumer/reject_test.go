@@ -61,11 +61,11 @@ func TestARejectLeavesOutWhatDoesNotFit(t *testing.T) {
 	if detail := (&Received{Attributes: whole.Attributes}).Attribute(AttrDetail); len(detail) > 600 || !utf8.ValidString(detail) {
 		t.Errorf("the detail has %d bytes, want it cut at a character", len(detail))
 	}
-	for limit := 1000; limit <= whole.size(); limit++ {
+	for limit := 1000; limit <= whole.Size(); limit++ {
 		o := outgoing(m, 0, limit)
 		reason := (&Received{Attributes: o.Attributes}).Attribute(AttrReason)
-		if reason != "syntax" || o.size() > limit && len(o.Attributes) > 2 {
-			t.Fatalf("with room for %d bytes it has %d and the attributes %v", limit, o.size(), o.Attributes)
+		if reason != "syntax" || o.Size() > limit && len(o.Attributes) > 2 {
+			t.Fatalf("with room for %d bytes it has %d and the attributes %v", limit, o.Size(), o.Attributes)
 		}
 	}
 }
