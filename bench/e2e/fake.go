@@ -253,7 +253,7 @@ func percentiles(ages []float64) (p50, p99 float64) {
 }
 
 func member(object jsonscan.Value, name string) jsonscan.Value {
-	for _, m := range jsonscan.Members(nil, object) {
+	for m := range jsonscan.Members(object) {
 		if m.Name == name {
 			return m.Value
 		}

@@ -102,7 +102,7 @@ func (f *fake) receipts(body string, do func(index int32)) (ids []string) {
 	if err != nil {
 		panic(err)
 	}
-	for _, e := range jsonscan.Elements(nil, member(v, "Entries")) {
+	for e := range jsonscan.Elements(member(v, "Entries")) {
 		handle := member(e, "ReceiptHandle").Text
 		index, err := strconv.Atoi(handle[1:9])
 		if err != nil {

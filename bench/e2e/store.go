@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,8 @@ func (f *fake) write(dst []byte, body string) ([]byte, int) {
 	if err != nil {
 		panic(err)
 	}
-	requests := jsonscan.Elements(nil, jsonscan.Members(nil, member(v, "RequestItems"))[0].Value)
+	tables := slices.Collect(jsonscan.Members(member(v, "RequestItems")))
+	requests := slices.Collect(jsonscan.Elements(tables[0].Value))
 	type put struct {
 		key  string
 		ts   int64
@@ -28,7 +30,7 @@ func (f *fake) write(dst []byte, body string) ([]byte, int) {
 		item := member(member(r, "PutRequest"), "Item")
 		p := &puts[i]
 		p.text = r.Text
-		members = jsonscan.Members(members[:0], item)
+		members = slices.AppendSeq(members[:0], jsonscan.Members(item))
 		for _, m := range members {
 			typed := m.Value.Text // {"S":"…"}
 			kind, value := typed[2], typed[6:len(typed)-2]

@@ -3,6 +3,7 @@ package awsclient
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -19,7 +20,7 @@ func attributeValues(text []byte) (map[string]types.AttributeValue, error) {
 }
 
 func attributeMap(object jsonscan.Value) (map[string]types.AttributeValue, error) {
-	members := jsonscan.Members(nil, object)
+	members := slices.Collect(jsonscan.Members(object))
 	m := make(map[string]types.AttributeValue, len(members))
 	for _, member := range members {
 		name, err := jsonscan.Unquote(member.Name)
@@ -34,7 +35,7 @@ func attributeMap(object jsonscan.Value) (map[string]types.AttributeValue, error
 }
 
 func attributeValue(typed jsonscan.Value) (types.AttributeValue, error) {
-	member := jsonscan.Members(nil, typed)[0]
+	member := slices.Collect(jsonscan.Members(typed))[0]
 	text := func() (string, error) {
 		s := member.Value.Text
 		return jsonscan.Unquote(s[1 : len(s)-1])
@@ -62,7 +63,7 @@ func attributeValue(typed jsonscan.Value) (types.AttributeValue, error) {
 		return &types.AttributeValueMemberM{Value: m}, err
 	case "L":
 		var list []types.AttributeValue
-		for _, element := range jsonscan.Elements(nil, member.Value) {
+		for _, element := range slices.Collect(jsonscan.Elements(member.Value)) {
 			v, err := attributeValue(element)
 			if err != nil {
 				return nil, err

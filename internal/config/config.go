@@ -50,7 +50,7 @@ type Config struct {
 
 	MaxHeldMessages int   `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together."`
 	MaxHeldBytes    int64 `split_words:"true" default:"134217728" desc:"Maximum bytes of messages held (128 MiB). A receive starts only if 10 messages of the queue's maximum size fit: 10 MiB on a queue that allows 1 MiB, 80 MiB for 8 pollers."`
-	MaxDecodedBytes int   `split_words:"true" default:"8388608" desc:"Maximum size of one decompressed message (8 MiB, 8 times the largest message)."`
+	MaxDecodedBytes int   `split_words:"true" default:"16777216" desc:"Maximum memory of one decoded message beside its body (16 MiB): its decompressed text, 768 bytes a prediction, 40 an attribute."`
 	DedupWindow     int   `split_words:"true" default:"100000" desc:"Maximum written keys remembered, at least half of them at any time, at about 60 bytes each. At 1,000 a second, 100,000 cover the last 50 to 100 s."`
 
 	DrainTimeout time.Duration `group:"Timeouts" split_words:"true" default:"25s" desc:"Maximum time from SIGTERM to exit. In it, held messages are written and deleted, or released. ECS and Kubernetes kill after 30 s."`
@@ -165,11 +165,11 @@ func (c *Config) validateFields(refuse func(bool, string, ...any)) {
 	}
 }
 
-// CheckQueue returns an error if the memory settings don't fit a queue whose maximum message size is maxMessageBytes.
-func (c *Config) CheckQueue(maxMessageBytes int64) error {
-	if need := 10*maxMessageBytes + int64(c.MaxDecodedBytes); c.MaxHeldBytes < need {
-		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: must be at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decompressed message (WORKER_MAX_DECODED_BYTES)",
-			c.MaxHeldBytes, need, maxMessageBytes)
+// CheckReceive returns an error if the memory settings don't fit one receive, which may bring so many bytes.
+func (c *Config) CheckReceive(bytes int64) error {
+	if need := bytes + int64(c.MaxDecodedBytes); c.MaxHeldBytes < need {
+		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: must be at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decoded message (WORKER_MAX_DECODED_BYTES)",
+			c.MaxHeldBytes, need, bytes)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func TestLoad(t *testing.T) {
 		if c.TTL != 24*time.Hour || c.ReceiveWait != 20*time.Second || c.TableSchema != "auto" || c.PayloadEncoding != item.JSON || c.HTTPAddr != ":9090" {
 			t.Errorf("defaults: %+v", c)
 		}
-		if err := c.CheckQueue(1 << 20); err != nil {
+		if err := c.CheckReceive(10 << 20); err != nil {
 			t.Errorf("the defaults don't fit a queue of the largest messages: %v", err)
 		}
 	})
@@ -137,10 +137,10 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestCheckQueue(t *testing.T) {
+func TestCheckReceive(t *testing.T) {
 	c := mustLoad(t, map[string]string{"WORKER_MAX_HELD_BYTES": "8388608"})
-	if err := c.CheckQueue(1 << 20); err == nil || !strings.Contains(err.Error(), "at least 18874368") {
-		t.Errorf("error %v, want 10 MiB for a receive and 8 MiB for a decompressed message", err)
+	if err := c.CheckReceive(10 << 20); err == nil || !strings.Contains(err.Error(), "at least 27262976") {
+		t.Errorf("error %v, want 10 MiB for a receive and 16 MiB for a decoded message", err)
 	}
 }
 

@@ -45,24 +45,26 @@ type Failure struct {
 // An Observer counts what the consumer decides. Calls of the queue are counted by whoever wraps it. Its methods are called by
 // several goroutines.
 type Observer interface {
-	Settled(how How, messages int)
+	Settled(how Disposition, messages int)
 	// Rejected counts a part of a message that can never be written.
 	Rejected(reason prediction.Reason)
 	Held(messages int, bytes int64)
 	Pollers(n int)
 	Extended(messages int)
 	LeaseLost()
+	// Undeliverable reports that the reject queue can't take a message, which therefore stays on its queue.
+	Undeliverable(err error)
 }
 
-// How a message was settled.
-type How string
+// A Disposition is how a message was settled.
+type Disposition string
 
-// The ways. Backed off: it has a reject and there is no reject queue, so it becomes visible later and later.
+// The dispositions.
 const (
-	Deleted   How = "deleted"
-	Rejected  How = "rejected" // and deleted
-	Released  How = "released"
-	BackedOff How = "backed_off"
+	Deleted   Disposition = "deleted"
+	Rejected  Disposition = "rejected" // sent to the reject queue, and deleted
+	Released  Disposition = "released"
+	BackedOff Disposition = "backed_off" // it can't be rejected anywhere: it becomes visible later with each receive
 )
 
 // Config of a Consumer.
@@ -72,20 +74,21 @@ type Config struct {
 	// MaxRejectBytes is the reject queue's limit of a message.
 	MaxRejectBytes int
 	Observer       Observer
-	// Handle reads what one receive brought: it announces each prediction with Expect, and sees that it is resolved.
+	// Handle reads what one receive brought. It calls Expect for each prediction, whose Resolve must then be called once, and Read
+	// once for each message.
 	Handle func(ctx context.Context, messages []*Message)
-	// Ready waits, before a receive, until what was received before has been taken up. It returns false where ctx has ended.
+	// Ready blocks, before a receive, until what was received before has been taken up. It returns false if ctx is done.
 	Ready func(ctx context.Context) bool
 
 	Pollers     int           // at the most
 	Wait        time.Duration // of a receive, 0 to 20 s
 	Visibility  time.Duration // the queue's own timeout, which a receive gives its messages
 	MaxMessages int           // held at the most
-	MaxBytes    int64         // held at the most, as bodies with their attributes
+	MaxBytes    int64         // held at the most: messages, and what is made of them
 	// MaxMessageBytes is the queue's limit: a receive may bring ten messages of this size, so it waits for that much room.
 	MaxMessageBytes int64
-	// MaxDecodedBytes is what a compressed body may become. This much of MaxBytes is kept from receives, so that what has
-	// been received can always be decompressed.
+	// MaxDecodedBytes is what a message may take beside its body. This much of MaxBytes is kept from receives, so that what has
+	// been received can always be decoded.
 	MaxDecodedBytes int64
 	// CallTimeout bounds an attempt; a receive has Wait on top of it.
 	CallTimeout time.Duration
@@ -102,32 +105,43 @@ type Consumer struct {
 	budget  *budget
 	gate    *gate
 	deletes *batch.Batcher[*Message]
-	rejects *batch.Batcher[rejection]
+	rejects *batch.Batcher[*rejection]
 	changes *batch.Batcher[change]
+	growing chan struct{} // holds one while a message has reserved bytes
 	giveUp  chan struct{} // closed by GiveUp
 
 	mu        sync.Mutex
 	held      map[string]*Message // by message id
 	unsettled int                 // of held: those with predictions that have no outcome yet
-	drained   chan struct{}       // closed once nothing is held; nil unless somebody waits
+	rejecting struct {            // of held: those that wait for the reject queue
+		messages int
+		bytes    int64
+		failing  bool // the reject queue's last call failed
+	}
+	accepted acceptedRejects
+	drained  chan struct{} // closed once nothing is held; nil unless somebody waits
 }
 
 // New makes a Consumer.
 func New(cfg Config) *Consumer {
 	c := &Consumer{
-		cfg:    cfg,
-		budget: newBudget(cfg.MaxMessages, cfg.MaxBytes),
-		gate:   newGate(cfg.Pollers),
-		giveUp: make(chan struct{}),
-		held:   map[string]*Message{},
+		cfg:     cfg,
+		budget:  newBudget(cfg.MaxMessages, cfg.MaxBytes),
+		gate:    newGate(cfg.Pollers),
+		growing: make(chan struct{}, 1),
+		giveUp:  make(chan struct{}),
+		held:    map[string]*Message{},
 	}
 	backoff := batch.Backoff{Base: 100 * time.Millisecond, Max: 20 * time.Second}
 	c.deletes = batch.New(batch.Config[*Message]{
 		MaxItems: MaxBatch, Workers: cfg.Pollers, Linger: cfg.DeleteLinger, Handle: c.delete, Backoff: backoff,
 	})
-	c.rejects = batch.New(batch.Config[rejection]{
-		MaxItems: MaxBatch, MaxBytes: maxSend, Workers: 2, Handle: c.reject, Backoff: backoff,
-		Take: func(r rejection, room int) (int, bool) { size := r.out.Size(); return size, size <= room },
+	c.rejects = batch.New(batch.Config[*rejection]{
+		MaxItems: MaxBatch, MaxBytes: maxSend, Workers: 2, Handle: c.sendRejects, Backoff: backoff,
+		Take: func(r *rejection, room int) (int, bool) {
+			size := min(r.maxSize()+maxSource+messageBytes, c.cfg.MaxRejectBytes)
+			return size, size <= room
+		},
 	})
 	c.changes = batch.New(batch.Config[change]{
 		MaxItems: MaxBatch, Workers: 4, Handle: c.changeVisibility, Backoff: backoff,
@@ -205,7 +219,7 @@ var errClosed = errors.New("the intake is closed")
 
 // receive makes poller i's receive, for which there is room whatever it brings, and hands on what it brought.
 func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, error) {
-	reserved := MaxBatch * c.cfg.MaxMessageBytes
+	reserved := ReceiveBytes(c.cfg.MaxMessageBytes)
 	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
 		return nil, intake.Err()
 	}
@@ -224,9 +238,6 @@ func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, er
 	c.budget.release(MaxBatch-len(messages), reserved-bytes)
 	if len(messages) > 0 {
 		c.cfg.Handle(calls, messages)
-		for _, m := range messages {
-			m.Read()
-		}
 	}
 	c.observeHeld()
 	return received, nil
@@ -241,17 +252,14 @@ func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) 
 	for i := range received {
 		r := &received[i]
 		if m := c.held[r.ID]; m != nil {
-			m.receipt, m.receives = r.Receipt, r.Receives
-			m.first, m.deadline, m.extension = now, now.Add(c.cfg.Visibility), c.cfg.Visibility
+			was := m.lease.extending
+			m.lease = newLease(r, now, c.cfg.Visibility)
+			m.lease.extending = was
 			c.cfg.Observer.LeaseLost()
 			continue
 		}
-		m := &Message{
-			Received: *r, c: c,
-			receipt: r.Receipt, receives: r.Receives, first: now, deadline: now.Add(c.cfg.Visibility), extension: c.cfg.Visibility,
-			bytes: size(r),
-		}
-		m.open.Store(1)
+		m := &Message{Received: *r, c: c, lease: newLease(r, now, c.cfg.Visibility), bytes: int64(messageBytes + r.size())}
+		m.pending.Store(1)
 		c.held[r.ID] = m
 		c.unsettled++
 		messages = append(messages, m)
@@ -259,44 +267,6 @@ func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) 
 	}
 	c.gate.setUnsettled(c.unsettled)
 	return messages, bytes
-}
-
-// size is what SQS counts of a message: its body and its attributes' names, types and values.
-func size(r *Received) int64 {
-	n := len(r.Body)
-	for i := range r.Attributes {
-		a := &r.Attributes[i]
-		n += len(a.Name) + len(a.Type) + len(a.Value)
-	}
-	return int64(n)
-}
-
-// Decompressing makes room for a compressed body before it is read. The caller has handed on what it read before, and called
-// Read on it, so that its room comes free in time. It returns false where ctx ended first.
-func (c *Consumer) Decompressing(ctx context.Context) bool {
-	return c.budget.reserve(ctx, 0, c.cfg.MaxDecodedBytes, c.cfg.MaxBytes)
-}
-
-// Decompressed says how much of that room the body of m really takes.
-func (c *Consumer) Decompressed(m *Message, bytes int) {
-	n := min(int64(bytes), c.cfg.MaxDecodedBytes)
-	c.mu.Lock()
-	m.bytes += n
-	c.mu.Unlock()
-	c.budget.release(0, c.cfg.MaxDecodedBytes-n)
-}
-
-// predictionBytes is what a held prediction takes beside its text: its item, its place in the window and in the batcher.
-const predictionBytes = 512
-
-// Unpacked counts what the predictions of m take. A message can carry thousands, each longer in memory than in its text;
-// there is no way to know before it is read, so one receive may go over the bound, and the next one waits.
-func (c *Consumer) Unpacked(m *Message, predictions int) {
-	n := int64(predictions) * predictionBytes
-	c.mu.Lock()
-	m.bytes += n
-	c.mu.Unlock()
-	c.budget.take(n)
 }
 
 func (c *Consumer) observeHeld() {

@@ -88,8 +88,9 @@ func (*countingQueue) ChangeVisibility(context.Context, []Visibility) ([]Failure
 type mute struct{}
 
 func (mute) Rejected(prediction.Reason) {}
-func (mute) Settled(How, int)           {}
+func (mute) Settled(Disposition, int)   {}
 func (mute) Held(int, int64)            {}
 func (mute) Pollers(int)                {}
 func (mute) Extended(int)               {}
 func (mute) LeaseLost()                 {}
+func (mute) Undeliverable(error)        {}

@@ -73,8 +73,12 @@ func TestPacedReceivesComeBackFuller(t *testing.T) {
 				worker := consumer.New(consumer.Config{
 					Queue: q, Observer: deaf{}, Pollers: 8, Wait: time.Second, Visibility: 30 * time.Second, Pace: c.pace,
 					MaxMessages: 1000, MaxBytes: 1 << 20, MaxMessageBytes: 1 << 10, CallTimeout: 5 * time.Second, DeleteLinger: time.Second,
-					Ready:  ready,
-					Handle: func(context.Context, []*consumer.Message) {}, // nothing to wait for: deleted at once
+					Ready: ready,
+					Handle: func(_ context.Context, messages []*consumer.Message) {
+						for _, m := range messages {
+							m.Read(0) // nothing to wait for: deleted at once
+						}
+					},
 				})
 				worker.SetMode(consumer.Open)
 				intake, stopIntake := context.WithCancel(t.Context())

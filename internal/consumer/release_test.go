@@ -48,12 +48,13 @@ func (q *slowQueue) ChangeVisibility(_ context.Context, changes []consumer.Visib
 
 type deaf struct{}
 
-func (deaf) Rejected(prediction.Reason) {}
-func (deaf) Settled(consumer.How, int)  {}
-func (deaf) Held(int, int64)            {}
-func (deaf) Pollers(int)                {}
-func (deaf) Extended(int)               {}
-func (deaf) LeaseLost()                 {}
+func (deaf) Rejected(prediction.Reason)        {}
+func (deaf) Settled(consumer.Disposition, int) {}
+func (deaf) Held(int, int64)                   {}
+func (deaf) Pollers(int)                       {}
+func (deaf) Extended(int)                      {}
+func (deaf) LeaseLost()                        {}
+func (deaf) Undeliverable(error)               {}
 
 // An extension under way overtook the release of its message, which was then hidden for up to five minutes.
 func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
@@ -67,6 +68,7 @@ func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
 			Handle: func(_ context.Context, messages []*consumer.Message) {
 				held = messages[0]
 				held.Expect()
+				held.Read(0)
 			},
 		})
 		running, stop := context.WithCancel(t.Context())

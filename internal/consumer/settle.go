@@ -9,64 +9,68 @@ import (
 
 // settle ends a message whose predictions all have an outcome.
 func (c *Consumer) settle(m *Message) {
-	for i := range m.rejects {
-		c.cfg.Observer.Rejected(m.rejects[i].Why.Reason)
-	}
 	c.mu.Lock()
 	c.unsettled--
 	c.gate.setUnsettled(c.unsettled)
 	c.mu.Unlock()
+	m.mu.Lock()
+	failed, rejects := m.failed, m.rejects.count
+	m.mu.Unlock()
 	switch {
-	case m.failed.Load():
-		c.leave(m, 0, Released)
-	case len(m.rejects) == 0:
-		c.letGo(m)
-		c.deletes.Add(m)
+	case failed:
+		c.release(m, 0, Released)
+	case rejects == 0:
+		c.finish(m)
 	case c.cfg.Rejects == nil:
-		c.leave(m, c.backOff(m), BackedOff)
+		c.release(m, c.backOff(m), BackedOff)
 	default:
-		c.sendRejects(m)
+		c.reject(m)
 	}
 }
 
-// leave makes a message visible again, after a time. Several of its rejects may ask for it at once.
-func (c *Consumer) leave(m *Message, after time.Duration, how How) {
+// finish deletes a message of which everything is safe.
+func (c *Consumer) finish(m *Message) {
 	c.mu.Lock()
-	first := !m.leaving
-	m.leaving = true
+	m.state = deleting
+	c.letGo(m)
 	c.mu.Unlock()
-	if first {
-		c.letGo(m)
-		c.changes.Add(change{m, after, how})
-	}
+	c.deletes.Add(m)
 }
 
-// letGo frees the message's body: only its receipt is needed now.
+// release makes a message visible again, after a time.
+func (c *Consumer) release(m *Message, after time.Duration, how Disposition) {
+	c.mu.Lock()
+	m.state = releasing
+	c.letGo(m)
+	c.mu.Unlock()
+	c.changes.Add(change{m, after, how})
+}
+
+// letGo frees the message's text: only its receipt handle is needed now. c.mu is held.
 func (c *Consumer) letGo(m *Message) {
-	c.mu.Lock()
-	bytes := m.bytes
-	m.bytes, m.Body, m.Attributes = 0, "", nil
-	c.mu.Unlock()
+	bytes := m.bytes - messageBytes
+	m.bytes = messageBytes
+	m.Body, m.Attributes, m.rejects.parts = "", nil, nil
 	c.budget.release(0, bytes)
 }
 
-// maxBackOff is how long a message that can't be rejected anywhere stays invisible between receives, at the most. With
-// the recommended redrive limit of 50 receives that is two days in all.
+// maxBackOff bounds how long a message that can't be rejected anywhere stays invisible between receives. With the recommended
+// redrive limit of 50 receives that is two days in all.
 const maxBackOff = time.Hour
 
 // backOff doubles the queue's visibility timeout with each receive.
 func (c *Consumer) backOff(m *Message) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := max(c.cfg.Visibility, time.Second) << min(max(m.receives-1, 0), 12)
+	d := max(c.cfg.Visibility, time.Second) << min(max(m.lease.receives-1, 0), 12)
 	return min(d, maxBackOff)
 }
 
-// forget lets a message go, unless it was redelivered while a call with its former receipt was under way: that call may
-// have had no effect ("DeleteMessage": a handle that isn't the newest may not delete). It tells whether it is gone.
-func (c *Consumer) forget(m *Message, receipt string, how How) bool {
+// forget lets a message go, unless it was redelivered while a call with its former receipt handle was under way: that call may
+// have had no effect ("DeleteMessage": a handle that isn't the newest may not delete). It reports whether the message is gone.
+func (c *Consumer) forget(m *Message, receipt string, how Disposition) bool {
 	c.mu.Lock()
-	if m.receipt != receipt {
+	if m.lease.receipt != receipt {
 		c.mu.Unlock()
 		return false
 	}
@@ -83,19 +87,22 @@ func (c *Consumer) forget(m *Message, receipt string, how How) bool {
 	return true
 }
 
-// receipts notes the newest receipt handle of each message.
+// receipts returns the newest receipt handle of each message.
 func (c *Consumer) receipts(messages []*Message) []string {
 	receipts := make([]string, len(messages))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, m := range messages {
-		receipts[i] = m.receipt
+		receipts[i] = m.lease.receipt
 	}
 	return receipts
 }
 
 func (c *Consumer) delete(ctx context.Context, entries []*batch.Entry[*Message]) {
-	messages := values(entries)
+	messages := make([]*Message, len(entries))
+	for i, e := range entries {
+		messages[i] = e.Value
+	}
 	receipts := c.receipts(messages)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
@@ -105,19 +112,11 @@ func (c *Consumer) delete(ctx context.Context, entries []*batch.Entry[*Message])
 		how := Deleted
 		if failure != nil {
 			how = Released // it will come back, and then be a duplicate
-		} else if len(m.rejects) > 0 {
+		} else if m.rejects.count > 0 {
 			how = Rejected
 		}
 		return c.forget(m, receipts[i], how)
 	})
-}
-
-func values[T any](entries []*batch.Entry[T]) []T {
-	vs := make([]T, len(entries))
-	for i, e := range entries {
-		vs[i] = e.Value
-	}
-	return vs
 }
 
 // conclude goes through the entries of a call. end is called for each that succeeded, or that failed by our own fault,

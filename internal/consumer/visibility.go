@@ -11,7 +11,7 @@ import (
 type change struct {
 	m       *Message
 	timeout time.Duration
-	how     How
+	how     Disposition
 }
 
 const (
@@ -42,16 +42,17 @@ func (c *Consumer) endingLeases(now time.Time) []change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.held {
-		if m.extending || m.leaving || m.deadline.Sub(now) > c.cfg.Visibility/3 || c.cfg.Visibility == 0 {
+		l := &m.lease
+		if l.extending != notExtending || m.state == releasing || l.ends.Sub(now) > c.cfg.Visibility/3 || c.cfg.Visibility == 0 {
 			continue
 		}
 		// A second less than the limit, since SQS counts whole seconds from its own receive time.
-		left := maxVisibility - now.Sub(m.first) - time.Second
-		timeout := min(max(min(2*m.extension, maxExtension), c.cfg.Visibility), left).Truncate(time.Second)
+		left := maxVisibility - now.Sub(l.began) - time.Second
+		timeout := min(max(min(2*l.extension, maxExtension), c.cfg.Visibility), left).Truncate(time.Second)
 		if timeout <= 0 {
 			continue // redelivery can't be put off any longer; it is held on to all the same
 		}
-		m.extending, m.extension = true, timeout
+		l.extending, l.extension = extensionQueued, timeout
 		due = append(due, change{m: m, timeout: timeout})
 	}
 	return due
@@ -81,17 +82,8 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 		if ch.how != "" {
 			return c.forget(ch.m, receipts[i], ch.how)
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		ch.m.extending = false
-		switch {
-		case ch.m.receipt != receipts[i]: // redelivered meanwhile, with a lease of its own
-		case failure == nil:
-			ch.m.deadline = called.Add(ch.timeout)
+		if c.extended(ch, receipts[i], called, failure) {
 			extended++
-		default:
-			// The lease is lost or the message gone. A redelivery brings a new one; until then there is nothing to extend.
-			ch.m.deadline = called.Add(c.cfg.Visibility)
 		}
 		return true
 	})
@@ -101,8 +93,28 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range messages {
-		m.inExtension = false
+		if m.lease.extending == extensionCalled { // the call failed: it is queued again
+			m.lease.extending = extensionQueued
+		}
 	}
+}
+
+// extended notes the end of an extension, and reports whether the lease was extended.
+func (c *Consumer) extended(ch change, receipt string, called time.Time, failure *Failure) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := &ch.m.lease
+	l.extending = notExtending
+	switch {
+	case l.receipt != receipt: // redelivered meanwhile, with a lease of its own
+		return false
+	case failure != nil:
+		// The lease is lost or the message gone. A redelivery brings a new one; until then there is nothing to extend.
+		l.ends = called.Add(c.cfg.Visibility)
+		return false
+	}
+	l.ends = called.Add(ch.timeout)
+	return true
 }
 
 // dropStale leaves out extensions of messages that are no longer held, or are being released: one that comes late would
@@ -112,13 +124,17 @@ func (c *Consumer) dropStale(entries []*batch.Entry[change]) []*batch.Entry[chan
 	defer c.mu.Unlock()
 	live := make([]*batch.Entry[change], 0, len(entries))
 	for _, e := range entries {
+		extension := e.Value.how == ""
 		switch m := e.Value.m; {
-		case e.Value.how == "" && (m.leaving || c.held[m.ID] != m):
+		case extension && (m.state == releasing || c.held[m.ID] != m):
+			m.lease.extending = notExtending
 			e.Done()
-		case e.Value.how != "" && m.inExtension:
+		case !extension && m.lease.extending == extensionCalled:
 			e.Retry()
 		default:
-			m.inExtension = e.Value.how == ""
+			if extension {
+				m.lease.extending = extensionCalled
+			}
 			live = append(live, e)
 		}
 	}

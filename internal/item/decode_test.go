@@ -3,6 +3,7 @@ package item_test
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func fieldsOf(v jsonscan.Value) ([]item.Field, error) {
 		return nil, errors.New("no object")
 	}
 	var fields []item.Field
-	for _, m := range jsonscan.Members(nil, v) {
+	for _, m := range slices.Collect(jsonscan.Members(v)) {
 		name, err := jsonscan.Unquote(m.Name)
 		if err != nil {
 			return nil, err
@@ -36,7 +37,7 @@ func valueOf(v jsonscan.Value) (item.Value, error) {
 	if v.Kind() != jsonscan.Object {
 		return item.Value{}, errors.New("no typed value")
 	}
-	members := jsonscan.Members(nil, v)
+	members := slices.Collect(jsonscan.Members(v))
 	if len(members) != 1 {
 		return item.Value{}, errors.New("no typed value")
 	}
@@ -70,7 +71,7 @@ func valueOf(v jsonscan.Value) (item.Value, error) {
 		if content.Kind() != jsonscan.Array {
 			return out, errors.New("no list")
 		}
-		for _, element := range jsonscan.Elements(nil, content) {
+		for _, element := range slices.Collect(jsonscan.Elements(content)) {
 			one, err := valueOf(element)
 			if err != nil {
 				return out, err
@@ -142,7 +143,7 @@ func sameJSON(a, b jsonscan.Value) bool {
 		y, errY := jsonscan.Unquote(b.Text[1 : len(b.Text)-1])
 		return x == y && errors.Is(errX, errY)
 	case jsonscan.Array:
-		x, y := jsonscan.Elements(nil, a), jsonscan.Elements(nil, b)
+		x, y := slices.Collect(jsonscan.Elements(a)), slices.Collect(jsonscan.Elements(b))
 		if len(x) != len(y) {
 			return false
 		}
@@ -153,7 +154,7 @@ func sameJSON(a, b jsonscan.Value) bool {
 		}
 		return true
 	case jsonscan.Object:
-		return sameMembers(jsonscan.Members(nil, a), jsonscan.Members(nil, b))
+		return sameMembers(slices.Collect(jsonscan.Members(a)), slices.Collect(jsonscan.Members(b)))
 	}
 	return a.Text == b.Text
 }

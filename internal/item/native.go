@@ -87,25 +87,24 @@ func nativeSize(field string, v jsonscan.Value, depth int) (int, *prediction.Rej
 	}
 }
 
-// containerSize is 3 bytes, and one more for each element.
+// containerSize is 3 bytes, and one more for each element. It stops where the value alone exceeds an item, so that nothing
+// is allocated in proportion to a value that is refused.
 func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.Reject) {
 	total := 3
 	add := func(v jsonscan.Value) *prediction.Reject {
 		size, why := nativeSize(field, v, depth)
-		total += 1 + size
+		if total += 1 + size; why == nil && total > MaxSize {
+			why = tooLarge(field)
+		}
 		return why
 	}
-	if v.Kind() == jsonscan.Array {
-		for _, element := range jsonscan.Elements(nil, v) {
-			if why := add(element); why != nil {
-				return 0, why
-			}
+	for element := range jsonscan.Elements(v) {
+		if why := add(element); why != nil {
+			return 0, why
 		}
-		return total, nil
 	}
-	members := jsonscan.Members(nil, v)
-	seen := make(map[string]struct{}, len(members))
-	for _, m := range members {
+	var seen map[string]struct{}
+	for m := range jsonscan.Members(v) {
 		name, err := jsonscan.Unquote(m.Name)
 		if err != nil {
 			return 0, prediction.Rejectf(prediction.ReasonFieldValue, field, "has a name that holds %v: send valid Unicode", err)
@@ -116,6 +115,9 @@ func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.
 		if _, found := seen[name]; found {
 			return 0, prediction.Rejectf(prediction.ReasonDuplicateName, field, "has a nested name twice: send it once")
 		}
+		if seen == nil {
+			seen = map[string]struct{}{}
+		}
 		seen[name] = struct{}{}
 		total += len(name)
 		if why := add(m.Value); why != nil {
@@ -123,6 +125,10 @@ func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.
 		}
 	}
 	return total, nil
+}
+
+func tooLarge(field string) *prediction.Reject {
+	return prediction.Rejectf(prediction.ReasonTooLarge, field, "alone exceeds DynamoDB's %d bytes of an item: send less, or send it inside the payload with WORKER_PAYLOAD_ENCODING=zstd", MaxSize)
 }
 
 // checkIndexKey checks an attribute that is in the key of one of the table's indexes. An item without it is only missing
@@ -172,19 +178,23 @@ func appendNative(dst []byte, v jsonscan.Value) []byte {
 		return append(append(dst, v.Text...), '}')
 	case jsonscan.Array:
 		dst = append(dst, `{"L":[`...)
-		for i, element := range jsonscan.Elements(nil, v) {
-			if i > 0 {
+		first := true
+		for element := range jsonscan.Elements(v) {
+			if !first {
 				dst = append(dst, ',')
 			}
+			first = false
 			dst = appendNative(dst, element)
 		}
 		return append(dst, `]}`...)
 	case jsonscan.Object:
 		dst = append(dst, `{"M":{`...)
-		for i, m := range jsonscan.Members(nil, v) {
-			if i > 0 {
+		first := true
+		for m := range jsonscan.Members(v) {
+			if !first {
 				dst = append(dst, ',')
 			}
+			first = false
 			dst = append(dst, '"')
 			dst = append(dst, m.Name...)
 			dst = append(dst, `":`...)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,7 +28,7 @@ func stand(t testing.TB, encoded []byte) stored {
 		t.Fatalf("%v in %s", err, encoded)
 	}
 	object, err := jsonscan.Parse(string(encoded))
-	if members := jsonscan.Members(nil, object); err != nil || len(members) != len(s) {
+	if members := slices.Collect(jsonscan.Members(object)); err != nil || len(members) != len(s) {
 		t.Fatalf("an attribute is there twice, or %v: %s", err, encoded)
 	}
 	return s

@@ -35,7 +35,7 @@ func BenchmarkScan(b *testing.B) {
 		name string
 		run  func()
 	}{
-		{"members", func() { members, _, _, _ = jsonscan.ParseMembers(members[:0], prediction) }},
+		{"members", func() { members, _, _, _ = jsonscan.ParseMembers(members[:0], prediction, 1000) }},
 		{"quoted-string", func() { w := jsonscan.Walk(quoted); dst = w.AppendString(dst[:0]) }},
 		{"compact-quoted", func() { dst = jsonscan.AppendCompactQuoted(dst[:0], value) }},
 		{"long-string", func() { _, _ = jsonscan.Parse(longString) }},

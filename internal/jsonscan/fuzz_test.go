@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 		}
 		checkParseElements(t, text)
 		checkWalk(t, text)
-		members, object, end, membersErr := jsonscan.ParseMembers(nil, text)
+		members, object, end, membersErr := jsonscan.ParseMembers(nil, text, 1000)
 		if err != nil {
 			var syntax *jsonscan.SyntaxError
 			if !errors.As(err, &syntax) || syntax.Offset < 0 || syntax.Offset > len(text) {
@@ -103,8 +103,8 @@ func checkParseElements(t *testing.T, text string) {
 	}
 	switch {
 	case err == nil && wantErr == nil:
-		if end != arrayEnd || !slices.Equal(elements, jsonscan.Elements(nil, array)) {
-			t.Fatalf("ParseElements: %+v to %d, Elements: %+v to %d", elements, end, jsonscan.Elements(nil, array), arrayEnd)
+		if end != arrayEnd || !slices.Equal(elements, slices.Collect(jsonscan.Elements(array))) {
+			t.Fatalf("ParseElements: %+v to %d, Elements: %+v to %d", elements, end, slices.Collect(jsonscan.Elements(array)), arrayEnd)
 		}
 	case err == nil || wantErr == nil || err.Error() != wantErr.Error():
 		t.Fatalf("ParseElements: error %v, ParsePrefix: %v", err, wantErr)
@@ -130,7 +130,7 @@ func checkWalk(t *testing.T, text string) {
 	i := 0
 	switch v.Kind() {
 	case jsonscan.Object:
-		members := jsonscan.Members(nil, v)
+		members := slices.Collect(jsonscan.Members(v))
 		w.Object(func(name string) {
 			want := members[i].Name
 			if unquoted, err := jsonscan.Unquote(want); err == nil {
@@ -145,7 +145,7 @@ func checkWalk(t *testing.T, text string) {
 			t.Fatalf("%d members of %d", i, len(members))
 		}
 	case jsonscan.Array:
-		elements := jsonscan.Elements(nil, v)
+		elements := slices.Collect(jsonscan.Elements(v))
 		w.Array(func() {
 			if value := w.Skip(); value != elements[i].Text {
 				t.Fatalf("element %q, want %q", value, elements[i].Text)
@@ -169,7 +169,7 @@ func checkWalk(t *testing.T, text string) {
 
 func checkMembers(t *testing.T, v jsonscan.Value, parsed []jsonscan.Member) {
 	t.Helper()
-	members := jsonscan.Members(nil, v)
+	members := slices.Collect(jsonscan.Members(v))
 	if len(members) != len(parsed) {
 		t.Fatalf("Members: %+v, ParseMembers: %+v", members, parsed)
 	}
@@ -197,7 +197,7 @@ func checkMembers(t *testing.T, v jsonscan.Value, parsed []jsonscan.Member) {
 
 func checkElements(t *testing.T, v jsonscan.Value) {
 	t.Helper()
-	elements := jsonscan.Elements(nil, v)
+	elements := slices.Collect(jsonscan.Elements(v))
 	var want []json.RawMessage
 	if err := json.Unmarshal([]byte(v.Text), &want); err != nil || len(want) != len(elements) {
 		t.Fatalf("%d elements, encoding/json %d, %v", len(elements), len(want), err)

@@ -1,6 +1,9 @@
 package jsonscan
 
-import "errors"
+import (
+	"errors"
+	"iter"
+)
 
 // A Member is one name and value of an object. Name is the text between the quotes, with its escapes.
 type Member struct {
@@ -8,28 +11,35 @@ type Member struct {
 	Value Value
 }
 
-// Members appends the members of a valid object to dst, in their order.
-func Members(dst []Member, object Value) []Member {
-	sc := scanner{s: object.Text}
-	i := skipSpace(sc.s, 1)
-	for sc.s[i] != '}' {
-		if sc.s[i] == ',' {
-			i = skipSpace(sc.s, i+1)
+// Members returns the members of a valid object, in their order. A value of another kind has none.
+func Members(object Value) iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		if object.Kind() != Object {
+			return
 		}
-		end, _ := sc.str(i)
-		name := sc.s[i+1 : end-1]
-		i = skipSpace(sc.s, skipSpace(sc.s, end)+1) // past the colon
-		sc.spaces = 0
-		end, _ = sc.value(i, 0)
-		dst = append(dst, Member{name, Value{sc.s[i:end], sc.spaces}})
-		i = skipSpace(sc.s, end)
+		sc := scanner{s: object.Text}
+		for i := skipSpace(sc.s, 1); sc.s[i] != '}'; i = skipSpace(sc.s, i) {
+			if sc.s[i] == ',' {
+				i = skipSpace(sc.s, i+1)
+			}
+			end, _ := sc.str(i)
+			name := sc.s[i+1 : end-1]
+			start := skipSpace(sc.s, skipSpace(sc.s, end)+1) // past the colon
+			sc.spaces = 0
+			i, _ = sc.value(start, 0)
+			if !yield(Member{name, Value{sc.s[start:i], sc.spaces}}) {
+				return
+			}
+		}
 	}
-	return dst
 }
 
-// ParseMembers validates the object at the start of text and appends its members to dst, in one pass. It also returns the
-// object and the offset of its end.
-func ParseMembers(dst []Member, text string) (members []Member, object Value, end int, err error) {
+// ErrMembers is the error of an object with more members than the caller allows.
+var ErrMembers = errors.New("too many members")
+
+// ParseMembers validates the object at the start of text and appends its members to dst, in one pass, until dst has most
+// members. It also returns the object and the offset of its end. The error is a SyntaxError or ErrMembers.
+func ParseMembers(dst []Member, text string, most int) (members []Member, object Value, end int, err error) {
 	sc := scanner{s: text}
 	start := skipSpace(text, 0)
 	if start == len(text) || text[start] != '{' {
@@ -54,6 +64,9 @@ func ParseMembers(dst []Member, text string) (members []Member, object Value, en
 		valueEnd, err := sc.value(i, 1)
 		if err != nil {
 			return dst, Value{}, 0, err
+		}
+		if len(dst) == most {
+			return dst, Value{}, 0, ErrMembers
 		}
 		dst = append(dst, Member{name, Value{text[i:valueEnd], sc.spaces}})
 		i = sc.space(valueEnd)
@@ -102,18 +115,23 @@ func ParseElements(text string, element func(rest string) (end int, err error)) 
 	}
 }
 
-// Elements appends the elements of a valid array to dst, in their order.
-func Elements(dst []Value, array Value) []Value {
-	sc := scanner{s: array.Text}
-	i := skipSpace(sc.s, 1)
-	for sc.s[i] != ']' {
-		if sc.s[i] == ',' {
-			i = skipSpace(sc.s, i+1)
+// Elements returns the elements of a valid array, in their order. A value of another kind has none.
+func Elements(array Value) iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		if array.Kind() != Array {
+			return
 		}
-		sc.spaces = 0
-		end, _ := sc.value(i, 0)
-		dst = append(dst, Value{sc.s[i:end], sc.spaces})
-		i = skipSpace(sc.s, end)
+		sc := scanner{s: array.Text}
+		for i := skipSpace(sc.s, 1); sc.s[i] != ']'; i = skipSpace(sc.s, i) {
+			if sc.s[i] == ',' {
+				i = skipSpace(sc.s, i+1)
+			}
+			start := i
+			sc.spaces = 0
+			i, _ = sc.value(start, 0)
+			if !yield(Value{sc.s[start:i], sc.spaces}) {
+				return
+			}
+		}
 	}
-	return dst
 }

@@ -85,7 +85,7 @@ func TestMaxDepth(t *testing.T) {
 		if _, err := jsonscan.Parse(text); (err == nil) != test.ok {
 			t.Errorf("Parse at depth %d: %v", test.depth, err)
 		}
-		if _, _, _, err := jsonscan.ParseMembers(nil, text); (err == nil) != test.ok {
+		if _, _, _, err := jsonscan.ParseMembers(nil, text, 1000); (err == nil) != test.ok {
 			t.Errorf("ParseMembers at depth %d: %v", test.depth, err)
 		}
 	}
@@ -131,10 +131,10 @@ func TestMembersAndElements(t *testing.T) {
 		{Name: `a`, Value: jsonscan.Value{Text: `{}`}},
 		{Name: `\u0061`, Value: jsonscan.Value{Text: `"x y"`}},
 	}
-	if got := jsonscan.Members(nil, object); !slices.Equal(got, want) {
+	if got := slices.Collect(jsonscan.Members(object)); !slices.Equal(got, want) {
 		t.Errorf("Members: %+v", got)
 	}
-	elements := jsonscan.Elements(nil, want[0].Value)
+	elements := slices.Collect(jsonscan.Elements(want[0].Value))
 	if !slices.Equal(elements, []jsonscan.Value{{Text: "1"}, {Text: "2"}}) {
 		t.Errorf("Elements: %+v", elements)
 	}
@@ -143,17 +143,37 @@ func TestMembersAndElements(t *testing.T) {
 	}
 }
 
-func TestMembersAndElementsAppend(t *testing.T) {
-	object, _ := jsonscan.Parse(`{"a":1}`)
-	array, _ := jsonscan.Parse(`[1]`)
-	if members := jsonscan.Members(jsonscan.Members(nil, object), object); len(members) != 2 {
-		t.Errorf("Members overwrote dst: %+v", members)
-	}
-	if elements := jsonscan.Elements(jsonscan.Elements(nil, array), array); len(elements) != 2 {
-		t.Errorf("Elements overwrote dst: %+v", elements)
-	}
-	if members, _, _, err := jsonscan.ParseMembers(jsonscan.Members(nil, object), `{"b":2}`); len(members) != 2 || err != nil {
-		t.Errorf("ParseMembers overwrote dst: %+v, %v", members, err)
+func TestParseMembers(t *testing.T) {
+	t.Run("appends", func(t *testing.T) {
+		members, _, _, err := jsonscan.ParseMembers([]jsonscan.Member{{Name: "a"}}, `{"b":2}`, 2)
+		if len(members) != 2 || err != nil {
+			t.Errorf("%+v, %v", members, err)
+		}
+	})
+	t.Run("refuses more members than allowed", func(t *testing.T) {
+		for _, text := range []string{`{"a":1,"b":2,"c":3}`, `{"a":1,"b":2,"c":`} {
+			if _, _, _, err := jsonscan.ParseMembers(nil, text, 2); err == nil || strings.HasSuffix(text, "}") && !errors.Is(err, jsonscan.ErrMembers) {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		if members, _, _, err := jsonscan.ParseMembers(nil, `{"a":1,"b":2}`, 2); len(members) != 2 || err != nil {
+			t.Errorf("%+v, %v", members, err)
+		}
+	})
+}
+
+func TestIterators(t *testing.T) {
+	for _, text := range []string{`1`, `"a"`, `null`, `[]`, `{}`, ` [ ] `, `{ }`} {
+		v, err := jsonscan.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m := range jsonscan.Members(v) {
+			t.Errorf("%s has a member %+v", text, m)
+		}
+		for e := range jsonscan.Elements(v) {
+			t.Errorf("%s has an element %+v", text, e)
+		}
 	}
 }
 
@@ -162,7 +182,7 @@ func TestParseMembersAllocations(t *testing.T) {
 	members := make([]jsonscan.Member, 0, 8)
 	allocs := testing.AllocsPerRun(100, func() {
 		var err error
-		if members, _, _, err = jsonscan.ParseMembers(members[:0], text); err != nil || len(members) != 3 {
+		if members, _, _, err = jsonscan.ParseMembers(members[:0], text, 1000); err != nil || len(members) != 3 {
 			t.Fatal(members, err)
 		}
 	})

@@ -1,9 +1,10 @@
 package prediction
 
 import (
-	"bytes"
 	"encoding/base64"
+	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -12,12 +13,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// decompress returns the text of a body, given its Content-Encoding, of at most limit bytes.
-func decompress(body, contentEncoding string, limit int) (string, *Reject) {
+// decompress returns the text of a body, given its Content-Encoding.
+func (r *decoding) decompress(body, contentEncoding string) (string, *Reject) {
 	encoding := strings.ToLower(trimSpace(contentEncoding))
 	if encoding == "" || encoding == "identity" {
-		if len(body) > limit {
-			return "", tooLong(limit)
+		if len(body) > r.cfg.MaxDecodedBytes {
+			return "", tooLong(r.cfg.MaxDecodedBytes)
 		}
 		if !utf8.ValidString(body) {
 			return "", Rejectf(ReasonSyntax, "", "the message is not valid UTF-8")
@@ -28,37 +29,64 @@ func decompress(body, contentEncoding string, limit int) (string, *Reject) {
 	if !found {
 		return "", Rejectf(ReasonEncoding, "Content-Encoding", "is unknown: send gzip or zstd, in base64, or leave it out")
 	}
-	compressed, err := base64.StdEncoding.DecodeString(trimSpace(body))
+	compressed := base64.NewDecoder(base64.StdEncoding, strings.NewReader(trimSpace(body)))
+	source, err := open.get(compressed)
 	if err != nil {
-		return "", Rejectf(ReasonEncoding, "", "the message is not base64, though its Content-Encoding is %s: encode the compressed bytes", encoding)
+		return "", notEncoded(encoding, err)
 	}
-	text, err := readAll(open, compressed, limit)
+	defer open.put(source)
+	text, why := r.inflate(source, encoding)
 	switch {
-	case err != nil:
-		return "", Rejectf(ReasonEncoding, "", "the message does not decompress as %s, as its Content-Encoding says", encoding)
-	case len(text) > limit:
-		return "", tooLong(limit)
+	case why != nil:
+		return "", why
 	case !utf8.ValidString(text):
 		return "", Rejectf(ReasonSyntax, "", "the decompressed message is not valid UTF-8")
 	}
 	return text, nil
 }
 
-func tooLong(limit int) *Reject {
-	return Rejectf(ReasonTooLarge, "", "the message is longer than %d bytes once decompressed: split it, or allow more with WORKER_MAX_DECODED_BYTES", limit)
+func notEncoded(encoding string, err error) *Reject {
+	var corrupt base64.CorruptInputError
+	if errors.As(err, &corrupt) {
+		return Rejectf(ReasonEncoding, "", "the message is not base64, though its Content-Encoding is %s: encode the compressed bytes", encoding)
+	}
+	return Rejectf(ReasonEncoding, "", "the message does not decompress as %s, as its Content-Encoding says", encoding)
 }
 
-// readAll reads at most one byte over the limit.
-func readAll(open *opener, compressed []byte, limit int) (string, error) {
-	r, err := open.get(bytes.NewReader(compressed))
-	if err != nil {
-		return "", err
+// buffers hold texts while they are inflated. What is kept of a text is a string of its exact length.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// inflate reads all of source. It asks for room as soon as the text is longer than what the message may take for free, and
+// stops where it is longer than a message may be.
+func (r *decoding) inflate(source io.Reader, encoding string) (string, *Reject) {
+	buffer := buffers.Get().(*[]byte)
+	text := (*buffer)[:0]
+	defer func() {
+		if cap(text) <= 1<<20 { // a rare text of megabytes must not stay in memory
+			*buffer = text
+		}
+		buffers.Put(buffer)
+	}()
+	for {
+		if len(text) == cap(text) {
+			text = slices.Grow(text, max(len(text), 32<<10))
+		}
+		n, err := source.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		switch {
+		case r.dst.Bytes+len(text) > r.cfg.MaxDecodedBytes, errors.Is(err, io.EOF):
+			if why := r.take(len(text)); why != nil {
+				return "", why
+			}
+			return string(text), nil
+		case err != nil:
+			return "", notEncoded(encoding, err)
+		case r.dst.Bytes+len(text) > r.granted:
+			if why := r.ask(r.cfg.MaxDecodedBytes); why != nil {
+				return "", why
+			}
+		}
 	}
-	defer open.pool.Put(r)
-	var text strings.Builder
-	text.Grow(min(4*len(compressed), limit+1))
-	_, err = io.Copy(&text, io.LimitReader(r, int64(limit)+1))
-	return text.String(), err
 }
 
 // A resetter is a decompressor that can be used again; making one costs tens of kilobytes.
@@ -84,6 +112,12 @@ func (o *opener) get(src io.Reader) (resetter, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// put gives a decompressor back, without the text that it read.
+func (o *opener) put(r resetter) {
+	_ = r.Reset(strings.NewReader("")) // gzip reports that this has no header
+	o.pool.Put(r)
 }
 
 // maxZstdWindow bounds what a frame's header can make the decoder allocate. Level 19 of the zstd command uses 8 MiB.

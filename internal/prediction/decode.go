@@ -19,7 +19,8 @@ type Config struct {
 	// RequireTimestamp rejects a prediction without an event time, which otherwise is the message's sent time.
 	RequireTimestamp bool
 	MaxFuture        time.Duration // how far ahead of the clock an event time may be
-	// MaxDecodedBytes is how long a body may be once it is decompressed: without it 1 MiB could become 1 GiB.
+	// MaxDecodedBytes bounds what a message may take in memory beside its body, as Decoded.Bytes counts it. Without it, 1 MiB
+	// of gzip could become 1 GiB of text, and 1 MiB of small objects 100 MiB of predictions.
 	MaxDecodedBytes int
 }
 
@@ -50,18 +51,38 @@ func (a Attributes) keep(name string) bool {
 type Message struct {
 	Body            string
 	ContentEncoding string // of the body: empty, gzip or zstd, the latter two in base64
-	Sent            int64  // milliseconds since the epoch
+	Sent            int64  // milliseconds since the epoch: the event time of predictions that have none
+	// Order orders predictions of one event time: see Version.Sent. 0 stands for Sent.
+	Order int64
+	// Room is called before the message takes more than FreeBytes beside its body, with the bytes that it may take in all. It
+	// blocks until there is room, and returns false to give up. nil: there is always room.
+	Room func(bytes int) bool
 }
+
+// What a decoded message takes in memory beside its body.
+const (
+	// FreeBytes need no room of their own. It covers a message of some 80 predictions, so that Room is called only for large
+	// and for compressed messages.
+	FreeBytes = 64 << 10
+	// PredictionBytes is what one prediction takes on its way to the table: itself, its item, its places in the deduplication
+	// window and in the batcher, and the reference of its message.
+	PredictionBytes = 768
+	// AttributeBytes is what each of its attributes adds.
+	AttributeBytes = 40
+)
 
 // Decoded is what was found in a message. It can be used again for the next one.
 type Decoded struct {
 	Predictions []Prediction
-	Rejected    []RejectedPart
-	Inflated    int // bytes of the body once decompressed; 0 where it came plain
+	Rejected    []RejectedPart // the first MaxRejectedParts
+	More        int            // further rejected parts, which are not kept
+	Bytes       int            // what the message takes in memory beside its body, about
 
 	members []jsonscan.Member
-	nested  []jsonscan.Member
 }
+
+// MaxRejectedParts is how many rejected parts of a message are kept. A message with more is rejected as a whole.
+const MaxRejectedParts = 11
 
 // A RejectedPart is a part of a message that can't become a prediction: its text as it came, and why.
 type RejectedPart struct {
@@ -87,17 +108,37 @@ func NewDecoder(cfg Config) *Decoder {
 	return d
 }
 
-// Decode finds the predictions of m. now is the services' clock.
-func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) {
-	clear(dst.Predictions) // let go of the last message's body
-	clear(dst.Rejected)
-	dst.Predictions, dst.Rejected, dst.Inflated = dst.Predictions[:0], dst.Rejected[:0], 0
-	run := decoding{Decoder: d, dst: dst, sent: m.Sent, now: now}
-	if why := run.body(m.Body, m.ContentEncoding, 0); why != nil {
-		// Nothing of a body that can't be read as a whole is kept, so that it goes to the reject queue in one piece.
-		dst.Predictions = dst.Predictions[:0]
-		dst.Rejected = append(dst.Rejected[:0], RejectedPart{m.Body, true, why})
+// Decode finds the predictions of m. now is the services' clock. It returns false if m.Room gave up: m is then not decoded.
+func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
+	dst.reset()
+	run := decoding{Decoder: d, dst: dst, sent: m.Sent, order: m.Order, now: now, room: m.Room, granted: FreeBytes}
+	if run.order == 0 {
+		run.order = m.Sent
 	}
+	why := run.body(m.Body, m.ContentEncoding, 0)
+	if run.gaveUp {
+		dst.reset()
+		return false
+	}
+	if why != nil {
+		// Nothing of a body that can't be read as a whole is kept, so that it goes to the reject queue in one piece.
+		dst.reset()
+		dst.Rejected = append(dst.Rejected, RejectedPart{m.Body, true, why})
+	}
+	return true
+}
+
+// reset lets go of the last message's text, and of memory that only a large message needs.
+func (d *Decoded) reset() {
+	const most = 1000
+	clear(d.Predictions)
+	clear(d.Rejected)
+	clear(d.members[:cap(d.members)])
+	d.Predictions, d.Rejected, d.members = d.Predictions[:0], d.Rejected[:0], d.members[:0]
+	if cap(d.Predictions) > most || cap(d.members) > most {
+		d.Predictions, d.members = nil, nil
+	}
+	d.More, d.Bytes = 0, 0
 }
 
 // decoding is one run of a Decoder over one message.
@@ -105,27 +146,61 @@ type decoding struct {
 	*Decoder
 	dst    *Decoded
 	sent   int64
+	order  int64
 	now    time.Time
 	place  int32
 	values [numFields]jsonscan.Value // of the prediction being read
+
+	room    func(bytes int) bool
+	granted int  // bytes that the message may take without asking
+	gaveUp  bool // room returned false
 }
+
+// take counts n bytes that the message takes beside its body, and waits for room where it needs more than it was granted.
+func (r *decoding) take(n int) *Reject {
+	r.dst.Bytes += n
+	switch {
+	case r.dst.Bytes > r.cfg.MaxDecodedBytes:
+		return tooLong(r.cfg.MaxDecodedBytes)
+	case r.dst.Bytes > r.granted:
+		return r.ask(2 * r.dst.Bytes)
+	}
+	return nil
+}
+
+func tooLong(limit int) *Reject {
+	return Rejectf(ReasonTooLarge, "", "the message takes more than %d bytes once decoded: split it, or allow more with WORKER_MAX_DECODED_BYTES", limit)
+}
+
+// ask waits for room for n bytes in all, or for as many as a message may take.
+func (r *decoding) ask(n int) *Reject {
+	n = min(n, r.cfg.MaxDecodedBytes)
+	if r.room != nil && !r.room(n) {
+		r.gaveUp = true
+		return errNoRoom
+	}
+	r.granted = n
+	return nil
+}
+
+// errNoRoom ends a decoding that gave up. It rejects nothing.
+var errNoRoom = &Reject{}
 
 // maxEnvelopes is how many envelopes may stand around a prediction: EventBridge to SNS to SQS makes two.
 const maxEnvelopes = 3
 
-// maxParts bounds what one message can make of itself: each element of [0,0,0] costs a hundred times its bytes once it is
-// rejected, and a message to the reject queue.
-const maxParts = 100_000
+const (
+	// maxParts bounds the work that one message can make: 16 MiB of [0,0,0] have 8 million elements.
+	maxParts = 100_000
+	// maxMembers bounds the memory that one object can take while it is read: 40 bytes a member, of at least 5 bytes of text.
+	maxMembers = 10_000
+)
 
 // body reads one object, an array of objects, or objects one a line.
 func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
-	came := text
-	text, why := decompress(text, contentEncoding, r.cfg.MaxDecodedBytes)
+	text, why := r.decompress(text, contentEncoding)
 	if why != nil {
 		return why
-	}
-	if len(text) != len(came) {
-		r.dst.Inflated += len(text)
 	}
 	if text = trimSpace(text); text == "" {
 		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of them, or one a line")
@@ -133,17 +208,14 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	if text[0] == '[' {
 		return r.array(text)
 	}
-	members, object, end, err := jsonscan.ParseMembers(r.dst.members[:0], text)
-	r.dst.members = members
+	object, end, err := r.members(text)
 	switch {
 	case err == nil && end == len(text):
 		return r.object(object, envelopes)
 	case looksLikeLines(text):
-		if n := strings.Count(text, "\n") + 1; n > maxParts {
-			return tooMany(n)
-		}
-		r.lines(text)
-		return nil
+		return r.lines(text)
+	case errors.Is(err, jsonscan.ErrMembers):
+		return tooManyFields()
 	case err == nil:
 		return Rejectf(ReasonSyntax, "", "text after the JSON object at byte %d: put several predictions into an array, or one a line", end)
 	default:
@@ -154,8 +226,18 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	}
 }
 
-func tooMany(n int) *Reject {
-	return Rejectf(ReasonTooLarge, "", "the message has %d parts, of at most %d: split it", n, maxParts)
+// members scans the object that text starts with into r.dst.members.
+func (r *decoding) members(text string) (object jsonscan.Value, end int, err error) {
+	r.dst.members, object, end, err = jsonscan.ParseMembers(r.dst.members[:0], text, maxMembers)
+	return object, end, err
+}
+
+func tooManyFields() *Reject {
+	return Rejectf(ReasonTooLarge, "", "a prediction has more than %d fields: put them into its payload", maxMembers)
+}
+
+func tooManyParts() *Reject {
+	return Rejectf(ReasonTooLarge, "", "the message has more than %d parts: split it", maxParts)
 }
 
 func syntax(err error) *Reject {
@@ -178,74 +260,94 @@ func looksLikeLines(text string) bool {
 }
 
 // lines reads objects one a line. A broken line is rejected by itself: where it ends is plain.
-func (r *decoding) lines(text string) {
+func (r *decoding) lines(text string) *Reject {
 	for line := range strings.Lines(text) {
 		if line = trimSpace(line); line == "" {
 			continue
 		}
-		members, object, end, err := jsonscan.ParseMembers(r.dst.members[:0], line)
-		r.dst.members = members
+		if r.place == maxParts {
+			return tooManyParts()
+		}
+		object, end, err := r.members(line)
 		switch {
+		case errors.Is(err, jsonscan.ErrMembers):
+			r.reject(line, tooManyFields())
 		case err != nil:
 			r.reject(line, Rejectf(ReasonSyntax, "", "the line is not a JSON object: %v", err))
 		case end < len(line):
 			r.reject(line, Rejectf(ReasonSyntax, "", "text after the line's JSON object at byte %d: one object a line", end))
 		default:
-			r.prediction(object)
+			if why := r.prediction(object); why != nil {
+				return why
+			}
 		}
-	}
-}
-
-// array reads an array in one pass. What has been read before something is found wrong is dropped by Decode.
-func (r *decoding) array(text string) *Reject {
-	end, err := jsonscan.ParseElements(text, r.element)
-	if err == nil && end < len(text) {
-		err = &jsonscan.SyntaxError{Offset: len(text) - len(trimSpace(text[end:])), What: "text after the value"}
-	}
-	if errors.Is(err, errParts) {
-		v, err := jsonscan.Parse(text)
-		if err != nil {
-			return syntax(err)
-		}
-		return tooMany(len(jsonscan.Elements(nil, v)))
-	}
-	if err != nil {
-		return syntax(err)
 	}
 	return nil
 }
 
-var errParts = errors.New("too many parts")
+// array reads an array in one pass. What has been read before something is found wrong is dropped by Decode.
+func (r *decoding) array(text string) *Reject {
+	var failure *Reject
+	end, err := jsonscan.ParseElements(text, func(rest string) (int, error) {
+		end, why, err := r.element(rest)
+		if why != nil {
+			failure = why
+			return 0, errStop
+		}
+		return end, err
+	})
+	switch {
+	case failure != nil:
+		return failure
+	case err != nil:
+		return syntax(err)
+	case end < len(text):
+		return syntax(&jsonscan.SyntaxError{Offset: len(text) - len(trimSpace(text[end:])), What: "text after the value"})
+	}
+	return nil
+}
 
-func (r *decoding) element(rest string) (end int, err error) {
+var errStop = errors.New("stop")
+
+// element reads the array's element that rest starts with. why ends the whole message.
+func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 	if r.place == maxParts {
-		return 0, errParts
+		return 0, tooManyParts(), nil
 	}
 	if rest == "" || rest[0] != '{' {
 		v, end, err := jsonscan.ParsePrefix(rest)
 		if err == nil {
 			r.reject(v.Text, Rejectf(ReasonFieldType, "", "an element of the array is %v: each must be an object", v.Kind()))
 		}
-		return end, err
+		return end, nil, err
 	}
-	members, object, end, err := jsonscan.ParseMembers(r.dst.members[:0], rest)
-	r.dst.members = members
+	object, end, err := r.members(rest)
+	if errors.Is(err, jsonscan.ErrMembers) {
+		v, end, err := jsonscan.ParsePrefix(rest)
+		if err == nil {
+			r.reject(v.Text, tooManyFields())
+		}
+		return end, nil, err
+	}
 	if err == nil {
-		r.prediction(object)
+		why = r.prediction(object)
 	}
-	return end, err
+	return end, why, err
 }
 
 func (r *decoding) reject(raw string, why *Reject) {
-	r.dst.Rejected = append(r.dst.Rejected, RejectedPart{raw, false, why})
 	r.place++
+	if len(r.dst.Rejected) == MaxRejectedParts {
+		r.dst.More++
+		return
+	}
+	r.dst.Rejected = append(r.dst.Rejected, RejectedPart{raw, false, why})
 }
 
 // object reads a message's one object, with its members scanned: a prediction, or an envelope around some.
 func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 	if r.has(fieldID) && r.has(fieldPayload) { // whatever else it looks like: an EventBridge event too has an "id"
-		r.prediction(object)
-		return nil
+		return r.prediction(object)
 	}
 	switch {
 	case r.member("Type").Text == `"Notification"` && r.member("TopicArn").Text != "" && r.member("Message").Text != "":
@@ -259,8 +361,7 @@ func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 		}
 		return r.body(r.member("detail").Text, "", envelopes+1)
 	}
-	r.prediction(object) // which says what is missing
-	return nil
+	return r.prediction(object) // which says what is missing
 }
 
 // notification unwraps what SNS delivers when raw message delivery is off: Message is a string, and the publisher's
@@ -270,17 +371,34 @@ func (r *decoding) notification(envelopes int) *Reject {
 	if message.Kind() != jsonscan.String {
 		return Rejectf(ReasonEnvelope, "Message", "is %v: SNS delivers a string", message.Kind())
 	}
+	if strings.IndexByte(message.Text, '\\') >= 0 { // unescaping makes a copy
+		if why := r.take(len(message.Text)); why != nil {
+			return why
+		}
+	}
 	text, err := jsonscan.Unquote(inside(message))
 	if err != nil {
 		return Rejectf(ReasonEnvelope, "Message", "holds %v", err)
 	}
 	contentEncoding := ""
-	if attributes := r.member("MessageAttributes"); attributes.Kind() == jsonscan.Object {
-		if attribute := find(jsonscan.Members(nil, attributes), "Content-Encoding"); attribute.Kind() == jsonscan.Object {
-			if value := find(jsonscan.Members(nil, attribute), "Value"); value.Kind() == jsonscan.String {
-				contentEncoding = inside(value)
+	for attribute := range jsonscan.Members(r.member("MessageAttributes")) {
+		if !strings.EqualFold(unquoted(attribute.Name), "Content-Encoding") {
+			continue
+		}
+		for m := range jsonscan.Members(attribute.Value) {
+			if unquoted(m.Name) == "Value" && m.Value.Kind() == jsonscan.String {
+				contentEncoding = unquoted(inside(m.Value))
 			}
 		}
 	}
 	return r.body(text, contentEncoding, envelopes)
+}
+
+// unquoted is Unquote for a name that is only compared: one that can't be unescaped is no name that we know.
+func unquoted(body string) string {
+	text, err := jsonscan.Unquote(body)
+	if err != nil {
+		return body
+	}
+	return text
 }

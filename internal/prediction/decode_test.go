@@ -161,8 +161,8 @@ func TestWhatOnlyResemblesAnEnvelopeIsNone(t *testing.T) {
 func TestAMessageOfTheMostPartsIsRead(t *testing.T) {
 	const most = 100_000
 	for _, body := range []string{"[0" + strings.Repeat(",0", most-1) + "]", "{}" + strings.Repeat("\n0", most-1)} {
-		if d := decode(config(), Message{Body: body}); len(d.Rejected) != most {
-			t.Errorf("%d parts, the first rejected for %v", len(d.Rejected), d.Rejected[0].Why)
+		if d := decode(config(), Message{Body: body}); len(d.Rejected)+d.More != most || len(d.Rejected) != MaxRejectedParts {
+			t.Errorf("%d parts and %d more, the first rejected for %v", len(d.Rejected), d.More, d.Rejected[0].Why)
 		}
 	}
 }
@@ -256,11 +256,50 @@ func TestADecodedIsEmptiedForTheNextMessage(t *testing.T) {
 	decoder := NewDecoder(config())
 	var d Decoded
 	decoder.Decode(&d, Message{Body: zstandard(good("a") + "\nbroken"), ContentEncoding: "zstd"}, now)
-	if len(d.Predictions) != 1 || len(d.Rejected) != 1 || d.Inflated != len(good("a")+"\nbroken") {
+	if len(d.Predictions) != 1 || len(d.Rejected) != 1 || d.Bytes != len(good("a")+"\nbroken")+PredictionBytes {
 		t.Fatalf("%+v", d)
 	}
 	decoder.Decode(&d, Message{Body: good("b")}, now)
-	if !slices.Equal(ids(&d), []string{"b"}) || len(d.Rejected) != 0 || d.Inflated != 0 {
+	if !slices.Equal(ids(&d), []string{"b"}) || len(d.Rejected) != 0 || d.Bytes != PredictionBytes {
 		t.Errorf("%+v", d)
+	}
+}
+
+func TestRoom(t *testing.T) {
+	var many strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&many, "{\"predictionId\":\"%d\",\"prediction\":1}\n", i)
+	}
+	for _, test := range []struct {
+		name, body, encoding string
+		asked                []int
+	}{
+		{"not asked for a small message", good("a"), "", nil},
+		{"not asked for a small compressed message", gzipped(good("a")), "gzip", nil},
+		{"asked as predictions are found", many.String(), "", []int{132096, 265728, 532992}},
+		{"asked for all before a long text is inflated", gzipped(many.String() + strings.Repeat(" ", 100_000)), "gzip", []int{1 << 20}},
+		{"asked for a copy of an envelope's content", inSNS(strings.Repeat(good("a")+"\n", 80)+strings.Repeat(" ", FreeBytes), ""), "", []int{139876}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var asked []int
+			m := Message{Body: test.body, ContentEncoding: test.encoding, Sent: sent, Room: func(n int) bool {
+				asked = append(asked, n)
+				return true
+			}}
+			var d Decoded
+			if !NewDecoder(config()).Decode(&d, m, now) || len(d.Predictions) == 0 || len(d.Rejected) > 0 {
+				t.Fatalf("found %d, rejected %q", len(d.Predictions), reasons(&d))
+			}
+			if !slices.Equal(asked, test.asked) {
+				t.Errorf("asked for %v, want %v", asked, test.asked)
+			}
+			if len(asked) > 0 && d.Bytes > asked[len(asked)-1] {
+				t.Errorf("took %d bytes, asked for %v", d.Bytes, asked)
+			}
+			m.Room = func(int) bool { return false }
+			if ok := NewDecoder(config()).Decode(&d, m, now); ok != (test.asked == nil) || !ok && len(d.Predictions)+len(d.Rejected) > 0 {
+				t.Errorf("without room: %v, %d predictions, %d rejected", ok, len(d.Predictions), len(d.Rejected))
+			}
+		})
 	}
 }

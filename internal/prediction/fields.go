@@ -26,15 +26,19 @@ type path struct {
 	rest  []string // the others, for a path into nested objects
 }
 
-// prediction reads one prediction, whose members have been scanned.
-func (r *decoding) prediction(object jsonscan.Value) {
-	p := Prediction{Raw: object.Text, Version: Version{Sent: r.sent, Place: r.place, Hash: xxhash.Sum64String(object.Text)}}
+// prediction reads one prediction, whose members have been scanned. It returns why the whole message can't be read, if so.
+func (r *decoding) prediction(object jsonscan.Value) *Reject {
+	p := Prediction{Raw: object.Text, Version: Version{Sent: r.order, Place: r.place, Hash: xxhash.Sum64String(object.Text)}}
 	if why := r.read(&p); why != nil {
 		r.reject(object.Text, why)
-		return
+		return nil
+	}
+	if why := r.take(PredictionBytes + AttributeBytes*len(p.Attributes)); why != nil {
+		return why
 	}
 	r.dst.Predictions = append(r.dst.Predictions, p)
 	r.place++
+	return nil
 }
 
 func (r *decoding) read(p *Prediction) *Reject {
@@ -196,7 +200,7 @@ func (r *decoding) attributes(p *Prediction) {
 			continue
 		}
 		if p.Attributes == nil {
-			p.Attributes = make([]Attribute, 0, len(r.dst.members))
+			p.Attributes = make([]Attribute, 0, max(len(r.dst.members)-2, 1)) // without the id and the payload
 		}
 		p.Attributes = append(p.Attributes, Attribute{m.Name, m.Value})
 	}
@@ -242,14 +246,17 @@ func (r *decoding) follow(field int) (jsonscan.Value, *Reject) {
 		if v.Kind() != jsonscan.Object {
 			return jsonscan.Value{}, nil
 		}
-		r.dst.nested = jsonscan.Members(r.dst.nested[:0], v)
-		if why := unescape(r.dst.nested); why != nil {
-			if why.Field != "" {
-				why.Field = strings.Join(strings.Split(p.name, ".")[:i+1], ".") + "." + why.Field
+		var found jsonscan.Value
+		for m := range jsonscan.Members(v) {
+			if unquoted(m.Name) != part {
+				continue
 			}
-			return jsonscan.Value{}, why
+			if found.Text != "" {
+				return jsonscan.Value{}, twice(p.first + "." + strings.Join(p.rest[:i+1], "."))
+			}
+			found = m.Value
 		}
-		v = find(r.dst.nested, part)
+		v = found
 	}
 	return v, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// FuzzDecode checks invariants of Decode for arbitrary messages.
+// FuzzDecode holds what must be true of each message, however broken.
 func FuzzDecode(f *testing.F) {
 	a := good("a")
 	for _, body := range []string{

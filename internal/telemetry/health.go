@@ -17,11 +17,13 @@ type Part string
 
 // The parts. Each of the calls of SQS can fail while the others work.
 const (
-	PartTable      Part = "the table"
-	PartRejects    Part = "the reject queue"
-	PartReceive    Part = Part(ReceiveMessage)
-	PartDelete     Part = Part(DeleteMessageBatch)
-	PartVisibility Part = Part(ChangeMessageVisibilityBatch)
+	PartTable   Part = "the table"
+	PartRejects Part = "the reject queue"
+	// PartSingleRejects are messages that the reject queue refuses while it takes others.
+	PartSingleRejects Part = "single rejects"
+	PartReceive       Part = Part(ReceiveMessage)
+	PartDelete        Part = Part(DeleteMessageBatch)
+	PartVisibility    Part = Part(ChangeMessageVisibilityBatch)
 )
 
 // Health keeps the conditions of the parts. A failing part makes the worker not ready. Only a stuck pipeline makes it not
@@ -116,6 +118,20 @@ func (h *Health) Report(part Part, remedy string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.report(part, remedy, err)
+}
+
+const (
+	// undeliverableFor is how long a message that can't be rejected keeps its condition: the longest time until it is received again.
+	undeliverableFor    = time.Hour
+	undeliverableRemedy = "correct the reason: such messages stay on their queue, invisible for up to an hour between receives"
+)
+
+// passing sets a condition that ends after a time without another report.
+func (h *Health) passing(part Part, remedy string, err error, lasts time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.report(part, remedy, err)
+	h.failing[part].until = time.Now().Add(lasts)
 }
 
 // maxReason bounds the text of an error in bytes: a service's answer may be long.

@@ -64,7 +64,7 @@ type Metrics struct {
 	writing                 prometheus.Gauge
 	units, compression      prometheus.Counter
 
-	settled              map[consumer.How]prometheus.Counter
+	settled              map[consumer.Disposition]prometheus.Counter
 	rejects              map[prediction.Reason]prometheus.Counter
 	extended, leasesLost prometheus.Counter
 	held, heldBytes      prometheus.Gauge
@@ -157,8 +157,15 @@ func (m *Metrics) Outcome(o prediction.Outcome, units int, sent int64) {
 // Rejected implements consumer.Observer.
 func (m *Metrics) Rejected(reason prediction.Reason) { m.rejects[reason].Inc() }
 
+// Undeliverable implements consumer.Observer.
+func (m *Metrics) Undeliverable(err error) {
+	m.health.passing(PartSingleRejects, undeliverableRemedy, err, undeliverableFor)
+}
+
 // Settled implements consumer.Observer.
-func (m *Metrics) Settled(how consumer.How, messages int) { m.settled[how].Add(float64(messages)) }
+func (m *Metrics) Settled(how consumer.Disposition, messages int) {
+	m.settled[how].Add(float64(messages))
+}
 
 // Held implements consumer.Observer.
 func (m *Metrics) Held(messages int, bytes int64) {

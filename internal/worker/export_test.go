@@ -2,9 +2,6 @@ package worker
 
 // For the tests, which are in a package of their own since they use workertest, which uses this package.
 
-// Read is what a receive does with each message.
-var Read = (*Pipeline).read
-
 // RunTableWatch and the others run a watch by itself.
 var (
 	NewTableWatch = newTableWatch

@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/awstest"
-	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
-	"github.com/predcache/predcache/internal/worker"
 	"github.com/predcache/predcache/internal/workertest"
 )
 
@@ -34,20 +32,6 @@ func TestARejectQueueThatIsDownDoesNotKeepAWorkerFromStarting(t *testing.T) {
 		}
 		if _, inFlight, _ := w.SQS.Counts(workertest.QueueName); inFlight != 1 {
 			t.Errorf("%d messages are held, want the bad one", inFlight)
-		}
-		r.Stop()
-	})
-}
-
-// What had been admitted before a message that the worker failed to read was never handed to the writer.
-func TestAFaultInReadingLosesNothingOfItsNeighbours(t *testing.T) {
-	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
-		r := w.Start()
-		before := []*item.Item{{}, {}}
-		m := &consumer.Message{}
-		m.Body = "a body"
-		if after := worker.Read(r.Pipeline, m, nil, before); len(after) != len(before) { // nil: the decoder panics
-			t.Errorf("%d items are left of %d", len(after), len(before))
 		}
 		r.Stop()
 	})
@@ -77,25 +61,5 @@ func TestWaitingForWriteUnitsIsNotStuck(t *testing.T) {
 			t.Errorf("%d items were written, want 10", n)
 		}
 		r.Stop()
-	})
-}
-
-// An error code that isn't UTF-8, from a broken proxy, made the metric's label panic and the worker with it.
-func TestAnUnreadableErrorCodeIsCounted(t *testing.T) {
-	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
-		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
-			if c.Operation == "ReceiveMessage" && c.N < 5 {
-				return awstest.Fault{Err: &awstest.Error{Status: 500, Type: "InternalError", Query: "Bad\xffGateway"}}
-			}
-			return awstest.Fault{}
-		})
-		w.Send(workertest.Message("a", 0, `1`))
-		r := w.Start()
-		time.Sleep(time.Minute)
-		if _, text := r.Probe("/metrics"); !strings.Contains(text, `predcache_call_errors_total{code="Bad_Gateway",operation="ReceiveMessage"} 4`) {
-			t.Error("the failed calls are not counted")
-		}
-		r.Stop()
-		w.WantItems(1)
 	})
 }

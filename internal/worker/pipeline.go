@@ -3,10 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,8 +11,8 @@ import (
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/ingest"
 	"github.com/predcache/predcache/internal/item"
-	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/writer"
 )
@@ -29,33 +26,24 @@ type Admit func(it *item.Item, to dedup.Waiter) (submit bool)
 type Pipeline struct {
 	cfg      *config.Config
 	log      *slog.Logger
-	now      func() time.Time // the services' clock
 	metrics  *telemetry.Metrics
 	health   *telemetry.Health
-	decoder  *prediction.Decoder
-	layout   *item.Layout
+	ingest   *ingest.Ingest
 	window   *dedup.Window
-	admit    Admit
 	writer   *writer.Writer
 	consumer *consumer.Consumer
-	decoded  sync.Pool // of *prediction.Decoded
 }
 
 // NewPipeline joins the stages to these services. The simulator passes services with faults.
 func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *telemetry.Metrics, log *slog.Logger) *Pipeline {
-	p := &Pipeline{
-		cfg: cfg, log: log, now: s.Clock, metrics: metrics, health: metrics.Health(),
-		decoder: prediction.NewDecoder(cfg.Prediction()),
-		layout:  resources.Layout,
-	}
-	p.decoded.New = func() any { return new(prediction.Decoded) }
+	p := &Pipeline{cfg: cfg, log: log, metrics: metrics, health: metrics.Health()}
 	p.window = dedup.NewWindow(dedup.Config{
 		Size: cfg.DedupWindow, Observer: metrics,
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
 	})
-	p.admit = p.window.Admit
+	admit := Admit(p.window.Admit)
 	if s.WrapAdmit != nil {
-		p.admit = s.WrapAdmit(p.admit)
+		admit = s.WrapAdmit(admit)
 	}
 	p.writer = writer.New(writer.Config{
 		Table:       s.Table,
@@ -71,6 +59,10 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		Recheck:     s.Recheck,
 		OnState:     p.onState,
 	}, p.window.Begin)
+	p.ingest = ingest.New(ingest.Config{
+		Decoder: cfg.Prediction(), Layout: resources.Layout, Admit: admit, Submit: p.writer.Submit,
+		Observer: metrics, Now: s.Clock, Grace: writer.ExpiryGrace, Log: log,
+	})
 	c := consumer.Config{
 		Queue: s.Queue, Rejects: s.Rejects, Observer: metrics, Handle: p.handle, Ready: p.writer.Ready,
 		Pollers: cfg.Pollers, Wait: cfg.ReceiveWait, Visibility: resources.Queue.Visibility,
@@ -153,84 +145,4 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 	case writer.Probing:
 		p.consumer.SetMode(consumer.One) // in case nothing is held that could be the probe
 	}
-}
-
-// handle reads what a receive brought, and hands its items on together.
-func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
-	decoded := p.decoded.Get().(*prediction.Decoded)
-	defer p.decoded.Put(decoded)
-	items := make([]*item.Item, 0, len(messages))
-	for i, m := range messages {
-		compressed := mayBeCompressed(m)
-		if compressed {
-			p.writer.Submit(items...)
-			items = items[:0:0]
-			for _, before := range messages[:i] {
-				before.Read()
-			}
-			if !p.consumer.Decompressing(ctx) {
-				m.Expect()
-				m.Resolve(prediction.Failed, "", nil)
-				continue
-			}
-		}
-		items = p.read(m, decoded, items)
-		if compressed {
-			p.consumer.Decompressed(m, decoded.Inflated)
-		}
-		p.consumer.Unpacked(m, len(decoded.Predictions))
-	}
-	p.writer.Submit(items...)
-}
-
-// mayBeCompressed tells whether a message may have to be decompressed: it says so itself, or an envelope in it does.
-func mayBeCompressed(m *consumer.Message) bool {
-	return m.Attribute(consumer.AttrContentEncoding) != "" || strings.Contains(m.Body, consumer.AttrContentEncoding)
-}
-
-// read decodes a message, has each of its predictions admitted, and appends the items that have to be written.
-func (p *Pipeline) read(m *consumer.Message, decoded *prediction.Decoded, items []*item.Item) (all []*item.Item) {
-	defer func() {
-		// A message that crashes the worker would crash whoever receives it next, too.
-		if fault := recover(); fault != nil {
-			all = items // what was admitted before is pending, and has to be written
-			p.log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", m.ID,
-				"remedy", "a fault of the worker's own: please report it. The message is rejected as internal")
-			p.reject(m, consumer.Reject{Raw: m.Body, Whole: true, Why: prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")})
-		}
-	}()
-	now := p.now()
-	p.decoder.Decode(decoded, prediction.Message{
-		Body: m.Body, ContentEncoding: m.Attribute(consumer.AttrContentEncoding), Sent: m.SentTime(),
-	}, now)
-	trace := p.metrics.Tracer().Message(m)
-	defer trace.Close()
-	for _, r := range decoded.Rejected {
-		trace.Rejected(r.Why)
-		p.reject(m, consumer.Reject{Raw: r.Raw, Whole: r.Whole, Why: r.Why})
-	}
-	over := now.Add(-writer.ExpiryGrace).Unix()
-	for i := range decoded.Predictions {
-		it, why := p.layout.New(&decoded.Predictions[i])
-		switch {
-		case why != nil:
-			trace.Rejected(why)
-			p.reject(m, consumer.Reject{Raw: decoded.Predictions[i].Raw, Why: why})
-			continue
-		case it.Expires < over:
-			p.metrics.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
-			continue
-		}
-		m.Expect()
-		if p.admit(it, trace.Prediction(it, m)) {
-			items = append(items, it)
-		}
-	}
-	return items
-}
-
-func (p *Pipeline) reject(m *consumer.Message, r consumer.Reject) {
-	p.metrics.Outcome(prediction.Rejected, 0, 0)
-	p.log.Debug("rejected", "message", m.ID, "reason", r.Why.Reason, "field", r.Why.Field, "detail", r.Why.Detail)
-	m.Reject(r)
 }

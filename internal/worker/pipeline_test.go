@@ -456,7 +456,7 @@ func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Config.MaxDecodedBytes = 1 << 20
-		w.Config.MaxHeldBytes = 1<<20 + 2*10*64<<10 // two receives
+		w.Config.MaxHeldBytes = 1<<20 + 2*10*65<<10 // two receives
 		w.Config.WriteConcurrency = 100             // so that it isn't the writes that receives wait for
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "BatchWriteItem" && c.N > 1 {
@@ -520,8 +520,8 @@ func TestReceivesWaitForTheWrites(t *testing.T) {
 func TestAReceiveOfLongCompressedMessagesMakesRoomForItself(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		// One decompressed message and what it becomes leave no room for a second until the first has settled.
-		w.Config.MaxDecodedBytes = 1 << 20
-		w.Config.MaxHeldBytes = 10<<20 + 1<<20
+		w.Config.MaxDecodedBytes = 8 << 20
+		w.Config.MaxHeldBytes = 10<<20 + 10<<10 + 8<<20
 		for i := range 10 {
 			packed := make([]string, 6000)
 			for j := range packed {

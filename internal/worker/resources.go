@@ -8,6 +8,7 @@ import (
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
 )
 
@@ -35,7 +36,7 @@ func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.C
 	r.Queue, err = awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)
 	note(err)
 	if r.Queue != nil {
-		note(cfg.CheckQueue(maxMessageBytes(r.Queue)))
+		note(cfg.CheckReceive(consumer.ReceiveBytes(maxMessageBytes(r.Queue))))
 		if r.Queue.Visibility == 0 {
 			note(errors.New("the queue's visibility timeout is 0, so that every message is received again while it is written: set VisibilityTimeout to 30 seconds or more"))
 		}

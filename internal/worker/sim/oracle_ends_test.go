@@ -32,7 +32,7 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	}
 	for _, m := range messages {
 		known := o.messages[m.ID]
-		if m.State == awstest.InFlight && o.holder[m.ID] == r && (o.s.rejects || !known.anyBad()) {
+		if m.State == awstest.InFlight && o.holder[m.ID] == r && !known.anyBad() {
 			o.violated(drainsClean, "%s has ended, and message %s stays hidden for %v", r.name, short(m.ID), time.Until(m.VisibleAt))
 		}
 	}

@@ -18,7 +18,7 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 	o.messages[id] = m
 	o.received[id] = append(o.received[id], fmt.Sprintf("by %s after %v", r.name, o.elapsed()))
 	v := o.view(r)
-	if n := len(o.received[id]); o.strict && (o.s.rejects || !m.anyBad()) && n > 1+o.excused[id] {
+	if n := len(o.received[id]); o.strict && !m.anyBad() && n > 1+o.excused[id] {
 		o.violated(noReceives, "message %s was received %d times, of which faults and the platform caused %d: %s",
 			short(id), n, o.excused[id], strings.Join(o.received[id], ", "))
 	}

@@ -42,10 +42,26 @@ func (o *oracle) unsafe(p *part) string {
 // seconds off.
 func (o *oracle) expired(p *part) bool { return p.expires < o.now()-60+7 }
 
+// manyRejects is how many bad parts a message has at least that may be rejected as a whole, with its good parts.
+const manyRejects = 11
+
 // inRejectQueue notes a message that the reject queue has taken, and checks that it is a bad one.
 func (o *oracle) inRejectQueue(body string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if m := o.bodies[body]; m != nil { // the whole message, perhaps compressed
+		bad := 0
+		for _, p := range m.parts {
+			if p.bad {
+				bad++
+				o.rejected[p.mark] = true
+			}
+		}
+		if bad < len(m.parts) && bad < manyRejects {
+			o.violated(neighbours, "a message with %d bad parts of %d is rejected as a whole", bad, len(m.parts))
+		}
+		return
+	}
 	for _, mark := range marksOf(body) {
 		if p := o.parts[mark]; p == nil || !p.bad {
 			o.violated(neighbours, "#%d#, which is good, is in the reject queue", mark)
@@ -60,6 +76,8 @@ func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {
 		if e.Visibility == 0 {
 			delete(v.out, e.MessageID)
 			o.released(v, call, e.MessageID)
+		} else if m := o.messages[e.MessageID]; m != nil && m.anyBad() {
+			delete(v.out, e.MessageID) // perhaps it backs off: too many messages wait for the reject queue
 		}
 	}
 }

@@ -1,0 +1,131 @@
+package ingest_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/ingest"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// now is the clock of these tests.
+var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+// A bench is an Ingest with what it does, in order.
+type bench struct {
+	*ingest.Ingest
+	did   []string
+	crash bool // the window panics
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	table := item.Table{HashKey: "predictionId", HashType: item.TypeS, SortKey: "timestamp", SortType: item.TypeN, TTLAttribute: "expiresAt"}
+	layout, err := item.NewLayout(table, item.Options{PerSecond: 1, Encoding: item.JSON})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{}
+	b.Ingest = ingest.New(ingest.Config{
+		Decoder: prediction.Config{
+			Fields: prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction"},
+			TTL:    time.Hour, MaxFuture: time.Minute, MaxDecodedBytes: 1 << 20,
+		},
+		Layout: layout, Observer: b, Now: func() time.Time { return now }, Grace: time.Minute, Log: slog.New(slog.DiscardHandler),
+		Admit: func(it *item.Item, _ dedup.Waiter) bool {
+			if b.crash {
+				panic("a fault")
+			}
+			b.note("admit %s", it.Key.ID)
+			return true
+		},
+		Submit: func(items ...*item.Item) {
+			if len(items) > 0 {
+				b.note("submit %d", len(items))
+			}
+		},
+	})
+	return b
+}
+
+func (b *bench) note(format string, args ...any) { b.did = append(b.did, fmt.Sprintf(format, args...)) }
+
+// Outcome implements dedup.Observer.
+func (b *bench) Outcome(o prediction.Outcome, _ int, _ int64) { b.note("%v", o) }
+
+// A sink notes what it hears.
+type sink struct {
+	*bench
+	full bool // Reserve gives up
+}
+
+func (s *sink) Reserve(_ context.Context, bytes int) bool {
+	s.note("reserve %d", bytes)
+	return !s.full
+}
+func (s *sink) Admit(*item.Item) dedup.Waiter { return nil }
+func (s *sink) Reject(part prediction.RejectedPart, count int) {
+	s.note("reject %d for %s, whole %v", count, part.Why.Reason, part.Whole)
+}
+func (s *sink) GiveUp()        { s.note("give up") }
+func (s *sink) Read(bytes int) { s.note("read %v", bytes > 0) }
+
+func good(id string) string {
+	return fmt.Sprintf(`{"predictionId":%q,"timestamp":%d,"prediction":1}`, id, now.Unix()-60)
+}
+
+func compressed(text string) string {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(w.EncodeAll([]byte(text), nil))
+}
+
+func TestBatch(t *testing.T) {
+	long := compressed(good("z") + strings.Repeat(" ", 100_000))
+	for _, test := range []struct {
+		name  string
+		texts []ingest.Text
+		full  bool
+		crash bool
+		want  string
+	}{
+		{name: "items of several texts are submitted together", texts: []ingest.Text{{Body: good("a")}, {Body: good("b") + "\n" + good("c")}},
+			want: "admit a, read true, admit b, admit c, read true, submit 3"},
+		{name: "an expired prediction is counted", texts: []ingest.Text{{Body: `{"predictionId":"a","timestamp":1000000000,"prediction":1}`}},
+			want: "expired, read true"},
+		{name: "a bad part leaves its neighbours alone", texts: []ingest.Text{{Body: good("a") + "\n{}\n" + good("b")}},
+			want: "rejected, reject 1 for missing_field, whole false, admit a, admit b, read true, submit 2"},
+		{name: "what the table can't hold is rejected", texts: []ingest.Text{{Body: `{"predictionId":7,"prediction":1}`, Sent: now.UnixMilli()}},
+			want: "rejected, reject 1 for key, whole false, read true"},
+		{name: "what came before is submitted before it waits for room", texts: []ingest.Text{{Body: good("a")}, {Body: long, ContentEncoding: "zstd"}},
+			want: "admit a, read true, submit 1, reserve 1048576, admit z, read true, submit 1"},
+		{name: "a text without room is given up", texts: []ingest.Text{{Body: long, ContentEncoding: "zstd"}}, full: true,
+			want: "reserve 1048576, give up, read false"},
+		{name: "a text that crashes the reader is rejected", texts: []ingest.Text{{Body: good("a"), Name: "m"}}, crash: true,
+			want: "rejected, reject 1 for internal, whole true, read false"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			b.crash = test.crash
+			batch := b.Begin()
+			for _, text := range test.texts {
+				batch.Add(t.Context(), text, &sink{b, test.full})
+			}
+			batch.End()
+			if got := strings.Join(b.did, ", "); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,52 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/ingest"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/telemetry"
+)
+
+// handle reads what a receive brought.
+func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
+	batch := p.ingest.Begin()
+	defer batch.End()
+	for _, m := range messages {
+		trace := p.metrics.Tracer().Message(m)
+		batch.Add(ctx, ingest.Text{
+			Name: m.ID, Body: m.Body, ContentEncoding: m.Attribute(consumer.AttrContentEncoding), Sent: m.SentTime(),
+		}, &queueMessage{m, trace, p.log})
+		trace.Close()
+	}
+}
+
+// A queueMessage is a message as the ingest sees it: counted, logged and traced.
+type queueMessage struct {
+	*consumer.Message
+	trace *telemetry.MessageTrace
+	log   *slog.Logger
+}
+
+// Admit implements ingest.Sink.
+func (m *queueMessage) Admit(it *item.Item) dedup.Waiter {
+	m.Expect()
+	return m.trace.Prediction(it, m.Message)
+}
+
+// Reject implements ingest.Sink.
+func (m *queueMessage) Reject(part prediction.RejectedPart, count int) {
+	m.trace.Rejected(part.Why)
+	m.log.Debug("rejected", "message", m.ID, "reason", part.Why.Reason, "field", part.Why.Field, "detail", part.Why.Detail)
+	m.Message.Reject(part, count)
+}
+
+// GiveUp implements ingest.Sink: the message comes back.
+func (m *queueMessage) GiveUp() {
+	m.Expect()
+	m.Resolve(prediction.Failed, "", nil)
+}
