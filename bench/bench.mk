@@ -26,7 +26,3 @@ bench-requests: ## Show SQS requests a message and ages at 1, 20, 200 and 2,000 
 		echo "$$rate messages a second, WORKER_MAX_ADDED_LATENCY=$$latency"; \
 		bin/e2e -programs worker -rounds 1 -seconds 20 -rate $$rate -added-latency $$latency; \
 	done; done
-
-.PHONY: test-sdk
-test-sdk: ## Run the integration tests with the hot path on the SDK's clients (`make test` runs them on our own requests)
-	WORKER_CLIENT=sdk dev/standins/run.sh go test -count 1 -run OverTheWire ./cmd/worker

@@ -138,14 +138,7 @@ func (w *warmer) prepare() (*position, error) {
 		Window: w.window, Observer: unobserved{}, Concurrency: w.cfg.WriteConcurrency, CallTimeout: w.cfg.CallTimeout,
 		MaxUnits: w.cfg.MaxWriteUnits, Now: w.clients.Clock.Now, Recheck: w.recheck, OnState: w.onState,
 	}
-	sdk := awsclient.NewTable(w.clients, w.cfg.TableName, w.layout, w.counts.spent)
-	var table interface {
-		writer.Table
-		writer.NewestTable
-	} = awsclient.NewDirectTable(sdk)
-	if w.cfg.Client == config.ClientSDK {
-		table = sdk
-	}
+	table := awsclient.NewTable(w.clients, w.cfg.TableName, w.layout, w.counts.spent)
 	switch {
 	case w.flags.dryRun:
 		cfg.Table, cfg.MaxUnits = &dryTable{&w.counts}, 0

@@ -1,5 +1,8 @@
-// Package awsclient is the way to AWS: the SDK's clients with their transport, timeouts and retries, and what adapts
-// them to the stages' small interfaces.
+// Package awsclient adapts SQS and DynamoDB to the small interfaces of the stages.
+//
+// The calls of the hot path, those of Queue and Table, are requests of our own: see package awsjson. The SDK's clients
+// serve the rest, such as DescribeTable. The parity tests send the hot path's calls through both and compare requests and
+// results.
 package awsclient
 
 import (
@@ -18,7 +21,6 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/predcache/predcache/internal/awsjson"
-	"github.com/predcache/predcache/internal/jsonscan"
 )
 
 // A Clock follows the services' clock.
@@ -32,13 +34,7 @@ type Config struct {
 	Connections int
 	// Transport takes the place of the network, in tests.
 	Transport http.RoundTripper
-	Observer  Observer
 	Clock     *Clock // follows the services' clock
-}
-
-// An Observer counts calls. code is empty for a call that succeeded.
-type Observer interface {
-	Call(operation, code string, d time.Duration)
 }
 
 // Clients are the SDK's clients. They make one attempt a call: the stages that call them own the retries, so that the
@@ -47,7 +43,6 @@ type Clients struct {
 	SQS      *sqs.Client
 	DynamoDB *dynamodb.Client
 	Clock    *Clock
-	observer Observer
 }
 
 // New makes the clients by the SDK's own settings: environment, shared files, the role of the task or pod.
@@ -87,7 +82,6 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 		SQS:      sqs.NewFromConfig(conf),
 		DynamoDB: dynamodb.NewFromConfig(conf),
 		Clock:    cfg.Clock,
-		observer: cfg.Observer,
 	}, nil
 }
 
@@ -99,19 +93,4 @@ func regionOf(queueURL string) string {
 		return m[1]
 	}
 	return ""
-}
-
-// observe counts a call that began at start.
-func (c *Clients) observe(operation string, start time.Time, err error) {
-	if c.observer != nil {
-		c.observer.Call(operation, Code(err), time.Since(start))
-	}
-}
-
-// send makes a call and counts it.
-func (c *Clients) send(ctx context.Context, o *awsjson.Operation, call *awsjson.Call, read func(answer *jsonscan.Walker)) error {
-	start := time.Now()
-	err := o.Send(ctx, call, read)
-	c.observe(o.Name(), start, err)
-	return err
 }

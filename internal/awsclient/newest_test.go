@@ -51,13 +51,13 @@ func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
 		for _, direct := range []bool{false, true} {
 			t.Run(fmt.Sprint(b.Name, "/direct ", direct), func(t *testing.T) {
 				name := b.CreateTable(t, awstest.Keys("id:S"), "ttl")
-				spent := 0.0
+				clients, spent := &Clients{DynamoDB: b.DynamoDB}, 0.0
 				var table interface {
 					writer.Table
 					writer.NewestTable
-				} = NewTable(&Clients{DynamoDB: b.DynamoDB, Clock: &Clock{}}, name, layout, func(units float64) { spent += units })
-				if direct {
-					table = NewDirectTable(table.(*Table))
+				} = NewTable(clients, name, layout, func(units float64) { spent += units })
+				if !direct {
+					table = &sdkTable{table.(*Table), clients}
 				}
 				payload := func() string {
 					out, err := b.DynamoDB.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "a"}}})

@@ -2,183 +2,274 @@ package awsclient
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
+	"github.com/predcache/predcache/internal/awsjson"
 	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// A Queue is one SQS queue by the SDK's client. It is the consumer's queue and its reject queue.
+// A Queue is one SQS queue. It is the consumer's queue and its reject queue.
 type Queue struct {
-	clients *Clients
-	url     *string
-	fifo    bool
+	url  string // quoted as JSON
+	fifo bool
+
+	receive, remove, change, send *awsjson.Operation
 }
 
 // NewQueue returns the queue of a URL.
 func NewQueue(clients *Clients, url string) *Queue {
-	return &Queue{clients, aws.String(url), strings.HasSuffix(url, ".fifo")}
+	s := awsjson.SQS(clients.SQS.Options(), clients.Clock)
+	return &Queue{
+		url: string(jsonscan.AppendQuoted(nil, url)), fifo: strings.HasSuffix(url, ".fifo"),
+		receive: s.Operation("ReceiveMessage"), remove: s.Operation("DeleteMessageBatch"),
+		change: s.Operation("ChangeMessageVisibilityBatch"), send: s.Operation("SendMessageBatch"),
+	}
 }
 
 // Receive implements consumer.Queue.
 func (q *Queue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
-	start := time.Now()
-	out, err := q.clients.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl:            q.url,
-		MaxNumberOfMessages: int32(limit),
-		WaitTimeSeconds:     int32(wait / time.Second),
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
-			types.MessageSystemAttributeNameApproximateReceiveCount,
-			types.MessageSystemAttributeNameSentTimestamp,
-			types.MessageSystemAttributeNameMessageGroupId,
-			types.MessageSystemAttributeNameAWSTraceHeader,
-		},
-		MessageAttributeNames: []string{"All"},
-	})
-	q.clients.observe("ReceiveMessage", start, err)
-	if err != nil {
-		return nil, brief("ReceiveMessage", err)
-	}
-	received := make([]consumer.Received, len(out.Messages))
-	for i := range out.Messages {
-		m := &out.Messages[i]
-		r := &received[i]
-		r.ID, r.Receipt, r.Body = aws.ToString(m.MessageId), aws.ToString(m.ReceiptHandle), aws.ToString(m.Body)
-		r.Receives, _ = strconv.Atoi(m.Attributes["ApproximateReceiveCount"]) // 0 where a stand-in leaves it out
-		r.Sent, _ = strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
-		r.GroupID, r.TraceHeader = m.Attributes["MessageGroupId"], m.Attributes["AWSTraceHeader"]
-		for name, a := range m.MessageAttributes {
-			value := aws.ToString(a.StringValue)
-			if a.BinaryValue != nil {
-				value = string(a.BinaryValue)
+	c := q.receive.Begin()
+	defer q.receive.End(c)
+	b := append(c.Request, `{"QueueUrl":`...)
+	b = append(append(b, q.url...), `,"MaxNumberOfMessages":`...)
+	b = append(strconv.AppendInt(b, int64(limit), 10), `,"WaitTimeSeconds":`...)
+	b = strconv.AppendInt(b, int64(wait/time.Second), 10)
+	c.Request = append(b, `,"MessageSystemAttributeNames":["ApproximateReceiveCount","SentTimestamp","MessageGroupId","AWSTraceHeader"],"MessageAttributeNames":["All"]}`...)
+
+	var received []consumer.Received
+	err := q.receive.Send(ctx, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			if name == "Messages" {
+				received = readMessages(w, limit, &c.Scratch)
 			}
-			r.Attributes = append(r.Attributes, consumer.Attribute{Name: name, Type: aws.ToString(a.DataType), Value: value})
-		}
+		})
+	})
+	if err != nil {
+		return nil, brief(q.receive.Name(), err)
 	}
 	return received, nil
 }
 
+// readMessages reads the messages of a receive. Each body is a string of its own, since it is dropped before the other
+// parts of its message, which share one.
+func readMessages(w *jsonscan.Walker, limit int, scratch *[]byte) []consumer.Received {
+	var received []consumer.Received
+	small := texts{scratch: scratch}
+	w.Array(func() {
+		if received == nil {
+			received = make([]consumer.Received, 0, limit)
+		}
+		received = append(received, consumer.Received{})
+		r := &received[len(received)-1]
+		w.Object(func(name string) {
+			switch name {
+			case "MessageId":
+				r.ID = small.read(w)
+			case "ReceiptHandle":
+				r.Receipt = small.read(w)
+			case "Body":
+				*scratch = w.AppendString((*scratch)[:0])
+				r.Body = string(*scratch)
+			case "Attributes":
+				w.Object(func(name string) {
+					switch name {
+					case "ApproximateReceiveCount":
+						r.Receives, _ = strconv.Atoi(w.String()) // 0 where a stand-in leaves it out
+					case "SentTimestamp":
+						r.Sent, _ = strconv.ParseInt(w.String(), 10, 64)
+					case "MessageGroupId":
+						r.GroupID = small.read(w)
+					case "AWSTraceHeader":
+						r.TraceHeader = small.read(w)
+					}
+				})
+			case "MessageAttributes":
+				w.Object(func(name string) {
+					a := consumer.Attribute{Name: strings.Clone(name)}
+					w.Object(func(name string) { readAttribute(w, &a, name) })
+					r.Attributes = append(r.Attributes, a)
+				})
+			}
+		})
+	})
+	return received
+}
+
+// readAttribute reads one member of a message attribute.
+func readAttribute(w *jsonscan.Walker, a *consumer.Attribute, name string) {
+	switch name {
+	case "DataType":
+		a.Type = readString(w)
+	case "StringValue":
+		if text := readString(w); text != "" {
+			a.Value = text
+		}
+	case "BinaryValue":
+		if text := readString(w); text != "" {
+			value, err := base64.StdEncoding.DecodeString(text)
+			if err != nil {
+				w.Fail("a binary value that is not base64")
+			}
+			a.Value = string(value)
+		}
+	}
+}
+
 // Delete implements consumer.Queue.
 func (q *Queue) Delete(ctx context.Context, receipts []string) ([]consumer.Failure, error) {
-	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
-	for i := range receipts {
-		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: &receipts[i]}
+	c := q.remove.Begin()
+	defer q.remove.End(c)
+	b := q.beginEntries(c)
+	for i, receipt := range receipts {
+		b = append(appendReceipt(b, i, receipt), '}')
 	}
-	start := time.Now()
-	out, err := q.clients.SQS.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: q.url, Entries: entries})
-	q.clients.observe("DeleteMessageBatch", start, err)
-	if err != nil {
-		return nil, brief("DeleteMessageBatch", err)
-	}
-	return failures(out.Failed)
+	c.Request = append(b, "]}"...)
+	return q.batch(ctx, q.remove, c)
 }
 
 // ChangeVisibility implements consumer.Queue.
 func (q *Queue) ChangeVisibility(ctx context.Context, changes []consumer.Visibility) ([]consumer.Failure, error) {
-	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
+	c := q.change.Begin()
+	defer q.change.End(c)
+	b := q.beginEntries(c)
 	for i := range changes {
-		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: entryID(i), ReceiptHandle: &changes[i].Receipt, VisibilityTimeout: int32(changes[i].Timeout / time.Second),
-		}
+		b = append(appendReceipt(b, i, changes[i].Receipt), `,"VisibilityTimeout":`...)
+		b = append(strconv.AppendInt(b, int64(changes[i].Timeout/time.Second), 10), '}')
 	}
-	start := time.Now()
-	out, err := q.clients.SQS.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: q.url, Entries: entries})
-	q.clients.observe("ChangeMessageVisibilityBatch", start, err)
-	if err != nil {
-		return nil, brief("ChangeMessageVisibilityBatch", err)
-	}
-	return failures(out.Failed)
+	c.Request = append(b, "]}"...)
+	return q.batch(ctx, q.change, c)
 }
 
 // Send implements consumer.RejectQueue.
 func (q *Queue) Send(ctx context.Context, messages []consumer.Outgoing) ([]consumer.Failure, error) {
-	entries := make([]types.SendMessageBatchRequestEntry, len(messages))
+	c := q.send.Begin()
+	defer q.send.End(c)
+	b := q.beginEntries(c)
 	for i := range messages {
 		m := &messages[i]
-		e := types.SendMessageBatchRequestEntry{Id: entryID(i), MessageBody: &m.Body}
+		b = jsonscan.AppendQuoted(append(beginEntry(b, i), `,"MessageBody":`...), m.Body)
 		if q.fifo {
-			e.MessageGroupId, e.MessageDeduplicationId = &m.GroupID, &m.DeduplicationID
-		}
-		if len(m.Attributes) > 0 {
-			e.MessageAttributes = make(map[string]types.MessageAttributeValue, len(m.Attributes))
+			b = jsonscan.AppendQuoted(append(b, `,"MessageGroupId":`...), m.GroupID)
+			b = jsonscan.AppendQuoted(append(b, `,"MessageDeduplicationId":`...), m.DeduplicationID)
 		}
 		for j := range m.Attributes {
-			a := &m.Attributes[j]
-			value := types.MessageAttributeValue{DataType: &a.Type}
-			if strings.HasPrefix(a.Type, "Binary") {
-				value.BinaryValue = []byte(a.Value)
-			} else {
-				value.StringValue = &a.Value
+			opening := byte(',')
+			if j == 0 {
+				b, opening = append(b, `,"MessageAttributes":`...), '{'
 			}
-			e.MessageAttributes[a.Name] = value
+			b = appendAttribute(append(b, opening), &m.Attributes[j])
 		}
-		entries[i] = e
+		if len(m.Attributes) > 0 {
+			b = append(b, '}')
+		}
+		b = append(b, '}')
 	}
-	start := time.Now()
-	out, err := q.clients.SQS.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: q.url, Entries: entries})
-	q.clients.observe("SendMessageBatch", start, err)
-	if err != nil {
-		return nil, brief("SendMessageBatch", err)
-	}
-	return failures(out.Failed)
+	c.Request = append(b, "]}"...)
+	return q.batch(ctx, q.send, c)
 }
 
-// Entries of a batch call are named by their place, which makes the names unique.
+func appendAttribute(b []byte, a *consumer.Attribute) []byte {
+	b = append(jsonscan.AppendQuoted(b, a.Name), `:{"DataType":`...)
+	b = jsonscan.AppendQuoted(b, a.Type)
+	if strings.HasPrefix(a.Type, "Binary") {
+		b = append(b, `,"BinaryValue":"`...)
+		return append(base64.StdEncoding.AppendEncode(b, []byte(a.Value)), `"}`...)
+	}
+	return append(jsonscan.AppendQuoted(append(b, `,"StringValue":`...), a.Value), '}')
+}
+
+func (q *Queue) beginEntries(c *awsjson.Call) []byte {
+	return append(append(append(c.Request, `{"QueueUrl":`...), q.url...), `,"Entries":[`...)
+}
+
+// Entries of a batch are named by their index, which makes the names unique.
 var entryIDs = [consumer.MaxBatch]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
-func entryID(i int) *string { return &entryIDs[i] }
+func beginEntry(b []byte, i int) []byte {
+	if i > 0 {
+		b = append(b, ',')
+	}
+	return append(append(append(b, `{"Id":"`...), entryIDs[i]...), '"')
+}
 
-func failures(failed []types.BatchResultErrorEntry) ([]consumer.Failure, error) {
-	out := make([]consumer.Failure, len(failed))
-	for i := range failed {
-		f := &failed[i]
-		index, err := strconv.Atoi(aws.ToString(f.Id))
-		if err != nil || index < 0 || index >= consumer.MaxBatch {
-			return nil, fmt.Errorf("an answer about the unknown batch entry %q", aws.ToString(f.Id))
+func appendReceipt(b []byte, i int, receipt string) []byte {
+	return jsonscan.AppendQuoted(append(beginEntry(b, i), `,"ReceiptHandle":`...), receipt)
+}
+
+// A failedEntry is an entry of a batch as the answer names it.
+type failedEntry struct {
+	id, code    string
+	senderFault bool
+}
+
+// batch makes a call on several messages and returns those for which it failed.
+func (q *Queue) batch(ctx context.Context, o *awsjson.Operation, c *awsjson.Call) ([]consumer.Failure, error) {
+	var failed []failedEntry
+	err := o.Send(ctx, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			if name == "Failed" {
+				w.Array(func() { failed = append(failed, readFailed(w)) })
+			}
+		})
+	})
+	if err != nil {
+		return nil, brief(o.Name(), err)
+	}
+	return failures(failed)
+}
+
+func readFailed(w *jsonscan.Walker) (f failedEntry) {
+	w.Object(func(name string) {
+		switch name {
+		case "Id":
+			f.id = readString(w)
+		case "Code":
+			f.code = readString(w)
+		case "SenderFault":
+			f.senderFault = w.Bool()
 		}
-		out[i] = consumer.Failure{Index: index, SenderFault: f.SenderFault, Code: aws.ToString(f.Code)}
+	})
+	return f
+}
+
+func failures(failed []failedEntry) ([]consumer.Failure, error) {
+	if len(failed) == 0 {
+		return nil, nil
+	}
+	out := make([]consumer.Failure, len(failed))
+	for i, f := range failed {
+		index, err := strconv.Atoi(f.id)
+		if err != nil || index < 0 || index >= consumer.MaxBatch {
+			return nil, fmt.Errorf("the answer names an unknown batch entry %q", f.id)
+		}
+		out[i] = consumer.Failure{Index: index, SenderFault: f.senderFault, Code: f.code}
 	}
 	return out, nil
 }
 
-// QueueInfo is what the worker wants to know of a queue.
-type QueueInfo struct {
-	Visibility      time.Duration
-	MaxMessageBytes int
-	Retention       time.Duration
-	FIFO            bool
-	RedriveTarget   string // the dead-letter queue's ARN, if there is one
-	MaxReceives     int    // after which a message goes there
-	Messages        int    // visible, about
-	InFlight        int    // about
+// readString returns a copy. It is for what is rare in answers.
+func readString(w *jsonscan.Walker) string { return string(w.AppendString(nil)) }
+
+// texts keeps the short strings of one answer in one piece of memory.
+type texts struct {
+	scratch *[]byte
+	free    []byte
 }
 
-// DescribeQueue reads a queue's attributes.
-func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*QueueInfo, error) {
-	out, err := clients.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	}, func(o *sqs.Options) { o.Retryer = patient() })
-	if err != nil {
-		return nil, Remedy("GetQueueAttributes", what, err)
+func (t *texts) read(w *jsonscan.Walker) string {
+	const piece = 4 << 10 // ten ids and receipt handles have about this length
+	text := w.AppendString((*t.scratch)[:0])
+	*t.scratch = text
+	if cap(t.free) < len(text) {
+		t.free = make([]byte, 0, max(piece, len(text)))
 	}
-	number := func(name types.QueueAttributeName) int {
-		n, _ := strconv.Atoi(out.Attributes[string(name)]) // a stand-in may leave some out
-		return n
-	}
-	info := &QueueInfo{
-		Visibility:      time.Duration(number(types.QueueAttributeNameVisibilityTimeout)) * time.Second,
-		MaxMessageBytes: number(types.QueueAttributeNameMaximumMessageSize),
-		Retention:       time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second,
-		FIFO:            out.Attributes[string(types.QueueAttributeNameFifoQueue)] == "true",
-		Messages:        number(types.QueueAttributeNameApproximateNumberOfMessages),
-		InFlight:        number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
-	}
-	info.RedriveTarget, info.MaxReceives = redrivePolicy(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
-	return info, nil
+	b := append(t.free, text...)
+	t.free = b[len(b):]
+	return unsafe.String(unsafe.SliceData(b), len(b))
 }

@@ -2,65 +2,73 @@ package awsclient
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/predcache/predcache/internal/awsitem"
+	"github.com/predcache/predcache/internal/awsjson"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/jsonscan"
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A Table is one DynamoDB table by the SDK's client: the writer's table.
+// A Table is one DynamoDB table: the writer's table.
 type Table struct {
-	clients *Clients
-	name    string
-	layout  *item.Layout
-	spent   func(units float64)
+	name   string
+	layout *item.Layout
+	spent  func(units float64)
+
+	prefix string // of the body of a BatchWriteItem request
+	write  *awsjson.Operation
+	put    *awsjson.Operation
 }
 
 // NewTable returns the table of a name. spent is told the write units of each call.
 func NewTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) *Table {
-	return &Table{clients, name, layout, spent}
+	s := awsjson.DynamoDB(clients.DynamoDB.Options(), name, clients.Clock)
+	prefix := append(jsonscan.AppendQuoted([]byte(`{"RequestItems":{`), name), `:[`...)
+	return &Table{name, layout, spent, string(prefix), s.Operation("BatchWriteItem"), s.Operation("PutItem")}
 }
 
 // BatchWrite implements writer.Table.
 func (t *Table) BatchWrite(ctx context.Context, items []*item.Item) (unprocessed []int, err error) {
-	requests := make([]types.WriteRequest, len(items))
+	c := t.write.Begin()
+	defer t.write.End(c)
+	b := append(c.Request, t.prefix...)
 	for i, it := range items {
-		attributes, err := attributeValues(it.AppendJSON(nil))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", writer.ErrInvalid, err)
+		if i > 0 {
+			b = append(b, ',')
 		}
-		requests[i].PutRequest = &types.PutRequest{Item: attributes}
+		b = append(b, `{"PutRequest":{"Item":`...)
+		b = append(it.AppendJSON(b), `}}`...)
 	}
-	start := time.Now()
-	out, err := t.clients.DynamoDB.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
-		RequestItems:           map[string][]types.WriteRequest{t.name: requests},
-		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+	c.Request = append(b, `]},"ReturnConsumedCapacity":"TOTAL"}`...)
+
+	var back []item.Key
+	var units float64
+	err = t.write.Send(ctx, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			switch name {
+			case "UnprocessedItems":
+				w.Object(func(string) { // the one table, whatever the answer calls it
+					w.Array(func() { back = append(back, t.readPut(w)) })
+				})
+			case "ConsumedCapacity":
+				w.Array(func() { units += readUnits(w) })
+			}
+		})
 	})
-	t.clients.observe("BatchWriteItem", start, err)
 	if err != nil {
 		return nil, classify(err)
 	}
-	units := 0.0
-	for i := range out.ConsumedCapacity {
-		units += aws.ToFloat64(out.ConsumedCapacity[i].CapacityUnits)
-	}
-	unprocessed, err = t.match(items, out.UnprocessedItems)
+	unprocessed, err = t.match(items, back)
 	t.count(units, items, unprocessed)
 	return unprocessed, err
 }
 
-// count notes the write units of a call. Some stand-ins don't tell them: then the items' own are counted.
+// count reports the write units of a call. Some stand-ins return none: then the items' own are counted.
 func (t *Table) count(units float64, items []*item.Item, unprocessed []int) {
 	if units == 0 {
 		for _, it := range items {
@@ -74,89 +82,119 @@ func (t *Table) count(units float64, items []*item.Item, unprocessed []int) {
 }
 
 // match finds the items that came back, by their keys.
-func (t *Table) match(items []*item.Item, unprocessed map[string][]types.WriteRequest) (indexes []int, err error) {
-	if len(unprocessed) == 0 {
+func (t *Table) match(items []*item.Item, back []item.Key) (indexes []int, err error) {
+	if len(back) == 0 {
 		return nil, nil
 	}
 	sent := make(map[item.Key]int, len(items))
 	for i, it := range items {
 		sent[it.Key] = i
 	}
-	for _, requests := range unprocessed {
-		for _, r := range requests {
-			if r.PutRequest == nil {
-				return nil, fmt.Errorf("an unprocessed item that is no put")
-			}
-			index, found := sent[t.key(r.PutRequest.Item)]
-			if !found {
-				return nil, fmt.Errorf("an unprocessed item whose key was not sent")
-			}
-			indexes = append(indexes, index)
+	for _, key := range back {
+		index, found := sent[key]
+		if !found {
+			return nil, errors.New("an unprocessed item whose key was not sent")
 		}
+		indexes = append(indexes, index)
 	}
 	return indexes, nil
 }
 
-// key is the key of an item that the service returned, whose numbers it may have written in another way.
-func (t *Table) key(attributes map[string]types.AttributeValue) item.Key {
-	var k item.Key
-	switch v := attributes[t.layout.HashKey].(type) {
-	case *types.AttributeValueMemberS:
-		k.ID = v.Value
-	case *types.AttributeValueMemberN:
-		if number, err := jsonscan.Parse(v.Value); err == nil && number.Kind() == jsonscan.Number {
-			k.ID = string(jsonscan.ParseDecimal(v.Value).Append(nil))
+// readPut reads the key of an unprocessed item. It is empty, and so no key that was sent, if the item is no put.
+func (t *Table) readPut(w *jsonscan.Walker) (k item.Key) {
+	w.Object(func(name string) {
+		if name != "PutRequest" {
+			return
 		}
-	}
-	if v, ok := attributes[t.layout.SortKey].(*types.AttributeValueMemberN); ok {
-		k.Sort, _ = strconv.ParseInt(v.Value, 10, 64) // we sent a whole number
-	}
+		w.Object(func(name string) {
+			if name == "Item" {
+				k = t.readKey(w)
+			}
+		})
+	})
 	return k
 }
 
-// TableInfo is what the worker wants to know of a table.
-type TableInfo struct {
-	item.Table
-	Status   string
-	OnDemand bool
-	Items    int64 // about
-	Bytes    int64 // about
+// readKey reads the key of an item and skips the rest of it. The service may have written a number in another form than
+// was sent.
+func (t *Table) readKey(w *jsonscan.Walker) (k item.Key) {
+	w.Object(func(name string) {
+		if name != t.layout.HashKey && name != t.layout.SortKey {
+			return
+		}
+		hash := name == t.layout.HashKey
+		w.Object(func(kind string) {
+			switch {
+			case hash && kind == "S":
+				k.ID = readString(w)
+			case hash && kind == "N":
+				text := readString(w)
+				if number, err := jsonscan.Parse(text); err == nil && number.Kind() == jsonscan.Number {
+					k.ID = string(jsonscan.ParseDecimal(text).Append(nil))
+				}
+			case !hash && kind == "N":
+				k.Sort, _ = strconv.ParseInt(readString(w), 10, 64) // a whole number was sent
+			}
+		})
+	})
+	return k
 }
 
-// DescribeTable reads a table's keys, indexes and TTL.
-func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableInfo, error) {
-	what := fmt.Sprintf("the table %q", name)
-	patiently := func(o *dynamodb.Options) { o.Retryer = patient() }
-	out, err := clients.DynamoDB.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name}, patiently)
+func readUnits(w *jsonscan.Walker) (units float64) {
+	w.Object(func(name string) {
+		if name == "CapacityUnits" {
+			text := w.Skip()
+			var err error
+			if units, err = strconv.ParseFloat(text, 64); err != nil && text != "null" {
+				w.Fail("a capacity that is not a number")
+			}
+		}
+	})
+	return units
+}
+
+// notNewer is true if the table's version of a key is not newer than the one to write: by event time at full precision,
+// then by sent time and place. It is a negation because a comparison with a missing attribute is false: so it is true if
+// there is no item, or one that the worker can't have written. A version is not newer than itself, so a write whose answer
+// was lost, or that is redelivered, succeeds again.
+const notNewer = "NOT (#created > :created OR (#created = :created AND #sent > :sent))"
+
+// PutNewest implements writer.NewestTable.
+func (t *Table) PutNewest(ctx context.Context, it *item.Item) error {
+	c := t.put.Begin()
+	defer t.put.End(c)
+	b := append(jsonscan.AppendQuoted(append(c.Request, `{"TableName":`...), t.name), `,"Item":`...)
+	b = append(it.AppendJSON(b), `,"ConditionExpression":"`...)
+	b = append(b, notNewer...) // which needs no escapes
+	b = append(b, `","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#sent":"`+item.AttrSent+`"},"ExpressionAttributeValues":{":created":{"N":"`...)
+	b = append(it.Version.Event.AppendSeconds(b), `"},":sent":{"N":"`...)
+	c.Request = append(it.AppendSent(b), `"}},"ReturnConsumedCapacity":"TOTAL"}`...)
+
+	var units float64
+	err := t.put.Send(ctx, c, func(w *jsonscan.Walker) {
+		w.Object(func(name string) {
+			if name == "ConsumedCapacity" {
+				units += readUnits(w)
+			}
+		})
+	})
+	var failed *types.ConditionalCheckFailedException
+	if errors.As(err, &failed) {
+		t.spent(float64(it.Units())) // the service does not report the cost: the write units of the item that is there, which is about as large
+		return writer.ErrSuperseded
+	}
 	if err != nil {
-		return nil, Remedy("DescribeTable", what, err)
+		return classifyPut(err)
 	}
-	ttl, err := clients.DynamoDB.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name}, patiently)
-	if err != nil {
-		return nil, Remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
-	}
-	d := out.Table
-	return &TableInfo{
-		Table: awsitem.Table(d, ttl.TimeToLiveDescription), Status: string(d.TableStatus),
-		OnDemand: d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == types.BillingModePayPerRequest,
-		Items:    aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes),
-	}, nil
+	t.spent(units)
+	return nil
 }
 
-// patient retries what the worker asks at its start, for which nobody else retries.
-func patient() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 4, 2*time.Second })
-}
-
-func redrivePolicy(text string) (target string, maxReceives int) {
-	var policy struct {
-		Target string `json:"deadLetterTargetArn"`
-		// A number, or a string with one: the API takes both and returns what it was given.
-		MaxReceives json.RawMessage `json:"maxReceiveCount"`
+func classifyPut(err error) error {
+	switch Code(err) {
+	case "TransactionConflictException", "ReplicatedWriteConflictException":
+		// Somebody else is writing the key just now: it backs off by itself.
+		return fmt.Errorf("%w: %w", writer.ErrHotKeys, brief("PutItem", err))
 	}
-	if text == "" || json.Unmarshal([]byte(text), &policy) != nil {
-		return "", 0
-	}
-	maxReceives, _ = strconv.Atoi(strings.Trim(string(policy.MaxReceives), `"`))
-	return policy.Target, maxReceives
+	return classifyCall("PutItem", err)
 }

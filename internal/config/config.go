@@ -59,9 +59,7 @@ type Config struct {
 	PriceWriteUnits  float64 `group:"Cost metrics" split_words:"true" default:"0.625" desc:"Dollars per million write units. The default is on demand in us-east-1."`
 	PriceSQSRequests float64 `split_words:"true" default:"0.4" desc:"Dollars per million SQS requests. The default is a standard queue in us-east-1."`
 
-	Client string `group:"HTTP, logs and clients" split_words:"true" default:"direct" desc:"Client for receives, deletes and writes: direct (the worker's own signed requests, a third of the CPU) or sdk (the SDK's clients)."`
-
-	HTTPAddr  string `split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
+	HTTPAddr  string `group:"HTTP and logs" split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
 	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of the status page and pprof; empty disables both. It exposes the process's internals: keep it off the network."`
 	LogLevel  string `split_words:"true" default:"info" desc:"Minimum level: debug, info, warn or error. debug adds the reason of each reject. Payloads and prediction ids are never logged."`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
@@ -71,12 +69,6 @@ type Config struct {
 const (
 	OrderingLastWrite = "last-write"
 	OrderingNewest    = "newest"
-)
-
-// Values of WORKER_CLIENT.
-const (
-	ClientDirect = "direct"
-	ClientSDK    = "sdk"
 )
 
 // releaseReserve is the end of the drain timeout, in which unwritten messages are released.
@@ -108,7 +100,6 @@ func (c *Config) validate() (errs []error) {
 	oneOf("WORKER_ORDERING", c.Ordering, OrderingLastWrite, OrderingNewest)
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
-	oneOf("WORKER_CLIENT", c.Client, ClientDirect, ClientSDK)
 	refuse(c.TTLJitter < 0 || c.TTLJitter > 0.9, "WORKER_TTL_JITTER is %v: must be 0 to 0.9", c.TTLJitter)
 	refuse(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: must be 1 to 256", c.Pollers)
 	refuse(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: must be 1 to 256", c.WriteConcurrency)

@@ -25,29 +25,20 @@ type Services struct {
 
 // NewServices returns the services on AWS.
 func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics) Services {
-	queue, table := hotPath(cfg, resources, clients, metrics.Spent)
+	table := awsclient.NewTable(clients, cfg.TableName, resources.Layout, metrics.Spent)
 	s := Services{
-		Queue:   metrics.WatchQueue(queue),
+		Queue:   metrics.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)),
 		Table:   metrics.WatchTable(table),
 		Clock:   clients.Clock.Now,
 		Recheck: NewRechecker(clients, cfg, resources.Table).Recheck,
 	}
-	if conditional, ok := table.(writer.NewestTable); ok && resources.Layout.Ordered {
-		s.Newest = metrics.WatchNewest(conditional)
+	if resources.Layout.Ordered {
+		s.Newest = metrics.WatchNewest(table)
 	}
 	if resources.Rejects != nil {
 		s.Rejects = metrics.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
 	}
 	return s
-}
-
-// hotPath returns the queue and the table by WORKER_CLIENT: by our own requests, or by the SDK's clients.
-func hotPath(cfg *config.Config, resources *Resources, clients *awsclient.Clients, spent func(units float64)) (consumer.Queue, writer.Table) {
-	table := awsclient.NewTable(clients, cfg.TableName, resources.Layout, spent)
-	if cfg.Client == config.ClientSDK {
-		return awsclient.NewQueue(clients, cfg.QueueURL), table
-	}
-	return awsclient.NewDirectQueue(clients, cfg.QueueURL), awsclient.NewDirectTable(table)
 }
 
 // connections is how many calls to a service may be under way, with some to spare for what is asked at the start.

@@ -25,7 +25,7 @@ type plan struct {
 	// Settings of the workers and of the queue.
 	visibility, receiveWait, linger, drain, callTimeout, addedLatency time.Duration
 	pollers, writers, held, units                                     int
-	client, ordering                                                  string
+	ordering                                                          string
 
 	messages []*message // by time
 	faults   []*fault
@@ -93,7 +93,7 @@ func newPlan(seed uint64) *plan {
 		linger:     pick(0, 200*time.Millisecond, time.Second), receiveWait: pick(time.Second, 5*time.Second, 20*time.Second),
 		callTimeout: pick(time.Second, 5*time.Second),
 		pollers:     1 + r.IntN(4), writers: 1 + r.IntN(4), held: []int{20, 50, 10_000}[r.IntN(3)],
-		client: []string{config.ClientDirect, config.ClientDirect, config.ClientSDK}[r.IntN(3)], ordering: config.OrderingLastWrite,
+		ordering: config.OrderingLastWrite,
 	}
 	p.addedLatency = []time.Duration{0, 0, 500 * time.Millisecond, 5 * time.Second}[rand.New(rand.NewPCG(seed, 2)).IntN(4)]
 	if p.layout == item.LatestOnly && r.IntN(2) == 0 {
@@ -131,7 +131,7 @@ func (p *plan) finish() {
 
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d replicas, %d messages, ordering %s, client %s", p.layout, p.replicas, len(p.messages), p.ordering, p.client)
+	fmt.Fprintf(&b, "%s, %d replicas, %d messages, ordering %s", p.layout, p.replicas, len(p.messages), p.ordering)
 	for _, f := range p.faults {
 		fmt.Fprintf(&b, "; %s %s %.2f from %v to %v", f.class, f.kind, f.chance, f.from.Round(time.Second), f.to.Round(time.Second))
 	}

@@ -99,7 +99,7 @@ func (s *simulation) config() *config.Config {
 	cfg.Pollers, cfg.WriteConcurrency, cfg.MaxHeldMessages, cfg.MaxWriteUnits = s.pollers, s.writers, s.held, s.units
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
 	cfg.MaxDecodedBytes = 1 << 20
-	cfg.Client, cfg.Ordering, cfg.MaxAddedLatency = s.client, s.ordering, s.addedLatency
+	cfg.Ordering, cfg.MaxAddedLatency = s.ordering, s.addedLatency
 	return &cfg
 }
 

@@ -1,0 +1,103 @@
+package awsclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/predcache/predcache/internal/awsitem"
+	"github.com/predcache/predcache/internal/item"
+)
+
+// QueueInfo is what the worker wants to know of a queue.
+type QueueInfo struct {
+	Visibility      time.Duration
+	MaxMessageBytes int
+	Retention       time.Duration
+	FIFO            bool
+	RedriveTarget   string // the dead-letter queue's ARN, if there is one
+	MaxReceives     int    // after which a message goes there
+	Messages        int    // visible, about
+	InFlight        int    // about
+}
+
+// DescribeQueue reads a queue's attributes.
+func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*QueueInfo, error) {
+	out, err := clients.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	}, func(o *sqs.Options) { o.Retryer = patient() })
+	if err != nil {
+		return nil, Remedy("GetQueueAttributes", what, err)
+	}
+	number := func(name types.QueueAttributeName) int {
+		n, _ := strconv.Atoi(out.Attributes[string(name)]) // a stand-in may leave some out
+		return n
+	}
+	info := &QueueInfo{
+		Visibility:      time.Duration(number(types.QueueAttributeNameVisibilityTimeout)) * time.Second,
+		MaxMessageBytes: number(types.QueueAttributeNameMaximumMessageSize),
+		Retention:       time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second,
+		FIFO:            out.Attributes[string(types.QueueAttributeNameFifoQueue)] == "true",
+		Messages:        number(types.QueueAttributeNameApproximateNumberOfMessages),
+		InFlight:        number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
+	}
+	info.RedriveTarget, info.MaxReceives = redrivePolicy(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
+	return info, nil
+}
+
+// TableInfo is what the worker wants to know of a table.
+type TableInfo struct {
+	item.Table
+	Status   string
+	OnDemand bool
+	Items    int64 // about
+	Bytes    int64 // about
+}
+
+// DescribeTable reads a table's keys, indexes and TTL.
+func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableInfo, error) {
+	what := fmt.Sprintf("the table %q", name)
+	patiently := func(o *dynamodb.Options) { o.Retryer = patient() }
+	out, err := clients.DynamoDB.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name}, patiently)
+	if err != nil {
+		return nil, Remedy("DescribeTable", what, err)
+	}
+	ttl, err := clients.DynamoDB.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name}, patiently)
+	if err != nil {
+		return nil, Remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
+	}
+	d := out.Table
+	return &TableInfo{
+		Table: awsitem.Table(d, ttl.TimeToLiveDescription), Status: string(d.TableStatus),
+		OnDemand: d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == dynamodbtypes.BillingModePayPerRequest,
+		Items:    aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes),
+	}, nil
+}
+
+// patient retries what the worker asks at its start, for which nobody else retries.
+func patient() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 4, 2*time.Second })
+}
+
+func redrivePolicy(text string) (target string, maxReceives int) {
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+		// A number, or a string with one: the API takes both and returns what it was given.
+		MaxReceives json.RawMessage `json:"maxReceiveCount"`
+	}
+	if text == "" || json.Unmarshal([]byte(text), &policy) != nil {
+		return "", 0
+	}
+	maxReceives, _ = strconv.Atoi(strings.Trim(string(policy.MaxReceives), `"`))
+	return policy.Target, maxReceives
+}
