@@ -13,10 +13,11 @@ import (
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 )
 
 // newLoop is a store whose cache publishes to a line.
-func newLoop(t *testing.T, layout string, cfg cache.PublisherConfig) (*store, *awstest.DynamoDB, *line) {
+func newLoop(t *testing.T, layout string, cfg cache.PublisherConfig) (*store, *dynamodbfake.Service, *line) {
 	s, db := fake(t, layout)
 	l := newLine(t, "predictions", cfg)
 	s.cache = cache.New(s.client, s.table, cache.WithPublisher(l.Publisher))

@@ -10,7 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 const exampleQueueURL = "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions"
@@ -18,8 +19,8 @@ const exampleQueueURL = "https://sqs.eu-west-1.amazonaws.com/123456789012/predic
 // exampleTable is a client of a versioned table with a few predictions.
 func exampleTable() *dynamodb.Client {
 	ctx, table := context.Background(), aws.String("predictions")
-	client := awstest.NewDynamoDB().Client()
-	in := awstest.Keys("predictionId:S", "timestamp:N")
+	client := dynamodbfake.New().Client()
+	in := dynamodbfake.Keys("predictionId:S", "timestamp:N")
 	in.TableName, in.BillingMode = table, types.BillingModePayPerRequest
 	if _, err := client.CreateTable(ctx, &in); err != nil {
 		panic(err)
@@ -50,7 +51,7 @@ func exampleTable() *dynamodb.Client {
 }
 
 func exampleQueue() *sqs.Client {
-	queues := awstest.NewSQS()
+	queues := sqsfake.New()
 	queues.CreateQueue("predictions", nil)
 	return queues.Client()
 }

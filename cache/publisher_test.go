@@ -14,12 +14,14 @@ import (
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // A line is a publisher and the queue that it publishes to, inside a bubble.
 type line struct {
 	*cache.Publisher
-	queues *awstest.SQS
+	queues *sqsfake.Service
 	queue  string
 
 	mu       sync.Mutex
@@ -27,7 +29,7 @@ type line struct {
 }
 
 func newLine(t *testing.T, queue string, cfg cache.PublisherConfig) *line {
-	l := &line{queues: awstest.NewSQS(), queue: queue}
+	l := &line{queues: sqsfake.New(), queue: queue}
 	var attributes map[string]string
 	if strings.HasSuffix(queue, ".fifo") {
 		attributes = map[string]string{"FifoQueue": "true"}
@@ -212,7 +214,7 @@ func TestOneRefusedMessageTakesNoOthersWithIt(t *testing.T) {
 func TestGivesUpAfterItsAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(t, "predictions", cache.PublisherConfig{Attempts: 3})
-		l.queues.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Err: awstest.RequestThrottled()} })
+		l.queues.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Err: sqsfake.RequestThrottled()} })
 		l.publish(t, count(10)...)
 		if err := l.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -334,7 +336,7 @@ func TestWhatCannotBePublished(t *testing.T) {
 }
 
 func TestPublishOverTheWire(t *testing.T) {
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		for _, fifo := range []bool{false, true} {
 			for _, pack := range []bool{false, true} {
 				t.Run(fmt.Sprint(b.Name, "/fifo ", fifo, "/pack ", pack), func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/item"
 )
 
@@ -53,7 +54,7 @@ func guide(t *testing.T) string {
 }
 
 // runPython runs the guide's code and then main, with the backend as its AWS, and returns what it prints.
-func runPython(t *testing.T, interpreter string, b awstest.Backend, main string, args ...string) string {
+func runPython(t *testing.T, interpreter string, b backend.Services, main string, args ...string) string {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "main.py")
 	if err := os.WriteFile(script, []byte(guide(t)+"\nimport sys\nimport boto3\n"+main), 0o600); err != nil {
@@ -119,7 +120,7 @@ func TestTheGuidesPythonReadsTheContractsVectors(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	out := runPython(t, interpreter, awstest.Backend{}, `
+	out := runPython(t, interpreter, backend.Services{}, `
 import base64
 from boto3.dynamodb.types import TypeDeserializer
 
@@ -147,7 +148,7 @@ print(read)
 
 func TestTheGuidesPythonPublishes(t *testing.T) {
 	interpreter := python(t, "boto3")
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			if b.FakeSQS != nil { // an entry in three fails the first time
 				b.FakeSQS.SetFault(func(c *awstest.Call) awstest.Fault {

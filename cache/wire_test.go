@@ -12,7 +12,8 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/awsitem"
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
 )
@@ -24,7 +25,7 @@ type store struct {
 	hash    item.KeyType
 	unit    uint64
 	client  *dynamodb.Client
-	backend awstest.Backend // over the wire
+	backend backend.Services // over the wire
 	table   string
 	layout  *item.Layout
 	cache   *cache.Cache
@@ -41,7 +42,7 @@ var layouts = []store{
 
 // overTheWire runs a test on each layout, on the fakes and on the stand-ins where they are.
 func overTheWire(t *testing.T, test func(t *testing.T, s *store)) {
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		for _, s := range layouts {
 			t.Run(b.Name+"/"+s.name, func(t *testing.T) {
 				s.backend = b
@@ -53,12 +54,12 @@ func overTheWire(t *testing.T, test func(t *testing.T, s *store)) {
 }
 
 // fake opens a store of a layout on a fake without a network, for a bubble.
-func fake(t *testing.T, name string) (*store, *awstest.DynamoDB) {
+func fake(t *testing.T, name string) (*store, *dynamodbfake.Service) {
 	for _, s := range layouts {
 		if s.name != name {
 			continue
 		}
-		db := awstest.NewDynamoDB()
+		db := dynamodbfake.New()
 		client := db.Client()
 		s.open(t, client, func(in dynamodb.CreateTableInput, ttl string) string {
 			table := "predictions"
@@ -84,11 +85,11 @@ func (s *store) open(t *testing.T, client *dynamodb.Client, create func(in dynam
 	hash, ttl := "predictionId:"+string(s.hash), "expiresAt"
 	switch s.kind {
 	case item.Versioned:
-		s.table = create(awstest.Keys(hash, "timestamp:N"), ttl)
+		s.table = create(dynamodbfake.Keys(hash, "timestamp:N"), ttl)
 	case item.ExpirySorted:
-		s.table = create(awstest.Keys(hash, "timestamp:N"), "timestamp")
+		s.table = create(dynamodbfake.Keys(hash, "timestamp:N"), "timestamp")
 	default:
-		s.table = create(awstest.Keys(hash), ttl)
+		s.table = create(dynamodbfake.Keys(hash), ttl)
 	}
 	s.client = client
 	s.cache = cache.New(client, s.table)

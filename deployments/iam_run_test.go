@@ -22,7 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // A guard stands before the fakes of SQS and DynamoDB and refuses, as AWS does, what the policies don't allow.
@@ -96,7 +97,7 @@ func permissions(t *testing.T, policies ...string) map[string]bool {
 
 // Each command works with its policies alone, against fakes that refuse all else, and needs all that they allow.
 func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
-	queues, tables := awstest.NewSQS(), awstest.NewDynamoDB()
+	queues, tables := sqsfake.New(), dynamodbfake.New()
 	last := func(s string) string { return s[strings.LastIndexAny(s, ":/")+1:] }
 	sqsGuard := &guard{t: t, next: queues, resource: func(body object) []string {
 		url, _ := body["QueueUrl"].(string)

@@ -26,7 +26,7 @@ const callTime = time.Millisecond
 
 // A fake is SQS and DynamoDB for the measurements: it keeps to the services' forms, checks that nothing is lost or stale,
 // and costs as little as can be, since it shares the machine with what is measured. Its rules are the few that the workloads
-// touch; package awstest has them all.
+// touch; package sqsfake and package dynamodbfake have them all.
 type fake struct {
 	mu       sync.Mutex
 	changed  *sync.Cond

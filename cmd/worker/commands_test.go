@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/item"
 )
 
@@ -33,7 +33,7 @@ func TestConfigListsEverySetting(t *testing.T) {
 }
 
 func TestCheckSaysWhatItFound(t *testing.T) {
-	b := awstest.Backends(t)[0]
+	b := backend.All(t)[0]
 	w := newWire(t, b, item.Versioned, item.TypeS, false)
 	out, err := runCommand(t, "check")
 	if err != nil {
@@ -71,7 +71,7 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestPublishFillsCallsAndMessages(t *testing.T) {
-	b := awstest.Backends(t)[0]
+	b := backend.All(t)[0]
 	var lines strings.Builder
 	for i := range 95 {
 		fmt.Fprintf(&lines, "{\"predictionId\":\"%d\",\"prediction\":%q}\n", i, strings.Repeat("x", 1000))
@@ -100,7 +100,7 @@ func TestPublishFillsCallsAndMessages(t *testing.T) {
 }
 
 func TestPublishNamesTheLineThatIsNotJSON(t *testing.T) {
-	b := awstest.Backends(t)[0]
+	b := backend.All(t)[0]
 	newWire(t, b, item.Versioned, item.TypeS, false)
 	file := filepath.Join(t.TempDir(), "broken.ndjson")
 	if err := os.WriteFile(file, []byte("{\"predictionId\":\"1\",\"prediction\":1}\n{\"predictionId\":\n"), 0o600); err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/predcache/predcache/internal/awsclient"
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/telemetry"
@@ -29,16 +29,16 @@ import (
 
 // A wire is a queue, a reject queue and a table on real services over the wire, and a worker's settings for them.
 type wire struct {
-	awstest.Backend
+	backend.Services
 	queue, rejects, table string
 }
 
-func newWire(t *testing.T, b awstest.Backend, layout item.Kind, hash item.KeyType, fifo bool) *wire {
+func newWire(t *testing.T, b backend.Services, layout item.Kind, hash item.KeyType, fifo bool) *wire {
 	attributes := map[string]string{"VisibilityTimeout": "10"}
 	if fifo {
 		attributes["FifoQueue"] = "true"
 	}
-	w := &wire{Backend: b, queue: b.CreateQueue(t, attributes), rejects: b.CreateQueue(t, attributes), table: fmt.Sprintf("cache-%d", time.Now().UnixNano())}
+	w := &wire{Services: b, queue: b.CreateQueue(t, attributes), rejects: b.CreateQueue(t, attributes), table: fmt.Sprintf("cache-%d", time.Now().UnixNano())}
 	workertest.CreateTable(t, b.DynamoDB, w.table, layout, hash)
 	t.Setenv("AWS_ENDPOINT_URL_SQS", b.SQSEndpoint)
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", b.DynamoDBEndpoint)
@@ -127,7 +127,7 @@ func TestOverTheWire(t *testing.T) {
 		{item.LatestOnly, item.TypeS, item.JSON, true},
 		{item.LatestOnly, item.TypeN, item.Zstd, false},
 	}
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		for _, v := range variants {
 			t.Run(fmt.Sprintf("%s/%s-%s-%s-fifo=%v", b.Name, v.layout, v.hash, v.encoding, v.fifo), func(t *testing.T) {
 				w := newWire(t, b, v.layout, v.hash, v.fifo)
@@ -220,10 +220,12 @@ func (w *wire) wantRejects(t *testing.T, want int) {
 }
 
 func TestATableThatCantBeServedIsRefusedInOneLine(t *testing.T) {
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			w := newWire(t, b, item.Versioned, item.TypeS, false)
-			if _, err := b.DynamoDB.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{
+			if b.FakeDynamoDB != nil {
+				b.FakeDynamoDB.SetTTL(w.table, "") // an hour too early for a call
+			} else if _, err := b.DynamoDB.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{
 				TableName: &w.table, TimeToLiveSpecification: &ddbtypes.TimeToLiveSpecification{AttributeName: aws.String("expiresAt"), Enabled: aws.Bool(false)},
 			}); err != nil {
 				t.Fatal(err)

@@ -17,13 +17,14 @@ import (
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
 )
 
 // TestClosedLoop is a cache as services use it: one misses, computes and publishes; the worker writes; another reads it.
 func TestClosedLoop(t *testing.T) {
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
 			for pack, hash := range map[bool]item.KeyType{false: item.TypeS, true: item.TypeN} {
 				t.Run(fmt.Sprint(b.Name, "/", kind, "/", hash, "/pack ", pack), func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestClosedLoop(t *testing.T) {
 }
 
 func TestGetShowsWhatAServiceSees(t *testing.T) {
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			w := newWire(t, b, item.Versioned, item.TypeS, false)
 			t.Setenv("WORKER_PAYLOAD_ENCODING", "zstd")
@@ -193,7 +194,7 @@ func TestNewestWinsAcrossReplicas(t *testing.T) {
 }
 
 func TestNewestIsForLatestOnlyTables(t *testing.T) {
-	newWire(t, awstest.Backends(t)[0], item.Versioned, item.TypeS, false)
+	newWire(t, backend.All(t)[0], item.Versioned, item.TypeS, false)
 	t.Setenv("WORKER_ORDERING", "newest")
 	if out, err := runCommand(t, "check"); err == nil || !strings.Contains(err.Error(), "WORKER_ORDERING=newest is for tables that keep only the newest") {
 		t.Errorf("%s, %v", out, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
@@ -107,7 +108,7 @@ func TestRedriveSendsBackWhatIsChosen(t *testing.T) {
 		}
 		back := map[string]bool{}
 		for _, m := range w.SQS.Messages(workertest.QueueName) {
-			if m.State == awstest.Visible {
+			if m.State == sqsfake.Visible {
 				back[m.Body] = true
 				if got := m.Attributes[consumer.AttrSent]; got != strconv.FormatInt(sent.UnixMilli(), 10) || len(m.Attributes) != 1 {
 					t.Errorf("%s came back with %v, want its sent time alone", m.Body, m.Attributes)
@@ -161,7 +162,7 @@ func TestRedriveLosesNothing(t *testing.T) {
 				where := map[string]int{}
 				for _, queue := range []string{workertest.QueueName, workertest.RejectName} {
 					for _, m := range w.SQS.Messages(queue) {
-						if m.State == awstest.Visible || m.State == awstest.InFlight {
+						if m.State == sqsfake.Visible || m.State == sqsfake.InFlight {
 							where[m.Body]++
 						}
 					}

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
 )
@@ -110,8 +112,8 @@ func (s collected) attribute(name string) string {
 }
 
 // atHome starts fakes on loopback, as the worker's own settings name them.
-func atHome(t *testing.T) (*awstest.SQS, *awstest.DynamoDB) {
-	queues, tables := awstest.NewSQS(), awstest.NewDynamoDB()
+func atHome(t *testing.T) (*sqsfake.Service, *dynamodbfake.Service) {
+	queues, tables := sqsfake.New(), dynamodbfake.New()
 	queueServer, tableServer := httptest.NewServer(queues), httptest.NewServer(tables)
 	t.Cleanup(func() {
 		queues.Close()
@@ -133,7 +135,7 @@ func atHome(t *testing.T) (*awstest.SQS, *awstest.DynamoDB) {
 }
 
 // publishAndWork publishes a file with worker publish, and runs worker run until the queue is empty.
-func publishAndWork(t *testing.T, queues *awstest.SQS, lines ...string) {
+func publishAndWork(t *testing.T, queues *sqsfake.Service, lines ...string) {
 	file := filepath.Join(t.TempDir(), "predictions.ndjson")
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/item"
 )
 
@@ -65,7 +66,7 @@ func TestWarmFillsEachLayout(t *testing.T) {
 	lines.WriteString("{\"predictionId\":\"no time\",\"prediction\":1}\n")
 	lines.WriteString("{\"predictionId\":\n")
 	fmt.Fprintf(&lines, "{\"timestamp\":%d,\"prediction\":1}", at) // and no newline at the end
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
 			for how, pack := range packed {
 				t.Run(fmt.Sprint(b.Name, "/", kind, "/", how), func(t *testing.T) {
@@ -149,7 +150,7 @@ func (w *wire) payload(t *testing.T, id string) string {
 
 func TestWarmReplacesNothingNewer(t *testing.T) {
 	at := time.Now().Add(-time.Minute).Unix()
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			w := newWire(t, b, item.LatestOnly, item.TypeS, false)
 			t.Setenv("WORKER_ORDERING", "newest")
@@ -176,7 +177,7 @@ func TestWarmReplacesNothingNewer(t *testing.T) {
 }
 
 func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
-	b := awstest.Backends(t)[0]
+	b := backend.All(t)[0]
 	const n = 3000
 	var lines strings.Builder
 	for i := range n {
@@ -243,7 +244,7 @@ func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
 }
 
 func TestWarmRefusesAFileThatHasChanged(t *testing.T) {
-	newWire(t, awstest.Backends(t)[0], item.Versioned, item.TypeS, false)
+	newWire(t, backend.All(t)[0], item.Versioned, item.TypeS, false)
 	name := fileOf(t, []byte("{\"predictionId\":\"1\",\"prediction\":1}\n"))
 	if err := os.WriteFile(name+".warm", []byte(fmt.Sprintf(`{"file":%q,"index":0,"offset":10,"line":1,"size":5}`, name)), 0o600); err != nil {
 		t.Fatal(err)

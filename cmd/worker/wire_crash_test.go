@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
 )
@@ -140,7 +142,7 @@ func TestBinary(t *testing.T) {
 		t.Skip("it builds and runs the worker")
 	}
 	path := workerBinary(t)
-	backends := awstest.Backends(t)
+	backends := backend.All(t)
 	t.Run("drain", func(t *testing.T) { drain(t, path, backends[0]) })
 	for _, b := range backends {
 		t.Run("crash/"+b.Name, func(t *testing.T) { crash(t, path, b) })
@@ -149,7 +151,7 @@ func TestBinary(t *testing.T) {
 
 // crash kills and terminates two workers, at random, while they work through a load with faults on the wire, and then compares
 // the table with what was published. make crash KILLS=100 does it for longer.
-func crash(t *testing.T, path string, b awstest.Backend) {
+func crash(t *testing.T, path string, b backend.Services) {
 	const patience = 6 * time.Second
 	w := newWire(t, b, item.Versioned, item.TypeS, false)
 	if _, err := b.SQS.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &w.queue, Attributes: map[string]string{"VisibilityTimeout": "5"}}); err != nil {
@@ -292,7 +294,7 @@ func bodiesOf(t *testing.T, client *sqs.Client, queue string) map[string]int {
 
 // drain sends SIGTERM to a worker at work, and counts what SQS saw of it: no receive that began after it, nothing left hidden,
 // nothing received twice.
-func drain(t *testing.T, path string, b awstest.Backend) {
+func drain(t *testing.T, path string, b backend.Services) {
 	w := newWire(t, b, item.Versioned, item.TypeS, false)
 	// Slow writes, so that there is much to drain.
 	defer b.FakeDynamoDB.SetFault(nil)
@@ -329,9 +331,9 @@ func drain(t *testing.T, path string, b awstest.Backend) {
 	ended, visible, twice := 0, 0, 0
 	for _, m := range b.FakeSQS.Messages(name) {
 		switch m.State {
-		case awstest.Deleted:
+		case sqsfake.Deleted:
 			ended++
-		case awstest.Visible:
+		case sqsfake.Visible:
 			visible++
 		default:
 			t.Errorf("message %s is left %s", m.ID, m.State)

@@ -10,7 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/writer"
@@ -47,10 +48,10 @@ func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
 		sent  int64
 		place int
 	}
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		for _, direct := range []bool{false, true} {
 			t.Run(fmt.Sprint(b.Name, "/direct ", direct), func(t *testing.T) {
-				name := b.CreateTable(t, awstest.Keys("id:S"), "ttl")
+				name := b.CreateTable(t, dynamodbfake.Keys("id:S"), "ttl")
 				clients, spent := &Clients{DynamoDB: b.DynamoDB}, 0.0
 				var table interface {
 					writer.Table

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // call posts a request straight to a fake, so that only the fake's own work is measured.
@@ -36,7 +37,7 @@ func (a *answer) Write(b []byte) (int, error) { a.body = b; return len(b), nil }
 
 // BenchmarkSQS sends, receives and deletes messages of 1 KB by tens: each iteration is ten messages.
 func BenchmarkSQS(b *testing.B) {
-	queue := awstest.NewSQS()
+	queue := sqsfake.New()
 	queue.SetRecording(false)
 	address := queue.CreateQueue("q", nil)
 	body, _ := json.Marshal(strings.Repeat(`{"a":1}`, 146))
@@ -85,7 +86,7 @@ func BenchmarkSQS(b *testing.B) {
 
 // BenchmarkBatchWriteItem writes 25 items of 1 KB: each iteration is one call.
 func BenchmarkBatchWriteItem(b *testing.B) {
-	db := awstest.NewDynamoDB()
+	db := dynamodbfake.New()
 	db.SetRecording(false)
 	call(b, db, "DynamoDB_20120810.CreateTable", `{"TableName":"predictions","BillingMode":"PAY_PER_REQUEST",
 		"AttributeDefinitions":[{"AttributeName":"predictionId","AttributeType":"S"},{"AttributeName":"timestamp","AttributeType":"N"}],

@@ -14,11 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 func TestLongPollInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := awstest.NewSQS()
+		queue := sqsfake.New()
 		client := queue.Client()
 		url := queue.CreateQueue("predictions", nil)
 		start := time.Now()
@@ -56,7 +58,7 @@ func TestLongPollInABubble(t *testing.T) {
 
 func TestAWriteInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := awstest.NewDynamoDB()
+		db := dynamodbfake.New()
 		client := db.Client()
 		if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 			TableName: aws.String("predictions"), BillingMode: ddbtypes.BillingModePayPerRequest,

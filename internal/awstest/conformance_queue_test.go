@@ -59,15 +59,6 @@ func sqsQueueRules() []rule {
 			c.equal("visibility timeout", out.Attributes["VisibilityTimeout"], "30")
 			c.equal("arn", strings.HasPrefix(out.Attributes["QueueArn"], "arn:aws:sqs:"), true)
 		}},
-		{name: "sqs: a purge empties the queue", check: func(c *conformance) {
-			url := c.queue()
-			c.send(url, "a", "b")
-			_, err := c.sqs.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
-			c.ok(err)
-			c.none(url)
-			_, err = c.sqs.PurgeQueue(c.ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
-			c.refused(err, "AWS.SimpleQueueService.PurgeQueueInProgress", "Only one PurgeQueue operation")
-		}, deviates: map[string]string{"localstack": "purges as often as it is asked to", "ministack": "purges as often as it is asked to"}},
 		{name: "sqs: a batch has 1 to 10 entries with valid, distinct ids", check: func(c *conformance) {
 			url := c.queue()
 			_, err := c.sendBatch(url, batch(11, "a"))

@@ -17,7 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/backend"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // rule is one thing that a service does, as a check that says what it found instead.
@@ -37,8 +39,8 @@ type conformance struct {
 	ctx     context.Context
 	sqs     *sqs.Client
 	db      *dynamodb.Client
-	fakeSQS *awstest.SQS      // in process only
-	fakeDB  *awstest.DynamoDB // in process only
+	fakeSQS *sqsfake.Service      // in process only
+	fakeDB  *dynamodbfake.Service // in process only
 	cleanup func(func())
 }
 
@@ -90,7 +92,7 @@ func TestConformanceInProcess(t *testing.T) {
 	for _, r := range allRules() {
 		t.Run(r.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				queues, db := awstest.NewSQS(), awstest.NewDynamoDB()
+				queues, db := sqsfake.New(), dynamodbfake.New()
 				c := &conformance{ctx: t.Context(), sqs: queues.Client(), db: db.Client(), fakeSQS: queues, fakeDB: db, cleanup: t.Cleanup}
 				if err := r.run(c); err != nil {
 					t.Fatal(err)
@@ -102,7 +104,7 @@ func TestConformanceInProcess(t *testing.T) {
 
 // TestConformance runs the rules over HTTP: on the fakes, and on the stand-ins where they are.
 func TestConformance(t *testing.T) {
-	for _, b := range awstest.Backends(t) {
+	for _, b := range backend.All(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			results := runAll(t, b)
 			for i, r := range allRules() {
@@ -124,7 +126,7 @@ func TestConformance(t *testing.T) {
 const atOnce = 6
 
 // runAll starts all checks and returns where the result of each comes.
-func runAll(t *testing.T, b awstest.Backend) []chan error {
+func runAll(t *testing.T, b backend.Services) []chan error {
 	turns := make(chan struct{}, atOnce)
 	var results []chan error
 	for _, r := range allRules() {
@@ -194,7 +196,7 @@ func pairs(list []string) map[string]string {
 
 // table makes a table with the key attributes, each as name:type.
 func (c *conformance) table(hash string, sort ...string) string {
-	return c.tableOf(awstest.Keys(hash, sort...))
+	return c.tableOf(dynamodbfake.Keys(hash, sort...))
 }
 
 func (c *conformance) tableOf(in dynamodb.CreateTableInput) string {

@@ -1,14 +1,15 @@
-// Package awstest holds fakes of SQS and DynamoDB that enforce the services' rules and refuse what the services refuse, so
-// that a test through the real AWS SDK fails where production would.
+// Package awstest holds what the fakes of AWS services have in common: the protocol, faults, the log of calls, and a
+// transport without a network. Package sqsfake fakes SQS and package dynamodbfake DynamoDB; both enforce the service's
+// rules and refuse what it refuses, so that a test through the real AWS SDK fails where production would.
 //
-// Both fakes speak AWS JSON 1.0 as the SDK's clients do: served by net/http (each is an http.Handler), or with no network
-// at all, by [Transport], so that a whole client works inside a testing/synctest bubble:
+// A fake speaks AWS JSON 1.0 as the SDK's clients do. It is an http.Handler, so net/http can serve it; [Transport]
+// carries requests to it without a network, so that a whole client works inside a testing/synctest bubble:
 //
 //	synctest.Test(t, func(t *testing.T) {
-//		queue := awstest.NewSQS()
-//		client := queue.Client()
-//		url := queue.CreateQueue("predictions", nil)
-//		queue.SetFault(func(c *awstest.Call) awstest.Fault {
+//		queues := sqsfake.New()
+//		client := queues.Client()
+//		url := queues.CreateQueue("predictions", nil)
+//		queues.SetFault(func(c *awstest.Call) awstest.Fault {
 //			if c.Operation == "DeleteMessageBatch" && c.N == 1 {
 //				return awstest.Fault{LoseAnswer: true}
 //			}
@@ -17,7 +18,8 @@
 //		client.SendMessage(t.Context(), …)
 //	})
 //
-// Time is the time package's, so the bubble's. Nothing is random: identifiers are counted, and faults are what the caller's
-// function says. Rules are documented where they are enforced, with the title of the AWS page they come from; the
-// conformance suite states each as a test and runs it on the fakes and on independent stand-ins.
+// Time is the time package's, so the bubble's. Nothing is random: identifiers are counted, and faults are what the
+// caller's function returns. A request is a struct with the service's field names, read by encoding/json; a parameter
+// that the fake does not know is an error, never ignored. A rule is documented where it is enforced, with the title of
+// its AWS page. The conformance suite states each rule as a test and runs it on the fakes and on independent stand-ins.
 package awstest

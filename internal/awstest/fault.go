@@ -3,6 +3,8 @@ package awstest
 import (
 	"context"
 	"time"
+
+	"github.com/predcache/predcache/internal/awstest/attribute"
 )
 
 // Call is one request, as a fault hook and the log of calls see it.
@@ -22,11 +24,14 @@ type Call struct {
 	Code string
 
 	ctx  context.Context
-	base string // scheme and host that the client called
+	base string
 }
 
 // Context ends when the client has gone.
 func (c *Call) Context() context.Context { return c.ctx }
+
+// Base is the scheme and host that the client called.
+func (c *Call) Base() string { return c.base }
 
 // Entry is one message or item of a request.
 type Entry struct {
@@ -42,15 +47,12 @@ type Entry struct {
 	Visibility int
 	// Table and Item are of a write to DynamoDB; of a delete or a read, Item is the key.
 	Table string
-	Item  Item
-	// Delete says that the write is a delete.
+	Item  attribute.Item
+	// Delete is true for a write that deletes.
 	Delete bool
-
-	applied bool
+	// Applied is true for a write that took effect. It is set when the call has run: in [Fault.After] or later.
+	Applied bool
 }
-
-// Applied tells whether a write of this entry took effect, once the call has run: in [Fault.After] or later.
-func (e Entry) Applied() bool { return e.applied }
 
 // Fault is what goes wrong with one call. The zero value is nothing. The fields are in the order in which they strike.
 type Fault struct {
@@ -97,9 +99,4 @@ type FaultFunc func(*Call) Fault
 // UnprocessedFrom returns a Fault.Unprocessed that sends back the items from the n-th on, counting from 0.
 func UnprocessedFrom(n int) func(int, Entry) bool {
 	return func(i int, _ Entry) bool { return i >= n }
-}
-
-// FailEvery returns a Fault.FailEntry that fails each entry with the same error.
-func FailEvery(e EntryError) func(int, Entry) *EntryError {
-	return func(int, Entry) *EntryError { return &e }
 }

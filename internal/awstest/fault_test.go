@@ -18,6 +18,8 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // once strikes at the first call of an operation.
@@ -33,10 +35,10 @@ func once(operation string, f awstest.Fault) awstest.FaultFunc {
 func noRetries(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
 // newTable makes a fake with one table, "t", whose key is k.
-func newTable(t *testing.T) (*awstest.DynamoDB, *dynamodb.Client) {
-	db := awstest.NewDynamoDB()
+func newTable(t *testing.T) (*dynamodbfake.Service, *dynamodb.Client) {
+	db := dynamodbfake.New()
 	client := db.Client(noRetries)
-	in := awstest.Keys("k:S")
+	in := dynamodbfake.Keys("k:S")
 	in.TableName, in.BillingMode = aws.String("tab"), types.BillingModePayPerRequest
 	if _, err := client.CreateTable(t.Context(), &in); err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func put(ctx context.Context, client *dynamodb.Client, keys ...string) (*dynamod
 }
 
 func TestFaultsOfAWrite(t *testing.T) {
-	throttled := awstest.ProvisionedThroughputExceeded(awstest.ThrottlingReason{Reason: "TableWriteKeyRangeThroughputExceeded", Resource: "arn:x"})
+	throttled := dynamodbfake.ProvisionedThroughputExceeded(dynamodbfake.ThrottlingReason{Reason: "TableWriteKeyRangeThroughputExceeded", Resource: "arn:x"})
 	for _, test := range []struct {
 		name    string
 		fault   awstest.Fault
@@ -71,7 +73,7 @@ func TestFaultsOfAWrite(t *testing.T) {
 		{"hang after", awstest.Fault{HangAnswer: true}, "deadline", 3, 5 * time.Second},
 		{"slower than the client waits", awstest.Fault{Delay: 6 * time.Second}, "deadline", 3, 5 * time.Second},
 		{"throttled", awstest.Fault{Err: throttled}, "ProvisionedThroughputExceededException", 0, 0},
-		{"error after", awstest.Fault{ErrAfter: awstest.InternalServerError()}, "InternalServerError", 3, 0},
+		{"error after", awstest.Fault{ErrAfter: dynamodbfake.InternalServerError()}, "InternalServerError", 3, 0},
 		{"unavailable", awstest.Fault{Err: awstest.ServiceUnavailable()}, "ServiceUnavailable", 0, 0},
 		{"denied", awstest.Fault{Err: awstest.AccessDenied("dynamodb:BatchWriteItem")}, "AccessDeniedException", 0, 0},
 		{"a page that is not JSON", awstest.Fault{Err: &awstest.Error{Status: 502, Raw: "<html>"}}, "502", 0, 0},
@@ -118,14 +120,14 @@ func TestFaultsOfAWrite(t *testing.T) {
 func TestThrottlingReasonsReachTheSDK(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, client := newTable(t)
-		reason := awstest.ThrottlingReason{Reason: "TableWriteMaxOnDemandThroughputExceeded", Resource: "arn:aws:dynamodb:eu-west-1:000000000000:table/tab"}
-		db.SetFault(once("BatchWriteItem", awstest.Fault{Err: awstest.ProvisionedThroughputExceeded(reason)}))
+		reason := dynamodbfake.ThrottlingReason{Reason: "TableWriteMaxOnDemandThroughputExceeded", Resource: "arn:aws:dynamodb:eu-west-1:000000000000:table/tab"}
+		db.SetFault(once("BatchWriteItem", awstest.Fault{Err: dynamodbfake.ProvisionedThroughputExceeded(reason)}))
 		_, err := put(t.Context(), client, "a")
 		var exceeded *types.ProvisionedThroughputExceededException
 		if !errors.As(err, &exceeded) || len(exceeded.ThrottlingReasons) != 1 || *exceeded.ThrottlingReasons[0].Reason != reason.Reason || *exceeded.ThrottlingReasons[0].Resource != reason.Resource {
 			t.Fatalf("got %v, want the reason", err)
 		}
-		db.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Err: awstest.Throttling(reason)} })
+		db.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Err: dynamodbfake.Throttling(reason)} })
 		_, err = put(t.Context(), client, "a")
 		var throttled *types.ThrottlingException
 		if !errors.As(err, &throttled) || len(throttled.ThrottlingReasons) != 1 || *throttled.ThrottlingReasons[0].Reason != reason.Reason {
@@ -157,7 +159,7 @@ func TestTwoWritesOfOneKeyUnderWayAreSeen(t *testing.T) {
 
 func TestFaultsOfSQSEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := awstest.NewSQS()
+		queue := sqsfake.New()
 		client := queue.Client()
 		url := queue.CreateQueue("q", nil)
 		queue.Send("q", "a", "b")
@@ -203,7 +205,7 @@ func TestFaultsOfSQSEntries(t *testing.T) {
 
 func TestALostReceiveHidesItsMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := awstest.NewSQS()
+		queue := sqsfake.New()
 		client := queue.Client(func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 		url := queue.CreateQueue("q", nil)
 		queue.Send("q", "a")
@@ -230,7 +232,7 @@ func TestALostReceiveHidesItsMessages(t *testing.T) {
 
 func TestAbandonedPollsTakeMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := awstest.NewSQS()
+		queue := sqsfake.New()
 		queue.SetAbandonedPolls(true)
 		client := queue.Client()
 		url := queue.CreateQueue("q", nil)
@@ -266,7 +268,7 @@ func TestASkewedClock(t *testing.T) {
 func TestCallsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, client := newTable(t)
-		db.SetFault(once("BatchWriteItem", awstest.Fault{Err: awstest.Throttling(), Delay: time.Second}))
+		db.SetFault(once("BatchWriteItem", awstest.Fault{Err: dynamodbfake.Throttling(), Delay: time.Second}))
 		put(t.Context(), client, "a")
 		put(t.Context(), client, "a")
 		if n := db.CallCount("BatchWriteItem"); n != 2 || db.CallCount("") != 3 {

@@ -1,35 +1,33 @@
 package awstest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"hash/crc32"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// effect carries out a request that has been read: it returns the answer's body, or an error.
-type effect func(c *Call, f *Fault) ([]byte, *Error)
+// Region and Account are those of every queue and table.
+const (
+	Region  = "eu-west-1"
+	Account = "000000000000"
+)
 
-// operation reads a request. What it returns runs later, after the call's fault has had its say.
-type operation func(c *Call, body *jsonReader) effect
-
-// server is what both fakes have in common: the protocol, faults, and the log of calls.
-type server struct {
-	target     string // the prefix of X-Amz-Target
-	crc        bool   // whether answers carry X-Amz-Crc32, as DynamoDB's do
-	operations map[string]operation
-	maxBody    int64
-	ended      func(*Call) // told of each call before it is answered, if not nil
+// Server is the part that all fakes share: it reads requests, applies faults, keeps the log of calls and writes answers.
+type Server struct {
+	protocol Protocol
 
 	closed    chan struct{}
 	closeOnce sync.Once
 
-	logMu  sync.Mutex // guards what follows
+	mu     sync.Mutex // guards what follows
 	fault  FaultFunc
 	skew   time.Duration
 	quiet  bool
@@ -38,59 +36,153 @@ type server struct {
 	log    []*Call
 }
 
-func newServer(target string) server {
-	return server{target: target, closed: make(chan struct{}), counts: make(map[string]int)}
+// Protocol is what a service needs of its Server.
+type Protocol struct {
+	// Target is the prefix of X-Amz-Target, before the dot.
+	Target string
+	// Operations are the operations by their names.
+	Operations map[string]Operation
+	// MaxBody is the size of the largest request in bytes; 0 means no limit.
+	MaxBody int64
+	// CRC32 adds X-Amz-Crc32 to answers, as DynamoDB does.
+	CRC32 bool
+	// Ended, if not nil, sees each call before it is answered.
+	Ended func(*Call)
 }
 
-// errGone stands for an answer that nobody gets: the connection is closed.
-var errGone = &Error{Type: "(lost)"}
+// NewServer returns a Server that is ready for requests.
+func NewServer(p Protocol) *Server {
+	return &Server{protocol: p, closed: make(chan struct{}), counts: make(map[string]int)}
+}
+
+// An Operation reads a request. The Effect that it returns runs later, once the call's fault has been chosen.
+type Operation func(c *Call, body []byte) (Effect, error)
+
+// An Effect carries out a request. The answer is what encoding/json writes into the body; nil is an empty object.
+type Effect func(f *Fault) (answer any, err *Error)
+
+// Handle makes an Operation of a function on the request's struct. If the struct has a method Describe, Describe tells the
+// call which resource and entries the request names.
+func Handle[In any](run func(c *Call, in *In, f *Fault) (any, *Error)) Operation {
+	return func(c *Call, body []byte) (Effect, error) {
+		in := new(In)
+		if err := decode(body, in); err != nil {
+			return nil, err
+		}
+		if d, ok := any(in).(interface{ Describe(*Call) }); ok {
+			d.Describe(c)
+		}
+		return func(f *Fault) (any, *Error) { return run(c, in, f) }, nil
+	}
+}
+
+// decode reads one JSON value. Unlike the services it refuses a parameter that it does not know: ignoring a filter or a
+// condition would let a wrong request pass.
+func decode(body []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(markSurrogates(body)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(body[d.InputOffset():])) > 0 {
+		return errTrailing
+	}
+	return nil
+}
+
+var errTrailing = errors.New("the request has more than one JSON value")
+
+// markSurrogates replaces the escape of a lone surrogate by \uffff. encoding/json reads one as U+FFFD, a valid character,
+// so that nobody could see later that the text can't be encoded.
+func markSurrogates(body []byte) []byte {
+	lone := false
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
+			continue
+		}
+		switch half := surrogate(body[i:]); {
+		case half == highSurrogate && len(body) > i+6 && surrogate(body[i+6:]) == lowSurrogate:
+			i += 11
+		case half != 0:
+			if !lone {
+				lone, body = true, bytes.Clone(body)
+			}
+			copy(body[i+2:], "ffff")
+			i += 5
+		default:
+			i++ // the escaped character, which may be a backslash
+		}
+	}
+	return body
+}
+
+const highSurrogate, lowSurrogate = 1, 2
+
+// surrogate tells which half of a surrogate pair the escape at the start of b is, or 0.
+func surrogate(b []byte) int {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	switch {
+	case err != nil || n < 0xd800 || n > 0xdfff:
+		return 0
+	case n < 0xdc00:
+		return highSurrogate
+	}
+	return lowSurrogate
+}
 
 // SetFault installs the function that decides what goes wrong, or removes it (nil).
-func (s *server) SetFault(f FaultFunc) {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
+func (s *Server) SetFault(f FaultFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.fault = f
 }
 
 // SetSkew sets how far the Date of answers is ahead of time.Now. Nothing else is moved.
-func (s *server) SetSkew(d time.Duration) {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
+func (s *Server) SetSkew(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.skew = d
 }
 
-// SetRecording switches the keeping of calls, writes and deleted messages, on by default, off or on: a load of millions
-// does without. Counts are always kept.
-func (s *server) SetRecording(on bool) {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
+// SetRecording switches the log of calls, writes and deleted messages on (the default) or off. A load of millions of
+// messages needs it off. Counts are always kept.
+func (s *Server) SetRecording(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.quiet = !on
 }
 
-func (s *server) recording() bool {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
+// Recording reports whether calls are logged.
+func (s *Server) Recording() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return !s.quiet
 }
 
-// Close ends every wait: delays, hangs and long polls end without an answer. A synctest bubble needs it only where a test
-// ends with calls under way that nobody waits for.
-func (s *server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
+// Close ends every wait: delays, hangs and long polls end without an answer. A synctest bubble needs it only if the test
+// ends while calls are under way that nobody waits for.
+func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
 
-// CallCount is how many calls of the operation have come, whatever became of them; of all operations for "".
-func (s *server) CallCount(operation string) int {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
+// Closed is closed by Close.
+func (s *Server) Closed() <-chan struct{} { return s.closed }
+
+// CallCount returns the number of calls of the operation so far, whatever their result, or of all operations for "".
+func (s *Server) CallCount(operation string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if operation == "" {
 		return s.total
 	}
 	return s.counts[operation]
 }
 
-// Calls are the finished calls of the operation (of all for ""), in the order in which they ended.
-func (s *server) Calls(operation string) []Call {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
+// Calls returns the finished calls of the operation (of all for ""), in the order in which they ended.
+func (s *Server) Calls(operation string) []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var calls []Call
 	for _, c := range s.log {
 		if operation == "" || c.Operation == operation {
@@ -100,124 +192,125 @@ func (s *server) Calls(operation string) []Call {
 	return calls
 }
 
+// EndOf returns when a call ended, or zero while it is under way.
+func (s *Server) EndOf(c *Call) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.End
+}
+
 // ServeHTTP implements http.Handler. It panics with http.ErrAbortHandler to close a connection, which net/http and
 // [Transport] both understand.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, known := strings.CutPrefix(r.Header.Get("X-Amz-Target"), s.target+".")
-	read := s.operations[name]
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, known := strings.CutPrefix(r.Header.Get("X-Amz-Target"), s.protocol.Target+".")
+	read := s.protocol.Operations[name]
 	if !known || read == nil {
 		io.Copy(io.Discard, r.Body)
-		s.answer(w, &Error{Type: coralService + "UnknownOperationException"}, false)
+		s.refuse(w, &Error{Type: Coral + "UnknownOperationException"}, false)
 		return
 	}
-	text, err := s.readBody(r)
+	if limit := s.protocol.MaxBody; limit > 0 && r.ContentLength > limit {
+		io.Copy(io.Discard, r.Body)
+		s.refuse(w, &Error{Status: http.StatusRequestEntityTooLarge, Type: Coral + "RequestEntityTooLargeException", Message: "Request entity too large"}, false)
+		return
+	}
+	body, err := readBody(r)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client broke off its request
 	}
 	c := &Call{Operation: name, Start: time.Now(), ctx: r.Context(), base: requestBase(r)}
-	if text == "" && r.ContentLength != 0 {
-		s.answer(w, &Error{Status: http.StatusRequestEntityTooLarge, Type: coralService + "RequestEntityTooLargeException", Message: "Request entity too large"}, false)
-		return
-	}
-	body := &jsonReader{s: text}
-	run := read(c, body)
-	body.peek()
-	if body.err != nil || body.pos < len(body.s) {
-		run = func(*Call, *Fault) ([]byte, *Error) { return nil, serialization(errSyntax.Error()) }
+	run, err := read(c, body)
+	if err != nil {
+		refusal := &Error{Type: Coral + "SerializationException", Message: err.Error()}
+		run = func(*Fault) (any, *Error) { return nil, refusal }
 	}
 	s.serve(w, c, run)
 }
 
-// readBody reads the request, or "" if it is over the limit.
-func (s *server) readBody(r *http.Request) (string, error) {
-	if s.maxBody > 0 && r.ContentLength > s.maxBody {
-		_, err := io.Copy(io.Discard, r.Body)
-		return "", err
+// requestBase is the scheme and host that a request was sent to.
+func requestBase(r *http.Request) string {
+	if r.TLS != nil || r.URL.Scheme == "https" {
+		return "https://" + r.Host
 	}
-	var b strings.Builder
-	if r.ContentLength > 0 {
-		b.Grow(int(r.ContentLength))
-	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	if _, err := io.CopyBuffer(&b, r.Body, *buffer); err != nil {
-		return "", err
-	}
-	return b.String(), nil
+	return "http://" + r.Host
 }
 
-// buffers are what request bodies are read through.
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 32<<10)) }}
-
-func (s *server) serve(w http.ResponseWriter, c *Call, run effect) {
-	s.logMu.Lock()
+func (s *Server) serve(w http.ResponseWriter, c *Call, run Effect) {
+	s.mu.Lock()
 	s.counts[c.Operation]++
 	s.total++
 	c.N = s.counts[c.Operation]
 	hook := s.fault
-	s.logMu.Unlock()
+	s.mu.Unlock()
 
 	var f Fault
 	if hook != nil {
 		f = hook(c)
 	}
-	body, err := s.attempt(c, &f, run)
+	answer, err := s.attempt(c, &f, run)
 	if err != nil {
 		c.Code = err.Code()
 	}
-	if s.ended != nil {
-		s.ended(c)
+	if s.protocol.Ended != nil {
+		s.protocol.Ended(c)
 	}
-	s.done(c)
+	s.mu.Lock()
+	c.End = time.Now()
+	if !s.quiet {
+		s.log = append(s.log, c)
+	}
+	s.mu.Unlock()
 	switch {
-	case err == errGone:
+	case err == NoAnswer:
 		panic(http.ErrAbortHandler)
 	case err != nil:
-		s.answer(w, err, f.TearAnswer)
+		s.refuse(w, err, f.TearAnswer)
+	case answer == nil:
+		s.write(w, http.StatusOK, []byte("{}"), "", f.TearAnswer)
 	default:
-		s.write(w, http.StatusOK, body, "", f.TearAnswer)
+		s.write(w, http.StatusOK, encode(answer), "", f.TearAnswer)
 	}
 }
 
 // attempt runs the call with its fault: every point at which one can strike, in order.
-func (s *server) attempt(c *Call, f *Fault, run effect) ([]byte, *Error) {
+func (s *Server) attempt(c *Call, f *Fault, run Effect) (any, *Error) {
 	unhurried := context.WithoutCancel(c.ctx)
 	if f.Delay > 0 && !s.pause(unhurried, f.Delay) {
-		return nil, errGone
+		return nil, NoAnswer
 	}
 	if f.Hang {
 		s.pause(c.ctx, 0)
 	}
 	if f.Hang || f.Drop {
-		return nil, errGone
+		return nil, NoAnswer
 	}
 	if f.Err != nil {
 		return nil, f.Err
 	}
-	body, err := run(c, f)
-	if err == errGone {
+	answer, err := run(f)
+	if err == NoAnswer {
 		return nil, err
 	}
 	if f.After != nil {
 		f.After()
 	}
 	if f.AnswerDelay > 0 && !s.pause(unhurried, f.AnswerDelay) {
-		return nil, errGone
+		return nil, NoAnswer
 	}
 	if f.HangAnswer {
 		s.pause(c.ctx, 0)
 	}
 	if f.HangAnswer || f.LoseAnswer {
-		return nil, errGone
+		return nil, NoAnswer
 	}
 	if f.ErrAfter != nil {
 		return nil, f.ErrAfter
 	}
-	return body, err
+	return answer, err
 }
 
-// pause waits for d (for ever if 0) or until ctx or the fake ends; it says whether d passed.
-func (s *server) pause(ctx context.Context, d time.Duration) bool {
+// pause waits for d (forever if 0) or until ctx or the fake ends. It reports whether d passed.
+func (s *Server) pause(ctx context.Context, d time.Duration) bool {
 	var timeout <-chan time.Time
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -233,29 +326,31 @@ func (s *server) pause(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-func (s *server) done(c *Call) {
-	s.logMu.Lock()
-	defer s.logMu.Unlock()
-	c.End = time.Now()
-	if !s.quiet {
-		s.log = append(s.log, c)
+// encode writes an answer. It is not HTML, so < and & stay as they are.
+func encode(answer any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(answer); err != nil {
+		panic(err) // answers are structs of strings and numbers
 	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-func (s *server) answer(w http.ResponseWriter, err *Error, tear bool) {
+func (s *Server) refuse(w http.ResponseWriter, err *Error, tear bool) {
 	s.write(w, err.status(), err.body(), err.Query, tear)
 }
 
-func (s *server) write(w http.ResponseWriter, status int, body []byte, query string, tear bool) {
-	s.logMu.Lock()
+func (s *Server) write(w http.ResponseWriter, status int, body []byte, query string, tear bool) {
+	s.mu.Lock()
 	skew, n := s.skew, s.total
-	s.logMu.Unlock()
+	s.mu.Unlock()
 	h := w.Header()
 	h["Content-Type"] = contentType
 	h["Date"] = []string{time.Now().Add(skew).UTC().Format(http.TimeFormat)}
-	h["X-Amzn-Requestid"] = []string{uuid(uint64(n), uint64(len(body)))}
+	h["X-Amzn-Requestid"] = []string{UUID(uint64(n), uint64(len(body)))}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	if s.crc {
+	if s.protocol.CRC32 {
 		h["X-Amz-Crc32"] = []string{strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)}
 	}
 	if query != "" {
@@ -274,41 +369,3 @@ func (s *server) write(w http.ResponseWriter, status int, body []byte, query str
 }
 
 var contentType = []string{"application/x-amz-json-1.0"}
-
-// uuid makes an identifier of the usual form out of two counters: distinct, unordered to the eye, and the same in each run.
-func uuid(a, b uint64) string {
-	hi, lo := mix(a), mix(a^mix(b))
-	const hex = "0123456789abcdef"
-	var u [36]byte
-	for i, at := 0, 0; i < 32; i++ {
-		if i == 8 || i == 12 || i == 16 || i == 20 {
-			u[at] = '-'
-			at++
-		}
-		half := hi
-		if i >= 16 {
-			half = lo
-		}
-		u[at] = hex[half>>(60-4*(uint(i)&15))&15]
-		at++
-	}
-	return string(u[:])
-}
-
-// mix is the finaliser of SplitMix64: a bijection.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// sorted returns the keys of a map in order, so that nothing depends on map order.
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}

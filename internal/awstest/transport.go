@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // Transport carries requests to h without a network: no sockets, so a client on it is at rest in a testing/synctest bubble
@@ -17,9 +16,10 @@ type transport struct{ handler http.Handler }
 
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	var text strings.Builder
+	var body []byte
 	if req.Body != nil {
-		_, err := io.Copy(&text, req.Body)
+		var err error
+		body, err = readBody(req)
 		req.Body.Close()
 		if err != nil {
 			return nil, err
@@ -29,8 +29,8 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	r := req.WithContext(ctx)
-	r.Body = io.NopCloser(strings.NewReader(text.String()))
-	r.ContentLength = int64(text.Len())
+	r.Body = &readAlready{bytes.NewReader(body), body}
+	r.ContentLength = int64(len(body))
 	r.RequestURI = req.URL.RequestURI()
 	if r.Host == "" {
 		r.Host = req.URL.Host
@@ -62,6 +62,25 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, io.EOF // what net/http reports when the server closes a connection under a request
 	}
 	return rec.response(req), nil
+}
+
+// readAlready is a body that Transport has read.
+type readAlready struct {
+	*bytes.Reader
+	body []byte
+}
+
+func (*readAlready) Close() error { return nil }
+
+// readBody reads a request's body. io.ReadAll would read a body of known length in many steps.
+func readBody(r *http.Request) ([]byte, error) {
+	if already, ok := r.Body.(*readAlready); ok {
+		return already.body, nil
+	}
+	var b bytes.Buffer
+	b.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
+	_, err := b.ReadFrom(r.Body)
+	return b.Bytes(), err
 }
 
 // recorder is the http.ResponseWriter of one request. Its fields belong to the handler's goroutine until done is closed.

@@ -18,11 +18,13 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // TestFaultsOverHTTP checks that closed connections look to net/http as they do in process.
 func TestFaultsOverHTTP(t *testing.T) {
-	db := awstest.NewDynamoDB()
+	db, _ := newTable(t)
 	server := httptest.NewServer(db)
 	t.Cleanup(server.Close)
 	t.Cleanup(db.Close)
@@ -30,8 +32,8 @@ func TestFaultsOverHTTP(t *testing.T) {
 	db.SetFault(func(c *awstest.Call) awstest.Fault { return faults[c.N-1] })
 	var got []string
 	for range faults {
-		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("{}"))
-		req.Header.Set("X-Amz-Target", "DynamoDB_20120810.ListTables")
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(`{"TableName":"tab"}`))
+		req.Header.Set("X-Amz-Target", "DynamoDB_20120810.DescribeTable")
 		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
 			_, err = io.ReadAll(resp.Body)
@@ -52,12 +54,13 @@ func TestFaultsOverHTTP(t *testing.T) {
 }
 
 func TestWhatIsNotARequest(t *testing.T) {
-	db := awstest.NewDynamoDB()
+	db := dynamodbfake.New()
 	for _, test := range []struct{ target, body, code string }{
-		{"DynamoDB_20120810.ListTables", "{", "SerializationException"},
+		{"DynamoDB_20120810.DescribeTable", "{", "SerializationException"},
 		{"DynamoDB_20120810.PutItem", `{"Item":{"k":{"S":1}}}`, "SerializationException"},
 		{"DynamoDB_20120810.PutItem", `{"Item":{"k":{"S":"\ud800\udc00\x"}}}`, "SerializationException"},
 		{"DynamoDB_20120810.PutItem", `{} trailing`, "SerializationException"},
+		{"DynamoDB_20120810.PutItem", `{"ReturnItemCollectionMetrics":"SIZE"}`, "unknown field"},
 		{"DynamoDB_20120810.Nonsense", `{}`, "UnknownOperationException"},
 		{"AmazonSQS.SendMessage", `{}`, "UnknownOperationException"},
 		{"DynamoDB_20120810.BatchWriteItem", `{"RequestItems":{"t":[` + strings.Repeat(" ", 16<<20) + `]}}`, "RequestEntityTooLargeException"},
@@ -77,7 +80,7 @@ func TestWhatIsNotARequest(t *testing.T) {
 func TestManyPollers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const messages = 2_000
-		queue := awstest.NewSQS()
+		queue := sqsfake.New()
 		client := queue.Client(func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 		url := queue.CreateQueue("q", map[string]string{"VisibilityTimeout": "60"})
 		var mu sync.Mutex

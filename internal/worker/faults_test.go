@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
 )
@@ -18,7 +19,7 @@ func TestARejectQueueThatIsDownDoesNotKeepAWorkerFromStarting(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "SendMessageBatch" && c.Resource == workertest.RejectName {
-				return awstest.Fault{Err: awstest.InternalError()}
+				return awstest.Fault{Err: sqsfake.InternalError()}
 			}
 			return awstest.Fault{}
 		})

@@ -9,6 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/attribute"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
 )
@@ -28,7 +31,7 @@ func TestEveryLayoutStoresTheNewestPrediction(t *testing.T) {
 				w.WantDeleted(2)
 
 				want := `{"createdAt":{"N":"%[1]d.25"},"expiresAt":{"N":"%[2]d"},"model":{"S":"m"},"prediction":{"S":"{\"score\":0.12345678901234567890}"},"predictionId":{"S":"a"},"timestamp":{"N":"%[1]d"}}`
-				var got awstest.Item
+				var got attribute.Item
 				switch layout {
 				case item.Versioned:
 					w.WantItems(2)
@@ -107,7 +110,7 @@ func TestWithoutARejectQueueTheMessageStaysAndBacksOff(t *testing.T) {
 		}
 		m := w.SQS.Messages(workertest.QueueName)[0]
 		// 30 s doubled each time: received at 0, 30, 90, 210, 450 s.
-		if m.State == awstest.Deleted || m.ReceiveCount != 5 {
+		if m.State == sqsfake.Deleted || m.ReceiveCount != 5 {
 			t.Errorf("the message is %v after %d receives in 10 minutes, want it there, after 5", m.State, m.ReceiveCount)
 		}
 	})
@@ -118,7 +121,7 @@ func TestAnItemThatTheTableRefusesIsFoundByHalving(t *testing.T) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			for _, e := range c.Entries {
 				if c.Operation == "BatchWriteItem" && e.Item.Text("predictionId") == "bad" {
-					return awstest.Fault{Err: awstest.Validation("One or more parameter values were invalid")}
+					return awstest.Fault{Err: dynamodbfake.Validation("One or more parameter values were invalid")}
 				}
 			}
 			return awstest.Fault{}
@@ -170,7 +173,7 @@ func TestAFailedWriteIsNotRememberedAsWritten(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "BatchWriteItem" && c.N <= 2 {
-				return awstest.Fault{Err: awstest.InternalServerError()}
+				return awstest.Fault{Err: dynamodbfake.InternalServerError()}
 			}
 			return awstest.Fault{}
 		})
@@ -186,9 +189,9 @@ func TestAFailedWriteIsNotRememberedAsWritten(t *testing.T) {
 
 func TestAnHourWithoutTheTableBurnsNoReceives(t *testing.T) {
 	for name, fault := range map[string]awstest.Fault{
-		"down":          {Err: awstest.InternalServerError()},
+		"down":          {Err: dynamodbfake.InternalServerError()},
 		"access denied": {Err: awstest.AccessDenied("BatchWriteItem")},
-		"throttled":     {Err: awstest.ProvisionedThroughputExceeded()},
+		"throttled":     {Err: dynamodbfake.ProvisionedThroughputExceeded()},
 		"hanging":       {Hang: true},
 		"unreachable":   {Drop: true},
 	} {
@@ -253,7 +256,7 @@ func TestARejectQueueThatIsDownHoldsOnlyWhatMustGoThere(t *testing.T) {
 		}
 		time.Sleep(w.Config.DeleteLinger)
 		w.WantItems(50)
-		if got := w.States(workertest.QueueName); got[awstest.Deleted] != 50 || got[awstest.InFlight] != 1 {
+		if got := w.States(workertest.QueueName); got[sqsfake.Deleted] != 50 || got[sqsfake.InFlight] != 1 {
 			t.Errorf("messages by state: %v, want 50 deleted and the bad one in flight", got)
 		}
 		w.SQS.SetFault(nil)
@@ -330,7 +333,7 @@ func TestStoppingWritesWhatIsHeld(t *testing.T) {
 		r := w.Start()
 		time.Sleep(700 * time.Millisecond)
 		r.Stop()
-		if got := w.States(workertest.QueueName); got[awstest.InFlight] != 0 || got[awstest.Deleted] != w.DynamoDB.ItemCount(workertest.TableName) || got[awstest.Deleted] == 0 {
+		if got := w.States(workertest.QueueName); got[sqsfake.InFlight] != 0 || got[sqsfake.Deleted] != w.DynamoDB.ItemCount(workertest.TableName) || got[sqsfake.Deleted] == 0 {
 			t.Errorf("messages by state: %v with %d items, want as many deleted as written, and none in flight", got, w.DynamoDB.ItemCount(workertest.TableName))
 		}
 		w.WantReceives(1)
@@ -353,7 +356,7 @@ func TestStoppingInAnOutageReleasesWhatIsHeld(t *testing.T) {
 		if took := time.Since(began); took > w.Config.DrainTimeout {
 			t.Errorf("the drain took %v, want at most %v", took, w.Config.DrainTimeout)
 		}
-		if got := w.States(workertest.QueueName); got[awstest.Visible] != 2 || r.Left != 0 {
+		if got := w.States(workertest.QueueName); got[sqsfake.Visible] != 2 || r.Left != 0 {
 			t.Errorf("messages by state: %v with %d held, want 2 visible at once", got, r.Left)
 		}
 	})
@@ -505,7 +508,7 @@ func TestReceivesWaitForTheWrites(t *testing.T) {
 		if held := r.Pipeline.Held(); held < 200 || held > 2*25+200+8*10 {
 			t.Errorf("%d messages are held", held)
 		}
-		if left := w.States(workertest.QueueName)[awstest.Visible]; left < 1000 {
+		if left := w.States(workertest.QueueName)[sqsfake.Visible]; left < 1000 {
 			t.Errorf("%d messages are left for other workers", left)
 		}
 		w.DynamoDB.SetFault(nil)

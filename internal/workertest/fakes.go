@@ -20,6 +20,8 @@ import (
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/telemetry"
@@ -52,8 +54,8 @@ const (
 // Fakes are a queue, a reject queue and a table inside a synctest bubble, for one or several workers.
 type Fakes struct {
 	T        *testing.T
-	SQS      *awstest.SQS
-	DynamoDB *awstest.DynamoDB
+	SQS      *sqsfake.Service
+	DynamoDB *dynamodbfake.Service
 	Config   *config.Config // of the workers that Start starts
 }
 
@@ -61,7 +63,7 @@ type Fakes struct {
 func WithFakes(t *testing.T, layout item.Kind, test func(f *Fakes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := &Fakes{T: t, SQS: awstest.NewSQS(), DynamoDB: awstest.NewDynamoDB()}
+		f := &Fakes{T: t, SQS: sqsfake.New(), DynamoDB: dynamodbfake.New()}
 		defer f.DynamoDB.Close()
 		defer f.SQS.Close()
 		f.SQS.SetRecording(true)
@@ -207,8 +209,8 @@ func Message(id string, age time.Duration, payload string) string {
 }
 
 // States counts a queue's messages by state.
-func (f *Fakes) States(queue string) map[awstest.MessageState]int {
-	counts := map[awstest.MessageState]int{}
+func (f *Fakes) States(queue string) map[sqsfake.MessageState]int {
+	counts := map[sqsfake.MessageState]int{}
 	for _, m := range f.SQS.Messages(queue) {
 		counts[m.State]++
 	}
@@ -218,7 +220,7 @@ func (f *Fakes) States(queue string) map[awstest.MessageState]int {
 // WantDeleted checks that each message of the queue has been deleted.
 func (f *Fakes) WantDeleted(messages int) {
 	f.T.Helper()
-	if got := f.States(QueueName); got[awstest.Deleted] != messages || len(got) > 1 {
+	if got := f.States(QueueName); got[sqsfake.Deleted] != messages || len(got) > 1 {
 		f.T.Errorf("messages by state: %v, want %d deleted and no other", got, messages)
 	}
 }

@@ -25,12 +25,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // A Scene is running services and a running worker.
 type Scene struct {
-	SQS      *awstest.SQS
-	DynamoDB *awstest.DynamoDB
+	SQS      *sqsfake.Service
+	DynamoDB *dynamodbfake.Service
 	HTTP     string // the address of the worker's metrics
 	Admin    string // the address of its status page
 
@@ -70,7 +72,7 @@ func Build(ctx context.Context, into string) (string, error) {
 
 // Start starts the services, and the worker of the path with settings of its own. It logs to log.
 func Start(path string, log io.Writer, settings ...string) (*Scene, error) {
-	s := &Scene{SQS: awstest.NewSQS(), DynamoDB: awstest.NewDynamoDB()}
+	s := &Scene{SQS: sqsfake.New(), DynamoDB: dynamodbfake.New()}
 	s.SQS.SetRecording(false)
 	s.DynamoDB.SetRecording(false)
 	s.SQS.CreateQueue(Queue, map[string]string{"VisibilityTimeout": "60"})
@@ -204,7 +206,7 @@ func (s *Scene) fault(c *awstest.Call) awstest.Fault {
 		f.Err = awstest.AccessDenied("BatchWriteItem")
 	case Throttled:
 		if rand.Float64() < .4 {
-			f.Err = awstest.ProvisionedThroughputExceeded()
+			f.Err = dynamodbfake.ProvisionedThroughputExceeded()
 		} else {
 			f.Unprocessed = func(int, awstest.Entry) bool { return rand.Float64() < .6 }
 		}

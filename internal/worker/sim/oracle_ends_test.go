@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/workertest"
 )
 
@@ -32,7 +32,7 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	}
 	for _, m := range messages {
 		known := o.messages[m.ID]
-		if m.State == awstest.InFlight && o.holder[m.ID] == r && !known.anyBad() {
+		if m.State == sqsfake.InFlight && o.holder[m.ID] == r && !known.anyBad() {
 			o.violated(drainsClean, "%s has ended, and message %s stays hidden for %v", r.name, short(m.ID), time.Until(m.VisibleAt))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/writer"
@@ -252,7 +253,7 @@ func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awste
 	for _, e := range c.Entries {
 		if id := e.Item.Text("predictionId"); class == classWrite && (chosen == nil || !chosen.outage()) && strings.HasPrefix(id, refusedID) {
 			o.struck["write: an item refused"]++
-			return awstest.Fault{Err: awstest.Validation("One or more parameter values were invalid: " + id)}
+			return awstest.Fault{Err: dynamodbfake.Validation("One or more parameter values were invalid: " + id)}
 		}
 	}
 	if chosen == nil {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/attribute"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
@@ -35,7 +36,7 @@ func (o *oracle) writeAsked(v *view, call *call, c *awstest.Call) {
 	}
 }
 
-func (o *oracle) tableKey(it awstest.Item) string {
+func (o *oracle) tableKey(it attribute.Item) string {
 	if o.s.layout == item.LatestOnly {
 		return it.Text("predictionId")
 	}
@@ -50,7 +51,7 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 	v := o.view(call.replica)
 	for i := range c.Entries {
 		e := &c.Entries[i]
-		if !e.Applied() {
+		if !e.Applied {
 			continue
 		}
 		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
@@ -96,7 +97,7 @@ func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 
 // checkTable checks what the table has at the end: known items, of each key the newest version that was written. A late
 // effect excuses an older one, and so does another replica, unless writes are conditional. It requires that o.mu be held.
-func (o *oracle) checkTable(items []awstest.Item) {
+func (o *oracle) checkTable(items []attribute.Item) {
 	ordered := len(o.s.replicas) == 1 && !o.late || o.s.ordering == config.OrderingNewest
 	for _, it := range items {
 		p := o.parts[markOf(it.Text(item.AttrPayload))]

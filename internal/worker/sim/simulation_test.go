@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/workertest"
 )
@@ -26,8 +27,8 @@ type simulation struct {
 	t      *testing.T
 	base   *config.Config
 	bug    *bug // nil: the worker as it is
-	queues *awstest.SQS
-	tables *awstest.DynamoDB
+	queues *sqsfake.Service
+	tables *dynamodbfake.Service
 	start  time.Time
 
 	oracle   *oracle
@@ -37,7 +38,7 @@ type simulation struct {
 
 // simulate runs a plan. It must be called in a bubble.
 func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
-	s := &simulation{plan: p, t: t, base: base, bug: b, queues: awstest.NewSQS(), tables: awstest.NewDynamoDB(), start: time.Now()}
+	s := &simulation{plan: p, t: t, base: base, bug: b, queues: sqsfake.New(), tables: dynamodbfake.New(), start: time.Now()}
 	s.oracle = newOracle(s)
 	s.prepare()
 	for range s.plan.replicas {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/workertest"
 )
 
@@ -115,9 +117,9 @@ func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 	switch f.kind {
 	case "throttle":
 		if f.class != classWrite {
-			return awstest.Fault{Err: awstest.RequestThrottled()}, true
+			return awstest.Fault{Err: sqsfake.RequestThrottled()}, true
 		}
-		return awstest.Fault{Err: awstest.ProvisionedThroughputExceeded()}, true
+		return awstest.Fault{Err: dynamodbfake.ProvisionedThroughputExceeded()}, true
 	case "throttle keys":
 		return throttleKey(o.s.hot, c)
 	case "unprocessed":
@@ -137,11 +139,11 @@ func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 		case o.random(n) < 0.3:
 			return awstest.Fault{Err: awstest.ServiceUnavailable()}, true
 		case f.class != classWrite:
-			return awstest.Fault{Err: awstest.InternalError()}, true
+			return awstest.Fault{Err: sqsfake.InternalError()}, true
 		}
-		return awstest.Fault{Err: awstest.InternalServerError()}, true
+		return awstest.Fault{Err: dynamodbfake.InternalServerError()}, true
 	case "error after":
-		return awstest.Fault{ErrAfter: awstest.InternalServerError()}, true
+		return awstest.Fault{ErrAfter: dynamodbfake.InternalServerError()}, true
 	case "denied":
 		return awstest.Fault{Err: awstest.AccessDenied(c.Operation)}, true
 	case "delay":
@@ -176,7 +178,7 @@ func throttleKey(hot string, c *awstest.Call) (awstest.Fault, bool) {
 	if !slices.ContainsFunc(c.Entries, func(e awstest.Entry) bool { return e.Item.Text("predictionId") == hot }) {
 		return awstest.Fault{}, false
 	}
-	return awstest.Fault{Err: awstest.Throttling(awstest.ThrottlingReason{
+	return awstest.Fault{Err: dynamodbfake.Throttling(dynamodbfake.ThrottlingReason{
 		Reason: "TableWriteKeyRangeThroughputExceeded", Resource: "arn:aws:dynamodb:eu-west-1:000000000000:table/" + workertest.TableName,
 	})}, true
 }

@@ -1,4 +1,4 @@
-package awstest
+package sqsfake
 
 import (
 	"container/heap"
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// queue is one SQS queue, guarded by SQS.mu. Every operation on a message costs at most O(log n): visible messages wait in
+// queue is one SQS queue, guarded by Service.mu. Every operation on a message costs at most O(log n): visible messages wait in
 // a list, delayed ones and those in flight in a heap by the time at which they become visible.
 type queue struct {
 	name       string
@@ -16,7 +16,6 @@ type queue struct {
 	attributes map[string]string
 	created    time.Time
 	modified   time.Time
-	purged     time.Time
 	deleted    bool
 
 	ready    list[*message] // visible messages of a standard queue; entries whose state has changed are skipped
@@ -201,9 +200,9 @@ func (q *queue) harvest(now time.Time) {
 	}
 }
 
-// take finds up to n messages to deliver, oldest first, and puts those aside whose time or receives are over; it reports
-// each of the latter to aside.
-func (q *queue) take(n int, now time.Time, aside func(m *message, state MessageState)) []*message {
+// take returns up to n messages to deliver, oldest first. It ends those whose retention period is over, and passes those
+// that were received too often to deadLetter.
+func (q *queue) take(n int, now time.Time, deadLetter func(*message)) []*message {
 	var taken []*message
 	usable := func(m *message) bool {
 		switch {
@@ -214,7 +213,7 @@ func (q *queue) take(n int, now time.Time, aside func(m *message, state MessageS
 			return false
 		case q.settings.maxReceives > 0 && m.receives >= q.settings.maxReceives:
 			q.end(m, DeadLettered, now)
-			aside(m, DeadLettered)
+			deadLetter(m)
 			return false
 		}
 		return true
@@ -252,8 +251,6 @@ func (q *queue) take(n int, now time.Time, aside func(m *message, state MessageS
 	}
 	return taken
 }
-
-func (s MessageState) ended() bool { return s == Deleted || s == Expired || s == DeadLettered }
 
 // deliver starts a receive of a message that take has found: its visibility timeout and its handle.
 func (q *queue) deliver(m *message, visibility time.Duration, now time.Time) {

@@ -1,4 +1,4 @@
-package awstest
+package attribute
 
 import (
 	"strconv"
@@ -12,16 +12,22 @@ type number struct {
 	exp      int
 }
 
-var (
-	errNotNumber   = Validation("The parameter cannot be converted to a numeric value")
-	errManyDigits  = Validation("Attempting to store more than 38 significant digits in a Number")
-	errNumberLarge = Validation("Number overflow. Attempting to store a number with magnitude larger than supported range")
-	errNumberSmall = Validation("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+const (
+	errNotNumber   = ValidationError("The parameter cannot be converted to a numeric value")
+	errManyDigits  = ValidationError("Attempting to store more than 38 significant digits in a Number")
+	errNumberLarge = ValidationError("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	errNumberSmall = ValidationError("Number underflow. Attempting to store a number with magnitude smaller than supported range")
 )
+
+// IsNumber reports whether s is a number in DynamoDB's form and range.
+func IsNumber(s string) bool {
+	_, err := parseNumber(s)
+	return err == nil
+}
 
 // parseNumber enforces "Supported data types and naming rules in Amazon DynamoDB", Number: up to 38 digits, and 1E-130 to
 // 9.99…E+125 either side of zero.
-func parseNumber(s string) (number, *Error) {
+func parseNumber(s string) (number, error) {
 	var n number
 	rest := s
 	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
@@ -94,18 +100,6 @@ func (n number) String() string {
 		b.WriteString(n.digits[n.exp:])
 	}
 	return b.String()
-}
-
-// normalNumber is the number as it is returned; the common case, an integer that is already so, costs nothing.
-func normalNumber(s string) (string, *Error) {
-	if len(s) > 0 && len(s) <= 38 && s[0] >= '1' && s[0] <= '9' && allDigits(s) {
-		return s, nil
-	}
-	n, err := parseNumber(s)
-	if err != nil {
-		return "", err
-	}
-	return n.String(), nil
 }
 
 // sortable encodes the number so that strings order as numbers do: a sign, an exponent that is turned round for negative

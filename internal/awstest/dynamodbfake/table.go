@@ -1,13 +1,18 @@
-package awstest
+package dynamodbfake
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/attribute"
 )
 
-// table is one DynamoDB table, guarded by DynamoDB.mu.
+// table is one DynamoDB table, guarded by Service.mu.
 type table struct {
 	name       string
 	id         string
@@ -16,8 +21,10 @@ type table struct {
 	types      map[string]string // of the attributes in keys, from AttributeDefinitions
 	indexes    []*index
 	billing    string
-	throughput string // JSON
-	ttl        string // the attribute; "" if TTL is off
+	throughput throughput
+	warm       warmThroughput
+	ttl        string    // the attribute; "" if TTL is off
+	ttlChanged time.Time // by UpdateTimeToLive
 	partitions map[string]*partition
 	order      []string // hash keys for Scan, nil if out of date
 	count      int
@@ -38,8 +45,7 @@ type index struct {
 	name       string
 	keys       keySchema
 	global     bool
-	projection string // ALL, KEYS_ONLY or INCLUDE
-	include    []string
+	projection projection
 }
 
 // partition holds the items of one hash key, by sort key.
@@ -47,12 +53,12 @@ type partition struct{ rows []row }
 
 type row struct {
 	sort string // encoded so that strings order as keys do
-	item Item
+	item attribute.Item
 	size int
 }
 
 func (t *table) arn() string {
-	return "arn:aws:dynamodb:" + region + ":" + account + ":table/" + t.name
+	return "arn:aws:dynamodb:" + awstest.Region + ":" + awstest.Account + ":table/" + t.name
 }
 
 // find is where the sort key is, or would be.
@@ -80,7 +86,7 @@ func (t *table) get(k rowKey) *row {
 }
 
 // put stores an item and returns the one that it replaces, if any.
-func (t *table) put(k rowKey, item Item, size int) (old row, replaced bool) {
+func (t *table) put(k rowKey, item attribute.Item, size int) (old row, replaced bool) {
 	p := t.partitions[k.hash]
 	if p == nil {
 		p = &partition{}
@@ -124,19 +130,13 @@ func (t *table) remove(k rowKey) (old row, found bool) {
 // hashOrder is the order in which Scan visits hash keys: stable and, like the service's, without meaning.
 func (t *table) hashOrder() []string {
 	if t.order == nil {
-		t.order = sorted(t.partitions)
-		slices.SortStableFunc(t.order, func(a, b string) int {
-			ha, hb := hashString(a), hashString(b)
-			switch {
-			case ha < hb:
-				return -1
-			case ha > hb:
-				return 1
-			}
-			return 0
-		})
+		t.order = slices.SortedFunc(maps.Keys(t.partitions), compareHash)
 	}
 	return t.order
+}
+
+func compareHash(a, b string) int {
+	return cmp.Or(cmp.Compare(hashString(a), hashString(b)), cmp.Compare(a, b))
 }
 
 func hashString(s string) uint64 {
@@ -144,29 +144,20 @@ func hashString(s string) uint64 {
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 1099511628211
 	}
-	return mix(h)
-}
-
-// encodeKey makes a string of a key's value that orders as the key does: UTF-8 bytes, bytes, or numbers.
-func encodeKey(v *Value) string {
-	if v.Type != "N" {
-		return v.Text
-	}
-	n, _ := parseNumber(v.Text)
-	return n.sortable()
+	return awstest.Mix(h)
 }
 
 // key takes the primary key of an item that has passed checkItem or checkKey.
-func (t *table) key(item Item) rowKey {
-	k := rowKey{hash: encodeKey(item.Get(t.keys.hash))}
+func (t *table) key(item attribute.Item) rowKey {
+	k := rowKey{hash: item[t.keys.hash].SortKey()}
 	if t.keys.sort != "" {
-		k.sort = encodeKey(item.Get(t.keys.sort))
+		k.sort = item[t.keys.sort].SortKey()
 	}
 	return k
 }
 
 // keyText is a primary key for people: the hash key's text, then "/" and the sort key's if there is one.
-func (t *table) keyText(item Item) string {
+func (t *table) keyText(item attribute.Item) string {
 	if t.keys.sort == "" {
 		return item.Text(t.keys.hash)
 	}
@@ -177,9 +168,9 @@ func (t *table) keyText(item Item) string {
 var errKeyMismatch = Validation("The provided key element does not match the schema")
 
 // checkBatchItem is checkItem with BatchWriteItem's own refusal of a key that is missing or of the wrong type.
-func (t *table) checkBatchItem(item Item) *Error {
+func (t *table) checkBatchItem(item attribute.Item) *awstest.Error {
 	for _, name := range t.keys.attributes() {
-		if v := item.Get(name); v == nil || v.Type != t.types[name] {
+		if v := item[name]; v.Type() != t.types[name] {
 			return errKeyMismatch
 		}
 	}
@@ -187,14 +178,14 @@ func (t *table) checkBatchItem(item Item) *Error {
 }
 
 // checkItem enforces the rules of an item to put: its key, and the keys of the table's indexes.
-func (t *table) checkItem(item Item) *Error {
+func (t *table) checkItem(item attribute.Item) *awstest.Error {
 	for i, name := range t.keys.attributes() {
-		v := item.Get(name)
+		v := item[name]
 		if v == nil {
-			return Validation("One or more parameter values were invalid: Missing the key " + name + " in the item")
+			return invalid("Missing the key " + name + " in the item")
 		}
-		if v.Type != t.types[name] {
-			return Validation("One or more parameter values were invalid: Type mismatch for key " + name + " expected: " + t.types[name] + " actual: " + v.Type)
+		if v.Type() != t.types[name] {
+			return invalid("Type mismatch for key " + name + " expected: " + t.types[name] + " actual: " + v.Type())
 		}
 		if err := checkKeyValue(name, v, i == 0); err != nil {
 			return err
@@ -210,16 +201,16 @@ func (t *table) checkItem(item Item) *Error {
 
 // check enforces that an item's attributes which an index has for keys are of the declared type and not empty; an item
 // without them is simply not in the index ("Using Global Secondary Indexes in DynamoDB").
-func (x *index) check(t *table, item Item) *Error {
+func (x *index) check(t *table, item attribute.Item) *awstest.Error {
 	for i, name := range x.keys.attributes() {
-		v := item.Get(name)
+		v := item[name]
 		if v == nil {
 			continue
 		}
-		if v.Type != t.types[name] {
-			return Validation("One or more parameter values were invalid: Type mismatch for Index Key " + name + " Expected: " + t.types[name] + " Actual: " + v.Type + " IndexName: " + x.name)
+		if v.Type() != t.types[name] {
+			return invalid("Type mismatch for Index Key " + name + " Expected: " + t.types[name] + " Actual: " + v.Type() + " IndexName: " + x.name)
 		}
-		if v.Type != "N" && v.Text == "" {
+		if v.Type() != "N" && v.Text() == "" {
 			return Validation("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty " + typeName(v) + " value. IndexName: " + x.name + ", IndexKey: " + name)
 		}
 		if err := checkKeyLength(v, i == 0); err != nil {
@@ -230,14 +221,14 @@ func (x *index) check(t *table, item Item) *Error {
 }
 
 // checkKey enforces that a key has exactly the table's key attributes.
-func (t *table) checkKey(key Item) *Error {
+func (t *table) checkKey(key attribute.Item) *awstest.Error {
 	names := t.keys.attributes()
 	if len(key) != len(names) {
 		return errKeyMismatch
 	}
 	for i, name := range names {
-		v := key.Get(name)
-		if v == nil || v.Type != t.types[name] {
+		v := key[name]
+		if v.Type() != t.types[name] {
 			return errKeyMismatch
 		}
 		if err := checkKeyValue(name, v, i == 0); err != nil {
@@ -247,50 +238,55 @@ func (t *table) checkKey(key Item) *Error {
 	return nil
 }
 
-func checkKeyValue(name string, v *Value, hash bool) *Error {
-	if v.Type != "N" && v.Text == "" {
+func checkKeyValue(name string, v *attribute.Value, hash bool) *awstest.Error {
+	if v.Type() != "N" && v.Text() == "" {
 		return Validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " + typeName(v) + " value. Key: " + name)
 	}
 	return checkKeyLength(v, hash)
 }
 
-func checkKeyLength(v *Value, hash bool) *Error {
+// The longest keys, in bytes ("Supported data types and naming rules in Amazon DynamoDB").
+const maxHashLength, maxSortLength = 2048, 1024
+
+func checkKeyLength(v *attribute.Value, hash bool) *awstest.Error {
 	switch {
-	case v.Type == "N":
-	case hash && len(v.Text) > maxHashLength:
-		return Validation("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of" + strconv.Itoa(maxHashLength) + " bytes")
-	case !hash && len(v.Text) > maxSortLength:
-		return Validation("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of " + strconv.Itoa(maxSortLength) + " bytes")
+	case v.Type() == "N":
+	case hash && len(v.Text()) > maxHashLength:
+		return invalid("Size of hashkey has exceeded the maximum size limit of" + strconv.Itoa(maxHashLength) + " bytes")
+	case !hash && len(v.Text()) > maxSortLength:
+		return invalid("Aggregated size of all range keys has exceeded the size limit of " + strconv.Itoa(maxSortLength) + " bytes")
 	}
 	return nil
 }
 
-func typeName(v *Value) string {
-	if v.Type == "B" {
+func typeName(v *attribute.Value) string {
+	if v.Type() == "B" {
 		return "binary"
 	}
 	return "string"
 }
 
-// holds says whether the item is in the index.
-func (x *index) holds(item Item) bool {
+// holds reports whether the item is in the index. An item that was there before the index and has another type for its key
+// is left out ("Detecting and correcting index key violations in DynamoDB").
+func (x *index) holds(t *table, item attribute.Item) bool {
 	for _, name := range x.keys.attributes() {
-		if item.Get(name) == nil {
+		if item[name].Type() != t.types[name] {
 			return false
 		}
 	}
 	return true
 }
 
-// project is the item as the index has it.
-func (x *index) project(t *table, item Item) Item {
-	if x.projection == "ALL" {
+// project returns the item as the index has it.
+func (x *index) project(t *table, item attribute.Item) attribute.Item {
+	if x.projection.ProjectionType == "ALL" {
 		return item
 	}
-	var out Item
-	for _, a := range item {
-		if contains(x.keys.attributes(), a.Name) || contains(t.keys.attributes(), a.Name) || contains(x.include, a.Name) {
-			out = append(out, a)
+	names := slices.Concat(x.keys.attributes(), t.keys.attributes(), x.projection.NonKeyAttributes)
+	out := attribute.Item{}
+	for _, name := range names {
+		if v := item[name]; v != nil {
+			out[name] = v
 		}
 	}
 	return out

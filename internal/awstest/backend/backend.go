@@ -1,4 +1,6 @@
-package awstest
+// Package backend gives a test suite the SQS and DynamoDB to run against: our fakes always, and independent stand-ins
+// where the environment says where they are.
+package backend
 
 import (
 	"bytes"
@@ -8,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/predcache/predcache/internal/awstest"
+	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 // The environment that says where the stand-ins are; dev/standins/run.sh sets it.
@@ -27,8 +32,8 @@ const (
 	requireVariable          = "PREDCACHE_REQUIRE_STANDINS"
 )
 
-// Backend is a pair of services, reached over HTTP on a loopback address, that a suite runs against.
-type Backend struct {
+// Services are an SQS and a DynamoDB, reached over HTTP on a loopback address.
+type Services struct {
 	// Name is "fake" or "standins".
 	Name string
 	// SQSProgram and DynamoDBProgram are what serves: "fake", "localstack" or "ministack".
@@ -38,31 +43,36 @@ type Backend struct {
 	SQS                           *sqs.Client
 	DynamoDB                      *dynamodb.Client
 	// FakeSQS and FakeDynamoDB are nil unless Name is "fake".
-	FakeSQS      *SQS
-	FakeDynamoDB *DynamoDB
+	FakeSQS      *sqsfake.Service
+	FakeDynamoDB *dynamodbfake.Service
 }
 
-// Backends returns the backends to run a suite against: our fakes always, and the stand-ins when the environment says where
-// they are. Where PREDCACHE_REQUIRE_STANDINS=1 and they are missing, the test fails.
-func Backends(t testing.TB) []Backend {
+// All returns the services to run a suite against: the fakes, and the stand-ins if the environment says where they are.
+// With PREDCACHE_REQUIRE_STANDINS=1 it fails the test if they are missing.
+func All(t testing.TB) []Services {
 	t.Helper()
-	queues, db := NewSQS(), NewDynamoDB()
-	fake := Backend{Name: "fake", SQSProgram: "fake", DynamoDBProgram: "fake", SQSEndpoint: serve(t, queues), DynamoDBEndpoint: serve(t, db), FakeSQS: queues, FakeDynamoDB: db}
-	t.Cleanup(func() { queues.Close(); db.Close() }) // before the servers close, which wait for their requests
-	backends := []Backend{fake.connected()}
-
-	standins := Backend{Name: "standins", SQSProgram: os.Getenv(sqsStandinVariable), DynamoDBProgram: "ministack",
+	all := []Services{Fakes(t)}
+	standins := Services{Name: "standins", SQSProgram: os.Getenv(sqsStandinVariable), DynamoDBProgram: "ministack",
 		SQSEndpoint: os.Getenv(sqsEndpointVariable), DynamoDBEndpoint: os.Getenv(dynamoDBEndpointVariable)}
 	if standins.SQSProgram == "" {
 		standins.SQSProgram = "localstack"
 	}
 	switch {
 	case standins.SQSEndpoint != "" && standins.DynamoDBEndpoint != "":
-		backends = append(backends, standins.connected())
+		all = append(all, standins.connected())
 	case os.Getenv(requireVariable) == "1":
 		t.Fatalf("%s=1, but %s or %s is not set: run the tests by dev/standins/run.sh", requireVariable, sqsEndpointVariable, dynamoDBEndpointVariable)
 	}
-	return backends
+	return all
+}
+
+// Fakes returns fakes of their own for the test.
+func Fakes(t testing.TB) Services {
+	queues, tables := sqsfake.New(), dynamodbfake.New()
+	b := Services{Name: "fake", SQSProgram: "fake", DynamoDBProgram: "fake", SQSEndpoint: serve(t, queues), DynamoDBEndpoint: serve(t, tables),
+		FakeSQS: queues, FakeDynamoDB: tables}
+	t.Cleanup(func() { queues.Close(); tables.Close() }) // before the servers close, which wait for their requests
+	return b.connected()
 }
 
 func serve(t testing.TB, h http.Handler) string {
@@ -71,8 +81,8 @@ func serve(t testing.TB, h http.Handler) string {
 	return server.URL
 }
 
-func (b Backend) connected() Backend {
-	config := Config(wholeBody{&http.Transport{MaxIdleConnsPerHost: 64}})
+func (b Services) connected() Services {
+	config := awstest.Config(wholeBody{&http.Transport{MaxIdleConnsPerHost: 64}})
 	b.SQS = sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = aws.String(b.SQSEndpoint) })
 	b.DynamoDB = dynamodb.NewFromConfig(config, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(b.DynamoDBEndpoint) })
 	return b
@@ -104,7 +114,7 @@ func uniqueName() string {
 }
 
 // CreateQueue makes a queue under a name of its own and returns its URL. The queue goes when the test ends.
-func (b Backend) CreateQueue(t testing.TB, attributes map[string]string) string {
+func (b Services) CreateQueue(t testing.TB, attributes map[string]string) string {
 	t.Helper()
 	name := uniqueName()
 	if attributes["FifoQueue"] == "true" {
@@ -120,12 +130,9 @@ func (b Backend) CreateQueue(t testing.TB, attributes map[string]string) string 
 	return *out.QueueUrl
 }
 
-// QueueName is the name in a queue's URL.
-func QueueName(url string) string { return queueName(url) }
-
 // CreateTable makes a table under a name of its own, with TTL on ttlAttribute unless that is "", and returns its name. in says
 // the keys; billing is on demand unless it says otherwise. The table goes when the test ends.
-func (b Backend) CreateTable(t testing.TB, in dynamodb.CreateTableInput, ttlAttribute string) string {
+func (b Services) CreateTable(t testing.TB, in dynamodb.CreateTableInput, ttlAttribute string) string {
 	t.Helper()
 	name := uniqueName()
 	in.TableName = &name
@@ -151,19 +158,4 @@ func (b Backend) CreateTable(t testing.TB, in dynamodb.CreateTableInput, ttlAttr
 		}
 	}
 	return name
-}
-
-// Keys is the definition of a table's primary key, each attribute as "name:type", e.g. Keys("predictionId:S", "timestamp:N").
-func Keys(hash string, sort ...string) dynamodb.CreateTableInput {
-	var in dynamodb.CreateTableInput
-	for i, attribute := range append([]string{hash}, sort...) {
-		name, kind, _ := strings.Cut(attribute, ":")
-		role := types.KeyTypeHash
-		if i > 0 {
-			role = types.KeyTypeRange
-		}
-		in.AttributeDefinitions = append(in.AttributeDefinitions, types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeType(kind)})
-		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: &name, KeyType: role})
-	}
-	return in
 }
