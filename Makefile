@@ -1,18 +1,18 @@
-# `make help` lists the targets. On a fresh machine, `make demo` and `make test` set up all that they need.
+# `make help` lists the targets. On a fresh machine, `make demo` and `make test` install what they need.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Tools are installed into .cache/bin, by version, so that everybody checks with the same ones.
+# Tools are installed into .cache/bin at pinned versions, so that everyone uses the same ones.
 export GOBIN := $(CURDIR)/.cache/bin
 export GOFLAGS ?= -buildvcs=false
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.9.0
 VULNDB_VERSION := v0.0.0-20261105234957-e22db6528018
 
-# How the image and the releases are built. Without gRPC's own trace pages, which bring in templates, the linker leaves out every
-# method that nobody calls: 5 MB less to load.
+# The flags of the image and the releases. grpcnotrace leaves out gRPC's trace pages and their templates. Without templates the
+# linker drops every method that nobody calls, which saves 5 MB.
 BUILD := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w"
 
 .PHONY: help
@@ -24,17 +24,17 @@ build: ## Build the worker into bin/
 	$(BUILD) -o bin/worker ./cmd/worker
 
 .PHONY: test
-test: ## Run every test: race detector on, integration tests against stand-ins for SQS and DynamoDB
+test: ## Run all tests with the race detector, against stand-ins for SQS and DynamoDB
 	PREDCACHE_REQUIRE_STANDINS=1 dev/standins/run.sh go test -race -timeout 12m ./...
 	$(MAKE) --no-print-directory test-dev
 
 .PHONY: test-quick
-test-quick: ## Run what needs no stand-ins
+test-quick: ## Run the tests that need no stand-ins
 	go test ./...
 
 .PHONY: fuzz
 FUZZTIME ?= 30s
-fuzz: ## Fuzz each decoder for a while (FUZZTIME=30s)
+fuzz: ## Fuzz each decoder (FUZZTIME=30s)
 	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' internal cache 2>/dev/null | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -h '^func Fuzz' $$package/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
 			echo "$$package $$target"; go test ./$$package -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x; \
@@ -52,7 +52,7 @@ $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 	mv $(GOBIN)/golangci-lint $@
 
 .PHONY: vulncheck
-vulncheck: ## Look for known vulnerabilities in the modules we use
+vulncheck: ## Check dependencies for known vulnerabilities
 	tools/vulncheck.sh $(GOVULNCHECK_VERSION) $(VULNDB_VERSION)
 
 .PHONY: docs
@@ -63,5 +63,5 @@ docs: ## Write the generated tables of docs/settings.md and docs/telemetry.md
 -include dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
 
 .PHONY: clean
-clean: ## Remove what was built and downloaded
+clean: ## Remove build outputs and downloads
 	rm -rf bin .cache

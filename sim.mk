@@ -1,4 +1,4 @@
-# Proofs that nothing is lost: docs/guarantees.md. The Makefile at the top includes this file.
+# Tests of the guarantees: docs/guarantees.md. The Makefile at the top includes this file.
 
 SEEDS ?= 2000
 FROM ?= 1
@@ -13,7 +13,7 @@ sim: ## Simulate outages, faults and restarts (SEEDS=2000 FROM=1, or SEED=… to
 		| grep -v -e '^=== ' -e '^ *--- PASS: TestSimulation/'
 
 .PHONY: sim-bugs
-sim-bugs: ## Put deliberate bugs into the worker, one at a time: the simulator must notice each
+sim-bugs: ## Put deliberate bugs into the worker, one at a time; the simulator must detect each
 	@mkdir -p .cache/bin
 	@go test -c -o .cache/bin/sim.test ./internal/worker/sim
 	@cd internal/worker/sim && ../../../.cache/bin/sim.test -test.run '^TestBugs$$' -test.v -test.timeout 0 -sim.bugs \
@@ -26,5 +26,5 @@ fuzz-long: ## Fuzz each decoder for ten minutes
 KILLS ?= 100
 
 .PHONY: crash
-crash: ## Kill the real worker at random under load and faults on the wire, and compare the table with what was published (KILLS=100)
+crash: ## Kill real workers at random under load and network faults, and check the table (KILLS=100)
 	go test ./cmd/worker -run '^TestBinary$$' -v -count 1 -timeout 0 -crash.kills $(KILLS)

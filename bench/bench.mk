@@ -3,24 +3,24 @@
 BENCH ?= .
 BENCHCOUNT ?= 6
 .PHONY: bench
-bench: ## Run the micro benchmarks, in a form that benchstat reads (BENCH=Decode, BENCHCOUNT=6)
+bench: ## Run the micro benchmarks, for benchstat (BENCH=Decode, BENCHCOUNT=6)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime 0.3s -count $(BENCHCOUNT) \
 		./internal/jsonscan ./internal/prediction ./internal/item ./internal/batch ./internal/dedup ./internal/awsclient
 
 E2E ?=
 .PHONY: bench-e2e
-bench-e2e: ## Measure the worker against the loop of an afternoon, as processes (E2E="-only distinct -rounds 3"; -h lists the flags)
+bench-e2e: ## Compare the worker with a plain consumer loop (E2E="-only distinct -rounds 3"; -h lists the flags)
 	$(BUILD) -o bin/ ./cmd/worker ./bench/afternoon ./bench/e2e
 	bin/e2e $(E2E)
 
 .PHONY: soak
 SOAK ?= -soak 30m -rate 5000
-soak: ## Have the worker work for half an hour, and print each minute what it takes (SOAK="-soak 5m -rate 1000")
+soak: ## Run the worker under load for half an hour and print its resources every minute (SOAK="-soak 5m -rate 1000")
 	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
 	bin/e2e $(SOAK)
 
 .PHONY: bench-requests
-bench-requests: ## Show SQS requests a message and ages at 1, 20, 200 and 2,000 messages a second, with and without WORKER_MAX_ADDED_LATENCY
+bench-requests: ## Measure SQS requests per message and ages at four rates, with and without WORKER_MAX_ADDED_LATENCY
 	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
 	@for rate in 1 20 200 2000; do for latency in 0s 500ms; do \
 		echo "$$rate messages a second, WORKER_MAX_ADDED_LATENCY=$$latency"; \

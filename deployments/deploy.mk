@@ -7,7 +7,7 @@ DEPLOY_TEST := go -C deployments test -mod=mod -timeout 20m
 STACK_TEST := go -C deployments/pulumi test -timeout 20m
 
 .PHONY: deploy-check
-deploy-check: ## Check the image's file, the chart, alerts, policies, workflows, task definition and Pulumi component
+deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task definition and Pulumi component
 	$(DEPLOY_TOOLS) python helm kubeconform schemas promtool actionlint
 	.cache/deploy/bin/hadolint Dockerfile
 	.cache/deploy/bin/actionlint .github/workflows/*.yml
@@ -16,7 +16,7 @@ deploy-check: ## Check the image's file, the chart, alerts, policies, workflows,
 	$(STACK_TEST) ./...
 
 .PHONY: deploy-test
-deploy-test: deploy-check ## The same, and what takes long: Pulumi against a stand-in, the image built and run, a release made
+deploy-test: deploy-check ## Run deploy-check, bring up stacks against stand-ins, build and run the image, build a release
 	$(DEPLOY_TOOLS) pulumi goreleaser docker
 	dev/standins/run.sh $(DEPLOY_TEST) -count=1 -timeout 60m -tags long ./...
 	dev/standins/run.sh $(STACK_TEST) -count=1 -timeout 60m -tags long ./...

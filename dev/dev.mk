@@ -4,15 +4,15 @@ LAYOUT ?= versioned
 PIPELINE ?= --pack --mishaps
 
 .PHONY: demo
-demo: .cache/bin/demo ## Run the worker on real predictions, without AWS (LAYOUT=versioned, expiry-sorted, latest-only)
+demo: .cache/bin/demo ## Run the worker on recorded predictions, without AWS (LAYOUT=versioned, expiry-sorted, latest-only)
 	@.cache/bin/demo --layout $(LAYOUT)
 
 .PHONY: dev
-dev: .cache/bin/demo ## The same, left running until Ctrl-C, to publish and read as you like
+dev: .cache/bin/demo ## Run the demo until Ctrl-C, to publish and read yourself
 	@.cache/bin/demo --layout $(LAYOUT) --keep --env-file .cache/dev.env
 
 .PHONY: pipeline
-pipeline: dev-is-running .cache/pipeline/installed ## Train, predict and publish from Python, to a `make dev` in another terminal
+pipeline: dev-is-running .cache/pipeline/installed ## Train, predict and publish from Python to a running `make dev`
 	@. ./.cache/dev.env && PYTHONDONTWRITEBYTECODE=1 .cache/pipeline/bin/python examples/pipeline/pipeline.py --queue-url "$$PREDCACHE_QUEUE_URL" $(PIPELINE)
 
 .PHONY: dev-is-running
@@ -20,11 +20,11 @@ dev-is-running:
 	@test -f .cache/dev.env || { echo "Run 'make dev' in another terminal first."; exit 1; }
 
 .PHONY: test-dev
-test-dev: ## Test the demo's own code and the example pipeline
+test-dev: ## Test the demo and the example pipeline
 	go -C dev test ./...
 	cd examples/pipeline && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest
 
-# Go knows best whether anything has changed.
+# Always run: Go checks whether anything has changed.
 .PHONY: .cache/bin/demo
 .cache/bin/demo:
 	@test -x $@ || echo "Building the demo: a minute or two, the first time."

@@ -1,11 +1,11 @@
-# What shows the worker at work, checked. The Makefile at the top includes this file.
+# The status page and the dashboard. The Makefile at the top includes this file.
 
 .PHONY: test-page
-test-page: chromium ## Look at the status page in a real browser: at rest, under load, in an outage
+test-page: chromium ## Test the status page in a real browser: idle, under load, in an outage
 	PREDCACHE_REQUIRE_CHROMIUM=1 go -C dev/page test -count=1 ./...
 
 .PHONY: pictures
-pictures: chromium ## Take the pictures of the status page in docs/images anew
+pictures: chromium ## Take the screenshots of the status page in docs/images
 	go -C dev/page test -count=1 -timeout 15m -load 2m -pictures ../../docs/images ./...
 
 .PHONY: chromium
@@ -13,10 +13,10 @@ chromium:
 	@command -v chromium >/dev/null || { echo "Installing Debian's Chromium"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 .PHONY: dashboard
-dashboard: ## Make the Grafana dashboard anew
+dashboard: ## Generate the Grafana dashboard
 	cd deployments/grafana && go run .
 
 .PHONY: test-dashboard
-test-dashboard: ## Run each query of the dashboard on a real Prometheus that scraped the real worker
+test-dashboard: ## Run every query of the dashboard on a real Prometheus that scrapes a real worker
 	deployments/tools/install.sh promtool
 	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments/grafana test -count=1 ./...

@@ -151,3 +151,20 @@ func TestREADME(t *testing.T) {
 		}
 	}
 }
+
+// TestPackageMap checks that docs/architecture.md lists every internal package.
+func TestPackageMap(t *testing.T) {
+	text, err := os.ReadFile("architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages, err := os.ReadDir(filepath.Join(root, "internal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packages {
+		if name := "`internal/" + p.Name() + "`"; p.IsDir() && !strings.Contains(string(text), name) {
+			t.Errorf("docs/architecture.md does not list %s: add it to the table of packages", name)
+		}
+	}
+}

@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,46 +64,5 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
 		})
-	}
-}
-
-func TestPublishFillsCallsAndMessages(t *testing.T) {
-	b := backend.All(t)[0]
-	var lines strings.Builder
-	for i := range 95 {
-		fmt.Fprintf(&lines, "{\"predictionId\":\"%d\",\"prediction\":%q}\n", i, strings.Repeat("x", 1000))
-	}
-	file := filepath.Join(t.TempDir(), "predictions.ndjson")
-	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		args []string
-		want string
-	}{
-		{[]string{"publish", file}, "sent 95 predictions in 95 messages and 10 calls\n"},
-		{[]string{"publish", "--pack", file}, "sent 95 predictions in 2 messages and 1 calls\n"},
-	} {
-		w := newWire(t, b, item.Versioned, item.TypeS, false)
-		out, err := runCommand(t, test.args...)
-		if err != nil || !strings.HasSuffix(out, test.want) {
-			t.Errorf("worker %v prints %q with error %v, want %q", test.args, out, err, test.want)
-		}
-		w.consume(t)
-		if got := b.FakeDynamoDB.ItemCount(w.table); got != 95 {
-			t.Errorf("worker %v: the table has %d items, want 95", test.args, got)
-		}
-	}
-}
-
-func TestPublishNamesTheLineThatIsNotJSON(t *testing.T) {
-	b := backend.All(t)[0]
-	newWire(t, b, item.Versioned, item.TypeS, false)
-	file := filepath.Join(t.TempDir(), "broken.ndjson")
-	if err := os.WriteFile(file, []byte("{\"predictionId\":\"1\",\"prediction\":1}\n{\"predictionId\":\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := runCommand(t, "publish", file); err == nil || !strings.Contains(err.Error(), "line 2 is not JSON") {
-		t.Errorf("error %v, want one that names line 2", err)
 	}
 }

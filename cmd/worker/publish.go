@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -16,6 +14,7 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
@@ -24,7 +23,8 @@ func newPublishCmd() *cobra.Command {
 		Use: "publish FILE", GroupID: groupMove, Args: takes(1),
 		Short: "Send predictions, one JSON object a line, to the queue",
 		Long: `Send predictions to WORKER_QUEUE_URL, ten messages a call. FILE has one JSON object a line; - is
-standard input. The first line that can't be sent stops it, with the line's number; the lines
+standard input. A line has at most 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and
+so on). The first line that the worker would reject stops it, with the line's number; the lines
 before it are sent.`,
 		Example: `  # Send a file
   worker publish predictions.ndjson
@@ -36,8 +36,9 @@ before it are sent.`,
   gunzip -c predictions.ndjson.gz | worker publish -`,
 	}
 	pack := cmd.Flags().Bool("pack", false, "put many predictions into a message, up to the 64 KB that SQS bills as one request")
+	unchecked := cmd.Flags().Bool("unchecked", false, "send each JSON object, whatever its fields")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return runPublish(cmd.Context(), args[0], *pack, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		return runPublish(cmd.Context(), args[0], *pack, *unchecked, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
 }
@@ -46,7 +47,7 @@ before it are sent.`,
 const publishCalls = 8
 
 // runPublish sends a file to the queue.
-func runPublish(ctx context.Context, file string, pack bool, stdin io.Reader, stdout, stderr io.Writer) error {
+func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io.Reader, stdout, stderr io.Writer) error {
 	cfg, err := config.LoadForQueue()
 	if err != nil {
 		return problems{"the settings are not valid", err}
@@ -80,7 +81,14 @@ func runPublish(ctx context.Context, file string, pack bool, stdin io.Reader, st
 		Pack: pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
 		OnFailure: func(f cache.Failure) { stop(f.Err) },
 	})
-	err = publishLines(sending, p, in, bar)
+	lines := linePublisher{publisher: p, bar: bar, source: file}
+	if file == "-" {
+		lines.source = "standard input"
+	}
+	if !unchecked {
+		lines.decoder = prediction.NewDecoder(cfg.Prediction())
+	}
+	err = lines.publish(sending, in)
 	if closing := p.Close(sending); err == nil {
 		err = closing
 	}
@@ -93,26 +101,6 @@ func runPublish(ctx context.Context, file string, pack bool, stdin io.Reader, st
 	}
 	_ = bar.Finish() // it is only shown
 	fmt.Fprintf(stdout, "sent %d predictions in %d messages and %d calls\n", sent.Predictions, sent.Messages, sent.Calls)
-	return nil
-}
-
-// publishLines hands each line of in to the publisher.
-func publishLines(ctx context.Context, p *cache.Publisher, in io.Reader, bar *progressbar.ProgressBar) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 64<<10), 1<<20+1)
-	for number := 1; lines.Scan(); number++ {
-		_ = bar.Add(len(lines.Bytes()) + 1)
-		line := strings.TrimSpace(lines.Text())
-		if line == "" {
-			continue
-		}
-		if err := p.PublishJSON(ctx, line); err != nil {
-			return fmt.Errorf("line %d %w", number, err)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("reading the predictions: %w", err)
-	}
 	return nil
 }
 

@@ -210,7 +210,7 @@ func build() (dashboard.Dashboard, error) {
 			query{gauge("writes_in_flight"), "under way"}, query{gauge("write_concurrency"), "allowed"}, query{gauge("write_concurrency_limit"), "limit"})).
 		WithPanel(graph("Sent back and throttled", "Unprocessed items, and calls that were throttled whole.", "cps", third,
 			query{rate("unprocessed_items_total", ""), "items sent back"},
-			query{ratesel("call_errors_total", `operation="BatchWriteItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
+			query{ratesel("call_errors_total", `operation=~"BatchWriteItem|PutItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
 		WithPanel(graph("Keys known", "Keys on their way to the table, and written ones remembered, by which repeats are found.", "none", third,
 			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("dedup_keys_limit"), "limit"})).
 		WithPanel(graph("Dollars a million predictions", "Write units and SQS requests, by the prices in the workers' settings; what needed no write counts as a prediction too.", "currencyUSD", third,

@@ -9,7 +9,8 @@ import (
 // A Clock is this host's clock, corrected by the Date header of the services' answers. With a wrong clock, a host would
 // sign requests that are refused, and drop good predictions as expired. The zero value is ready for use.
 type Clock struct {
-	offset atomic.Int64 // nanoseconds to add
+	offset   atomic.Int64 // nanoseconds to add
+	answered atomic.Int64 // Date of the latest answer, in Unix seconds
 }
 
 // tolerance is how far the host's clock may be off without a correction: Date has whole seconds, and is older than its
@@ -21,6 +22,14 @@ func (c *Clock) Now() time.Time { return time.Now().Add(c.Offset()) }
 
 // Offset is what Now adds to the host's clock. It is 0 while the two are within 5 seconds.
 func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
+
+// Answered is the Date of the latest answer, in whole seconds. It is the zero time until a service has answered.
+func (c *Clock) Answered() time.Time {
+	if seconds := c.answered.Load(); seconds > 0 {
+		return time.Unix(seconds, 0)
+	}
+	return time.Time{}
+}
 
 // Watch returns a transport that corrects the clock by each answer of next.
 func (c *Clock) Watch(next http.RoundTripper) http.RoundTripper {
@@ -41,6 +50,7 @@ func (c *Clock) see(h http.Header) {
 	if err != nil {
 		return
 	}
+	c.answered.Store(date.Unix())
 	offset := time.Until(date).Truncate(time.Second)
 	if offset.Abs() < tolerance {
 		offset = 0

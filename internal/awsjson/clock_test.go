@@ -36,6 +36,10 @@ func TestClock(t *testing.T) {
 			if got := clock.Offset(); got != c.want {
 				t.Errorf("%s: an offset of %v, want %v", c.name, got, c.want)
 			}
+			answered := time.Until(clock.Answered())
+			if c.requestID != "" && answered != c.ahead || c.requestID == "" && !clock.Answered().IsZero() {
+				t.Errorf("%s: Answered is %v ahead, want %v", c.name, answered, c.ahead)
+			}
 			if got := time.Until(clock.Now()); got != c.want {
 				t.Errorf("%s: Now is %v ahead, want %v", c.name, got, c.want)
 			}

@@ -9,27 +9,27 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// deaf hears nothing of outcomes.
-type deaf struct{}
+// ignore ignores outcomes.
+type ignore struct{}
 
-func (deaf) Resolve(prediction.Outcome, string, *prediction.Reject) {}
-func (deaf) Outcome(prediction.Outcome, int, int64)                 {}
+func (ignore) Resolve(prediction.Outcome, string, *prediction.Reject) {}
+func (ignore) Outcome(prediction.Outcome, int, int64)                 {}
 
 func BenchmarkWindow(b *testing.B) {
 	const size = 10_000
-	items := make([]*item.Item, 4*size) // what is written anew has been forgotten
+	items := make([]*item.Item, 4*size) // so that a key is forgotten before it is written again
 	for i := range items {
 		items[i] = newItem(latestOnly, fmt.Sprint("user-", i), 10, 1, "x")
 	}
 	write := func(w *dedup.Window, it *item.Item) {
-		if !w.Admit(it, deaf{}) {
-			b.Fatal("it is known already")
+		if !w.Admit(it, ignore{}) {
+			b.Fatal("the key is remembered")
 		}
 		w.Begin(it, 1<<20)
 		w.Done(it, prediction.Written, nil)
 	}
 	newWindow := func() *dedup.Window {
-		return dedup.NewWindow(dedup.Config{Size: size, Observer: deaf{}, Submit: func(...*item.Item) {}})
+		return dedup.NewWindow(dedup.Config{Size: size, Observer: ignore{}, Submit: func(...*item.Item) {}})
 	}
 	b.Run("written", func(b *testing.B) {
 		w := newWindow()
@@ -43,8 +43,8 @@ func BenchmarkWindow(b *testing.B) {
 		write(w, items[0])
 		b.ReportAllocs()
 		for b.Loop() {
-			if w.Admit(items[0], deaf{}) {
-				b.Fatal("it is not known")
+			if w.Admit(items[0], ignore{}) {
+				b.Fatal("the key is not remembered")
 			}
 		}
 	})
@@ -57,15 +57,15 @@ func BenchmarkWindow(b *testing.B) {
 		w := newWindow()
 		oldest := newItem(latestOnly, "user-1", 10, 1, "x")
 		held := *oldest
-		w.Admit(&held, deaf{})
+		w.Admit(&held, ignore{})
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
 			if i%versions == versions-1 {
 				w.Done(&held, prediction.Failed, nil)
 				held = *oldest
-				w.Admit(&held, deaf{})
+				w.Admit(&held, ignore{})
 			}
-			w.Admit(newer[i%versions], deaf{})
+			w.Admit(newer[i%versions], ignore{})
 		}
 	})
 }

@@ -6,22 +6,22 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A generation remembers the versions of keys, and forgets them all at once. It takes some 60 bytes a key, two thirds of what
-// a map does, and holds no pointer that the garbage collector would have to follow.
+// A generation is a hash table of keys and their versions that is cleared as a whole. It takes about 60 bytes a key, two
+// thirds of a map, and contains no pointers for the garbage collector to follow.
 type generation struct {
-	max     int      // keys
-	entries []entry  // in the order of their coming
-	chains  []uint32 // where each begins, like entry.next; a power of two of them, no fewer than entries
+	max     int      // maximum number of entries
+	entries []entry  // in the order of their addition
+	chains  []uint32 // first entry of each chain, like entry.next. The length is a power of two, at least len(entries)
 }
 
-// An entry is a key and a prediction.Version, laid out without a gap.
+// An entry is a key and its prediction.Version, laid out without padding.
 type entry struct {
 	key   fingerprint
 	event prediction.Time
 	sent  int64
 	hash  uint64
 	place int32
-	next  uint32 // in the chain: an index in entries and one, or 0
+	next  uint32 // next entry of the chain: its index plus 1, or 0
 }
 
 func (e *entry) version() prediction.Version {
@@ -32,7 +32,7 @@ func (e *entry) set(v prediction.Version) {
 	e.event, e.sent, e.place, e.hash = v.Event, v.Sent, v.Place, v.Hash
 }
 
-// find returns a key's entry, or nil. It is good until the next add.
+// find returns a key's entry, or nil. The entry is valid until the next add.
 func (g *generation) find(f fingerprint) *entry {
 	if len(g.entries) == 0 {
 		return nil
@@ -49,7 +49,7 @@ func (g *generation) find(f fingerprint) *entry {
 
 func (g *generation) full() bool { return len(g.entries) == g.max }
 
-// add remembers a key that it doesn't have, while it isn't full.
+// add adds a key. The generation must not be full or have the key.
 func (g *generation) add(f fingerprint, v prediction.Version) {
 	if len(g.entries) == cap(g.entries) {
 		g.grow()
@@ -59,7 +59,7 @@ func (g *generation) add(f fingerprint, v prediction.Version) {
 	g.link(len(g.entries) - 1)
 }
 
-// grow doubles the room, but to no more than will be needed.
+// grow doubles the capacity, up to max.
 func (g *generation) grow() {
 	room := min(max(2*len(g.entries), 512), g.max)
 	g.entries = append(make([]entry, 0, room), g.entries...)
@@ -75,8 +75,8 @@ func (g *generation) link(i int) {
 	e.next, *chain = *chain, uint32(i+1)
 }
 
-// chain is where a key's chain begins. The multiplication, by 2^64 over the golden ratio, spreads sort keys of one id that are
-// even steps apart.
+// chain returns the head of a key's chain. The multiplication by 2^64 over the golden ratio spreads the sort keys of one id,
+// which are often evenly spaced.
 func (g *generation) chain(f fingerprint) *uint32 {
 	return &g.chains[f[0]*0x9e3779b97f4a7c15>>(64-bits.Len(uint(len(g.chains)-1)))]
 }

@@ -13,39 +13,39 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A model knows what was admitted, what the batcher holds, and what was written.
+// A model tracks what was admitted, what the batcher holds, and what was written.
 type model struct {
 	*dedup.Window
 	t         *rapid.T
-	remembers bool // all that was written, so that the order holds for ever
+	remembers bool // the window is large enough for all keys, so order must hold throughout
 	sent      int64
 	queued    []*item.Item
-	underWay  []left
+	inFlight  []flight
 	keys      map[item.Key]*key
 	waiters   []*waiter
 }
 
-// left is an item under way, as it was when it left.
-type left struct {
+// flight is an item in flight, with a copy from its start.
+type flight struct {
 	*item.Item
 	then item.Item
 }
 
-// A key has what was admitted for it, what was written in its order, and the newest that was settled with success.
+// A key has its admitted versions, its written versions in order, and the newest one that was settled successfully.
 type key struct {
 	admitted, written []prediction.Version
 	newest            prediction.Version
 	settled           bool
 }
 
-// A waiter is told once what became of its prediction.
+// A waiter expects one outcome, and checks it.
 type waiter struct {
 	m        *model
-	it       item.Item // as it came
+	it       item.Item // as admitted
 	resolved int
 }
 
-// Resolve checks that an outcome is true.
+// Resolve checks an outcome against the model.
 func (wt *waiter) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
 	m, k, mine := wt.m, wt.m.keys[wt.it.Key], wt.it.Version
 	wt.resolved++
@@ -61,7 +61,7 @@ func (wt *waiter) Resolve(o prediction.Outcome, raw string, why *prediction.Reje
 		truth = slices.ContainsFunc(k.admitted, func(v prediction.Version) bool { return v.Compare(mine) >= 0 && inTable(v) })
 	}
 	if !truth {
-		m.t.Fatalf("%s sent at %d is said to be %v, but written were %v", wt.it.Raw, mine.Sent, o, k.written)
+		m.t.Fatalf("%s sent at %d has the outcome %v, but written were %v", wt.it.Raw, mine.Sent, o, k.written)
 	}
 	if o <= prediction.Superseded && (!k.settled || mine.Compare(k.newest) > 0) {
 		k.newest, k.settled = mine, true
@@ -77,7 +77,7 @@ func (m *model) admit(t *rapid.T) {
 	id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id")
 	event := rapid.Int64Range(1, 3).Draw(t, "event")
 	m.sent++
-	sent := m.sent - rapid.Int64Range(0, 5).Draw(t, "on its way for")
+	sent := m.sent - rapid.Int64Range(0, 5).Draw(t, "delay")
 	it := newItem(latestOnly, id, event, sent, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "content"))
 	k := m.keys[it.Key]
 	if k == nil {
@@ -92,7 +92,7 @@ func (m *model) admit(t *rapid.T) {
 	}
 }
 
-// take takes one of n, or skips the action where there is none.
+// take removes and returns a random element, or skips the action if there is none.
 func take[T any](t *rapid.T, from *[]T) T {
 	if len(*from) == 0 {
 		t.Skip("none")
@@ -107,26 +107,26 @@ func (m *model) begin(t *rapid.T) {
 	it := take(t, &m.queued)
 	if rapid.IntRange(0, 9).Draw(t, "room") == 0 {
 		if _, fits := m.Begin(it, it.MaxJSONSize()-1); fits {
-			t.Fatal("it fits a room that is too small")
+			t.Fatal("Begin accepted too little room")
 		}
 		m.queued = append(m.queued, it)
 		return
 	}
-	for _, other := range m.underWay {
+	for _, other := range m.inFlight {
 		if other.Key == it.Key {
-			t.Fatalf("%s and %s are under way at once", other.Raw, it.Raw)
+			t.Fatalf("%s and %s are in flight together", other.Raw, it.Raw)
 		}
 	}
 	if _, fits := m.Begin(it, 1<<20); !fits {
-		t.Fatal("it does not fit")
+		t.Fatal("Begin refused enough room")
 	}
-	m.underWay = append(m.underWay, left{it, *it})
+	m.inFlight = append(m.inFlight, flight{it, *it})
 }
 
-func (m *model) end(t *rapid.T) left {
-	l := take(t, &m.underWay)
+func (m *model) end(t *rapid.T) flight {
+	l := take(t, &m.inFlight)
 	if l.Raw != l.then.Raw || l.Version != l.then.Version || l.Key != l.then.Key {
-		t.Fatalf("%s became %s while it was under way", l.then.Raw, l.Raw)
+		t.Fatalf("%s became %s in flight", l.then.Raw, l.Raw)
 	}
 	return l
 }
@@ -141,7 +141,7 @@ func (m *model) done(t *rapid.T, it *item.Item, o prediction.Outcome) {
 	if o == prediction.Written {
 		k := m.keys[it.Key]
 		if m.remembers && len(k.written) > 0 && it.Version.Compare(k.written[len(k.written)-1]) <= 0 {
-			t.Fatalf("%s sent at %d is written after %v", it.Raw, it.Version.Sent, k.written)
+			t.Fatalf("%s sent at %d was written after %v", it.Raw, it.Version.Sent, k.written)
 		}
 		k.written = append(k.written, it.Version)
 	}
@@ -163,7 +163,7 @@ func (m *model) check(t *rapid.T) {
 		}
 		open[it.Key] = true
 	}
-	for _, l := range m.underWay {
+	for _, l := range m.inFlight {
 		if open[l.Key] {
 			t.Fatalf("the batcher holds two writes of %v", l.Key)
 		}
@@ -173,16 +173,16 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("%d keys pending, but the batcher holds %d", n, len(open))
 	}
 	for k, of := range m.keys {
-		// What stands in the table is as new as all that was said to be in it, or older than it.
+		// The table has the newest version that was settled successfully.
 		if m.remembers && of.settled && !open[k] && !of.newest.SameContent(of.written[len(of.written)-1]) {
 			t.Fatalf("%v was settled at %v, but written were %v", k, of.newest, of.written)
 		}
 	}
 }
 
-func TestEachKeyIsWrittenInOrderOneAtATimeAndEveryWaiterHearsTheTruthOnce(t *testing.T) {
+func TestWindow(t *testing.T) {
 	for _, size := range []int{1000, 2} {
-		t.Run(fmt.Sprint("a window of ", size), func(t *testing.T) {
+		t.Run(fmt.Sprint("order per key, size ", size), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				m := &model{t: t, remembers: size > 2, sent: 10, keys: map[item.Key]*key{}}
 				m.Window = dedup.NewWindow(dedup.Config{Size: size, Observer: m, Submit: m.submit})
@@ -199,11 +199,11 @@ func TestEachKeyIsWrittenInOrderOneAtATimeAndEveryWaiterHearsTheTruthOnce(t *tes
 					"give up":    m.giveUp,
 					"":           m.check,
 				})
-				for len(m.queued)+len(m.underWay) > 0 {
-					for _, l := range m.underWay {
+				for len(m.queued)+len(m.inFlight) > 0 {
+					for _, l := range m.inFlight {
 						m.done(t, l.Item, prediction.Written)
 					}
-					m.underWay = nil
+					m.inFlight = nil
 					if len(m.queued) > 0 {
 						m.begin(t)
 					}

@@ -1,5 +1,5 @@
-// Package dedup knows, by key, what is on its way to the table and what was written lately. It makes sure that one key
-// is never in two writes at once, that its versions are applied in order, and that what need not be written isn't.
+// Package dedup tracks pending and recently written keys. It allows one write per key at a time, applies the versions of a
+// key in order, and skips redundant writes.
 package dedup
 
 import (
@@ -10,74 +10,74 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A Waiter is told what became of a prediction: a message that can't be deleted before.
+// A Waiter receives the outcome of a prediction. It is a message, which can't be deleted before.
 type Waiter interface {
-	// Resolve is called once for each admitted prediction, by any goroutine, with no lock held. raw is the prediction's text
-	// as it came; why is set for Rejected.
+	// Resolve is called once for each admitted prediction, from any goroutine, without locks held. raw is the prediction's
+	// original text. why is set for Rejected.
 	Resolve(o prediction.Outcome, raw string, why *prediction.Reject)
 }
 
-// An Observer counts outcomes. units is what writing the prediction costs, or would have cost; sent is in milliseconds
-// since the epoch.
+// An Observer counts outcomes. units is the number of write units that writing the prediction costs, or would have cost.
+// sent is in milliseconds since the epoch.
 type Observer interface {
 	Outcome(o prediction.Outcome, units int, sent int64)
 }
 
-// Config of a Window.
+// Config configures a Window.
 type Config struct {
-	Size     int                       // how many written keys are remembered at the most, 2 or more; at least half of it are
+	Size     int                       // maximum number of written keys to remember, 2 or more. At least half are remembered
 	Submit   func(items ...*item.Item) // hands items to the write batcher
 	Observer Observer
 }
 
-// A Window is the worker's memory of keys.
+// A Window holds the pending writes and the recently written keys.
 type Window struct {
 	cfg  Config
 	seed [2]maphash.Seed
 
 	mu      sync.Mutex
 	pending map[item.Key]*pending
-	// What was written lately, in two generations: when the new one is full it becomes the old one, and the old one is
-	// forgotten.
+	// Recently written keys, in two generations. When written is full it becomes before, and the previous before is dropped.
 	written, before generation
-	renewed         int // keys that are in both
+	renewed         int // keys in both generations
 
 	pendingHits, writtenHits uint64
 }
 
-// Stats are what a Window knows of keys, and how many predictions met a key that it knew and needed no write of their own.
+// Stats counts the keys in a Window, and the predictions that met such a key and needed no write of their own.
 type Stats struct {
 	Pending, Written         int
 	PendingHits, WrittenHits uint64
 }
 
-// Stats returns the figures of this moment.
+// Stats returns the current counts.
 func (w *Window) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return Stats{len(w.pending), len(w.written.entries) + len(w.before.entries) - w.renewed, w.pendingHits, w.writtenHits}
 }
 
-// A fingerprint stands for a key: an id may have 2,048 bytes, and would keep its message's body in memory. Two hashes of the
-// id, seeded, so that nobody can make ids that collide; and the sort key in both, so that those of one id never do.
+// A fingerprint identifies a key in 16 bytes. An id may have 2,048 bytes, and keeping it would keep its message's body in
+// memory. It has two seeded hashes of the id, so that nobody can construct collisions, and the sort key in both, so that
+// the keys of one id never collide.
 type fingerprint [2]uint64
 
-// pending is the write of a key that has been handed to the batcher, and the one that must wait for its end.
+// pending is the write of a key that the batcher has, and the next one, which waits for it.
 type pending struct {
 	write
-	underWay bool      // until then the item is replaced in place by a newer one
-	next     *write    // of a newer version; nil unless one is under way
-	first    [1]waiter // the memory of waiters, where there is but one
+	inFlight bool      // before that, a newer version replaces the item in place
+	next     *write    // of a newer version; nil unless inFlight
+	first    [1]waiter // storage for a single waiter
 }
 
-// A write is of one version, for all who wait for it.
+// A write is one version of a key, and everyone who waits for it.
 type write struct {
 	item    *item.Item
-	version prediction.Version // the item's, or that of its newest repeat
+	version prediction.Version // the item's, or that of its newest duplicate
 	waiters []waiter
 }
 
-// A waiter shares the fate of a write: if that succeeds, outcome is what becomes of its prediction.
+// A waiter waits for a write. outcome is the outcome of its prediction if the write succeeds.
 type waiter struct {
 	to      Waiter
 	raw     string
@@ -86,7 +86,7 @@ type waiter struct {
 	outcome prediction.Outcome
 }
 
-// NewWindow makes an empty Window.
+// NewWindow returns an empty Window.
 func NewWindow(cfg Config) *Window {
 	return &Window{
 		cfg:     cfg,
@@ -97,8 +97,8 @@ func NewWindow(cfg Config) *Window {
 	}
 }
 
-// Admit takes in a prediction. It returns true where the caller must hand the item to the batcher. Otherwise the
-// prediction shares the fate of a write that is pending, or its outcome is known already.
+// Admit adds a prediction. It returns true if the caller must hand the item to the batcher. Otherwise the prediction shares
+// the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	me := waiter{to, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written}
 	w.mu.Lock()
@@ -117,7 +117,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 		return true
 	}
 	defer w.mu.Unlock()
-	w.pendingHits++ // one write less, but where it has to wait for its turn
+	w.pendingHits++ // saves a write, except in the case below that adds one
 	last := &p.write
 	if p.next != nil {
 		last = p.next
@@ -125,12 +125,12 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	newer := it.Version.Compare(last.version) > 0
 	switch {
 	case it.Version.SameContent(last.version):
-		if newer && (last == p.next || !p.underWay) {
+		if newer && (last == p.next || !p.inFlight) {
 			*last.item = *it
 		}
 		last.repeat(me, it.Version)
 	case it.Version.SameContent(p.version):
-		// It repeats what is under way. If it is the newest, what waits for that one's end need not be written at all.
+		// It duplicates the write in flight. If it is the newest version, the waiting write is redundant.
 		if newer {
 			p.overtake(p.next.waiters)
 			p.next = nil
@@ -139,17 +139,17 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	case !newer:
 		me.outcome = prediction.Superseded
 		last.waiters = append(last.waiters, me)
-	case p.next == nil && p.underWay:
+	case p.next == nil && p.inFlight:
 		w.pendingHits--
 		p.next = &write{it, it.Version, []waiter{me}}
-	default: // newer than one that has not left
+	default: // newer than a write that is not in flight
 		last.replace(it, it.Version, []waiter{me})
 	}
 	return false
 }
 
-// known tells what becomes of a prediction whose key has been written lately: Duplicate or Superseded, else Written.
-// w.mu is held.
+// known returns Duplicate or Superseded for a prediction whose key was recently written with this or a newer version, and
+// Written if it must be written. It requires w.mu.
 func (w *Window) known(it *item.Item) prediction.Outcome {
 	f := w.fingerprint(it.Key)
 	e := w.written.find(f)
@@ -164,7 +164,7 @@ func (w *Window) known(it *item.Item) prediction.Outcome {
 	switch {
 	case it.Version.SameContent(latest):
 		if newer {
-			e.set(it.Version) // so that what was sent between the two is known to be older
+			e.set(it.Version) // versions sent between the two are older
 		}
 		return prediction.Duplicate
 	case !newer:
@@ -173,7 +173,7 @@ func (w *Window) known(it *item.Item) prediction.Outcome {
 	return prediction.Written
 }
 
-// repeat adds a waiter whose prediction is the one that is written.
+// repeat adds a waiter whose prediction duplicates the written one.
 func (r *write) repeat(me waiter, v prediction.Version) {
 	me.outcome = prediction.Duplicate
 	r.waiters = append(r.waiters, me)
@@ -182,14 +182,14 @@ func (r *write) repeat(me waiter, v prediction.Version) {
 	}
 }
 
-// replace puts a newer version in the place of one that has not left.
+// replace replaces a version that is not in flight by a newer one.
 func (r *write) replace(it *item.Item, v prediction.Version, waiters []waiter) {
 	*r.item, r.version = *it, v
 	waiters, r.waiters = r.waiters, waiters
 	r.overtake(waiters)
 }
 
-// overtake adds waiters whose predictions are older than the one that is written.
+// overtake adds waiters whose predictions are older than the written one.
 func (r *write) overtake(older []waiter) {
 	for i := range older {
 		older[i].outcome = prediction.Superseded
@@ -197,33 +197,33 @@ func (r *write) overtake(older []waiter) {
 	r.waiters = append(r.waiters, older...)
 }
 
-// Begin marks an item as under way, unless its encoded size exceeds room. From then on it is not replaced.
+// Begin marks an item as in flight, after which it is not replaced. If its encoded size exceeds room it does nothing and
+// returns false.
 func (w *Window) Begin(it *item.Item, room int) (size int, fits bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if size = it.MaxJSONSize(); size > room {
 		return 0, false
 	}
-	w.pending[it.Key].underWay = true
+	w.pending[it.Key].inFlight = true
 	return size, true
 }
 
-// Requeue takes back an item whose write was not accepted and that stays with the batcher to be tried again. A newer
-// version that waited for it takes its place.
+// Requeue ends the flight of an item that the batcher will retry. A newer version that waited for it replaces it.
 func (w *Window) Requeue(it *item.Item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pending[it.Key]
-	p.underWay = false
+	p.inFlight = false
 	if p.next != nil {
 		p.replace(p.next.item, p.next.version, p.next.waiters)
 		p.next = nil
 	}
 }
 
-// Done ends an item's write: Written, or Superseded where the table already had a newer version, or Expired or Rejected
-// (with why) where it was not made, or Failed where it was given up and its messages must come back. What is remembered is
-// that the table has this version or a newer one.
+// Done ends the write of an item. The outcome is Written; Superseded if the table already had a newer version; Expired or
+// Rejected (with why) if it was not written; or Failed if it was abandoned and its messages must be received again. After
+// Written and Superseded the window remembers that the table has this version or a newer one.
 func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Reject) {
 	w.mu.Lock()
 	p := w.pending[it.Key]
@@ -238,21 +238,21 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 	if next == nil {
 		delete(w.pending, it.Key)
 	} else {
-		w.pending[it.Key] = &pending{write: *next} // a new one: waiters may be in p.first
+		w.pending[it.Key] = &pending{write: *next} // not p, whose first may hold the waiters
 	}
 	w.mu.Unlock()
 
 	for _, waiting := range waiters {
 		switch o {
 		case prediction.Written:
-		case prediction.Superseded: // also those that it superseded or that repeat it
+		case prediction.Superseded: // for its duplicates and those that it superseded too
 			if waiting.outcome == prediction.Written {
-				waiting.units = 0 // a write that the table refused for its condition is paid for: it saves nothing
+				waiting.units = 0 // DynamoDB bills a failed condition, so nothing was saved
 			}
 			waiting.outcome = prediction.Superseded
 		default:
 			if waiting.outcome == prediction.Superseded {
-				// What superseded it was not written, so it must come back to be written itself.
+				// The version that superseded it was not written, so it must be received again.
 				waiting.outcome = prediction.Failed
 			} else {
 				waiting.outcome = o
@@ -270,7 +270,7 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 	me.to.Resolve(me.outcome, me.raw, why)
 }
 
-// remember notes what was written. w.mu is held.
+// remember records a written version. It requires w.mu.
 func (w *Window) remember(k item.Key, v prediction.Version) {
 	f := w.fingerprint(k)
 	if e := w.written.find(f); e != nil {

@@ -25,7 +25,7 @@ func layout(sortKey string) *item.Layout {
 	return l
 }
 
-// newItem is an item of a prediction that happened at event, in seconds, and was sent at sent, in milliseconds.
+// newItem returns the item of a prediction with an event time in seconds and a sent time in milliseconds.
 func newItem(l *item.Layout, id string, event, sent int64, content string) *item.Item {
 	raw := fmt.Sprintf(`{"predictionId":%q,"timestamp":%d,"prediction":%q}`, id, event, content)
 	at := prediction.Time{Sec: event}
@@ -40,7 +40,7 @@ func newItem(l *item.Layout, id string, event, sent int64, content string) *item
 	return it
 }
 
-// A world has a window, a batcher that does nothing by itself, and a log of outcomes.
+// A world is a window with a batcher that the test plays, and a log of outcomes.
 type world struct {
 	*dedup.Window
 	t         *testing.T
@@ -68,7 +68,7 @@ type named struct {
 
 // Resolve implements dedup.Waiter.
 func (n named) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
-	n.w.Stats() // which takes the window's lock: it is not held here
+	n.w.Stats() // deadlocks if the window's lock is held
 	text := fmt.Sprintf("%s %v", n.name, o)
 	if o == prediction.Rejected {
 		text += fmt.Sprintf(" for %s: %s", why.Reason, raw[strings.LastIndex(raw, ":"):])
@@ -76,27 +76,28 @@ func (n named) Resolve(o prediction.Outcome, raw string, why *prediction.Reject)
 	n.w.log = append(n.w.log, text)
 }
 
-// admit takes in a prediction whose content is the first word of its waiter's name.
+// admit admits a prediction whose content is the first word of its waiter's name.
 func (w *world) admit(name string, event, sent int64) (*item.Item, bool) {
 	content, _, _ := strings.Cut(name, " ")
 	it := newItem(latestOnly, "user-1", event, sent, content)
 	return it, w.Admit(it, named{w, name})
 }
 
-// first admits one that must be handed to the batcher, and join one that must not.
+// first admits a prediction that must be submitted to the batcher.
 func (w *world) first(name string, event, sent int64) *item.Item {
 	w.t.Helper()
 	it, submit := w.admit(name, event, sent)
 	if !submit {
-		w.t.Fatalf("%s was not handed to the batcher", name)
+		w.t.Fatalf("%s was not submitted", name)
 	}
 	return it
 }
 
+// join admits a prediction that must not be submitted.
 func (w *world) join(name string, event, sent int64) {
 	w.t.Helper()
 	if _, submit := w.admit(name, event, sent); submit {
-		w.t.Fatalf("%s was handed to the batcher", name)
+		w.t.Fatalf("%s was submitted", name)
 	}
 }
 
@@ -107,7 +108,7 @@ func (w *world) begin(it *item.Item) {
 	}
 }
 
-// take is the one item that the window itself has submitted.
+// take returns the one item that the window has submitted by itself.
 func (w *world) take() *item.Item {
 	w.t.Helper()
 	if len(w.submitted) != 1 {
@@ -137,102 +138,120 @@ func (w *world) expectContent(it *item.Item, content string) {
 
 var refused = prediction.Rejectf(prediction.ReasonTable, "", "refused")
 
-func TestWhatIsPendingDecidesForAllWhoWaitForIt(t *testing.T) {
-	for _, underWay := range []bool{false, true} {
+func TestPending(t *testing.T) {
+	t.Run("decides for its duplicates and older versions", func(t *testing.T) {
+		for _, inFlight := range []bool{false, true} {
+			for _, test := range []struct {
+				outcome prediction.Outcome
+				want    []string
+			}{
+				{prediction.Written, []string{"b written", "b again duplicate", "a superseded"}},
+				{prediction.Expired, []string{"b expired", "b again expired", "a failed"}}, // a must be written now
+				{prediction.Rejected, []string{`b rejected for table: :"b"}`, `b again rejected for table: :"b"}`, "a failed"}},
+				{prediction.Failed, []string{"b failed", "b again failed", "a failed"}},
+				{prediction.Superseded, []string{"b superseded", "b again superseded", "a superseded"}}, // by what the table has
+			} {
+				t.Run(fmt.Sprintf("in flight %v, %v", inFlight, test.outcome), func(t *testing.T) {
+					w := newWorld(t, 100)
+					it := w.first("b", 20, 1)
+					if inFlight {
+						w.begin(it)
+					}
+					w.join("b again", 20, 2)
+					w.join("a", 10, 3)
+					w.expect()
+					if !inFlight {
+						w.begin(it)
+					}
+					w.Done(it, test.outcome, refused)
+					w.expect(test.want...)
+					if len(w.submitted) > 0 || w.Stats().Pending > 0 {
+						t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
+					}
+				})
+			}
+		}
+	})
+
+	t.Run("a newer version replaces one that is not in flight", func(t *testing.T) {
 		for _, test := range []struct {
 			outcome prediction.Outcome
 			want    []string
 		}{
-			{prediction.Written, []string{"b written", "b again duplicate", "a superseded"}},
-			{prediction.Expired, []string{"b expired", "b again expired", "a failed"}}, // a must be written itself
-			{prediction.Rejected, []string{`b rejected for table: :"b"}`, `b again rejected for table: :"b"}`, "a failed"}},
-			{prediction.Failed, []string{"b failed", "b again failed", "a failed"}},
-			{prediction.Superseded, []string{"b superseded", "b again superseded", "a superseded"}}, // by what the table had
+			{prediction.Written, []string{"c written", "b superseded", "a superseded", "a again superseded"}},
+			{prediction.Expired, []string{"c expired", "b failed", "a failed", "a again failed"}},
+			{prediction.Rejected, []string{`c rejected for table: :"c"}`, "b failed", "a failed", "a again failed"}},
+			{prediction.Failed, []string{"c failed", "b failed", "a failed", "a again failed"}},
 		} {
-			t.Run(fmt.Sprintf("under way %v, %v", underWay, test.outcome), func(t *testing.T) {
+			t.Run(test.outcome.String(), func(t *testing.T) {
 				w := newWorld(t, 100)
-				it := w.first("b", 20, 1)
-				if underWay {
-					w.begin(it)
-				}
-				w.join("b again", 20, 2)
-				w.join("a", 10, 3)
-				w.expect()
-				if !underWay {
-					w.begin(it)
-				}
+				it := w.first("a", 10, 1)
+				w.join("a again", 10, 2)
+				w.join("b", 20, 3)
+				w.join("c", 30, 4)
+				w.expectContent(it, "c")
+				w.begin(it)
 				w.Done(it, test.outcome, refused)
 				w.expect(test.want...)
-				if len(w.submitted) > 0 || w.Stats().Pending > 0 {
-					t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
-				}
 			})
 		}
-	}
+	})
 }
 
-func TestANewerVersionReplacesOneThatHasNotLeft(t *testing.T) {
-	for _, test := range []struct {
-		outcome prediction.Outcome
-		want    []string
-	}{
-		{prediction.Written, []string{"c written", "b superseded", "a superseded", "a again superseded"}},
-		{prediction.Expired, []string{"c expired", "b failed", "a failed", "a again failed"}},
-		{prediction.Rejected, []string{`c rejected for table: :"c"}`, "b failed", "a failed", "a again failed"}},
-		{prediction.Failed, []string{"c failed", "b failed", "a failed", "a again failed"}},
-	} {
-		t.Run(test.outcome.String(), func(t *testing.T) {
-			w := newWorld(t, 100)
-			it := w.first("a", 10, 1)
-			w.join("a again", 10, 2)
-			w.join("b", 20, 3)
-			w.join("c", 30, 4)
-			w.expectContent(it, "c")
-			w.begin(it)
-			w.Done(it, test.outcome, refused)
-			w.expect(test.want...)
-		})
-	}
-}
-
-func TestANewerVersionWaitsForTheOneUnderWay(t *testing.T) {
-	for _, test := range []struct {
-		outcome  prediction.Outcome // of the one under way
-		want     []string
-		followed bool
-	}{
-		{prediction.Written, []string{"a written"}, true},
-		{prediction.Superseded, []string{"a superseded"}, true},
-		{prediction.Expired, []string{"a expired"}, true},
-		{prediction.Rejected, []string{`a rejected for table: :"a"}`}, true},
-		{prediction.Failed, []string{"a failed", "b failed", "c failed", "c again failed"}, false}, // what can't be written now can't be followed either
-	} {
-		t.Run(test.outcome.String(), func(t *testing.T) {
-			w := newWorld(t, 100)
-			it := w.first("a", 10, 1)
-			w.begin(it)
-			w.join("b", 20, 2)
-			w.join("c", 30, 3) // replaces b, which has not left
-			w.join("c again", 30, 4)
-			w.expectContent(it, "a")
-			w.Done(it, test.outcome, refused)
-			w.expect(test.want...)
-			if !test.followed {
-				if len(w.submitted) > 0 || w.Stats().Pending > 0 {
-					t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
+func TestInFlight(t *testing.T) {
+	t.Run("a newer version waits", func(t *testing.T) {
+		for _, test := range []struct {
+			outcome  prediction.Outcome // of the one in flight
+			want     []string
+			followed bool
+		}{
+			{prediction.Written, []string{"a written"}, true},
+			{prediction.Superseded, []string{"a superseded"}, true},
+			{prediction.Expired, []string{"a expired"}, true},
+			{prediction.Rejected, []string{`a rejected for table: :"a"}`}, true},
+			{prediction.Failed, []string{"a failed", "b failed", "c failed", "c again failed"}, false}, // the next one can't be written now either
+		} {
+			t.Run(test.outcome.String(), func(t *testing.T) {
+				w := newWorld(t, 100)
+				it := w.first("a", 10, 1)
+				w.begin(it)
+				w.join("b", 20, 2)
+				w.join("c", 30, 3) // replaces b, which is not in flight
+				w.join("c again", 30, 4)
+				w.expectContent(it, "a")
+				w.Done(it, test.outcome, refused)
+				w.expect(test.want...)
+				if !test.followed {
+					if len(w.submitted) > 0 || w.Stats().Pending > 0 {
+						t.Errorf("%d submitted, %d pending", len(w.submitted), w.Stats().Pending)
+					}
+					return
 				}
-				return
-			}
-			next := w.take()
-			w.expectContent(next, "c")
-			w.begin(next)
-			w.Done(next, prediction.Written, nil)
-			w.expect("b superseded", "c written", "c again duplicate")
-		})
-	}
+				next := w.take()
+				w.expectContent(next, "c")
+				w.begin(next)
+				w.Done(next, prediction.Written, nil)
+				w.expect("b superseded", "c written", "c again duplicate")
+			})
+		}
+	})
+
+	t.Run("an older version waits for the newest", func(t *testing.T) {
+		w := newWorld(t, 100)
+		it := w.first("b", 20, 1)
+		w.begin(it)
+		w.join("c", 30, 2)
+		w.join("a", 10, 3)
+		w.Done(it, prediction.Written, nil)
+		w.expect("b written")
+		next := w.take()
+		w.begin(next)
+		w.Done(next, prediction.Written, nil)
+		w.expect("c written", "a superseded")
+	})
 }
 
-func TestARequeuedItemTakesInTheNewerOneThatWaited(t *testing.T) {
+func TestRequeue(t *testing.T) {
 	w := newWorld(t, 100)
 	it := w.first("a", 10, 1)
 	w.begin(it)
@@ -240,14 +259,14 @@ func TestARequeuedItemTakesInTheNewerOneThatWaited(t *testing.T) {
 	w.join("b", 20, 3)
 	w.Requeue(it)
 	w.expectContent(it, "b")
-	w.join("c", 30, 4) // it has not left again
+	w.join("c", 30, 4) // it is not in flight again
 	w.expectContent(it, "c")
 	w.begin(it)
 	w.join("d", 40, 5)
 	w.expectContent(it, "c")
 	w.Requeue(it)
 	w.begin(it)
-	w.Requeue(it) // with none that waited
+	w.Requeue(it) // none waits
 	w.begin(it)
 	w.Done(it, prediction.Written, nil)
 	w.expect("d written", "c superseded", "b superseded", "a superseded", "a again superseded")
@@ -256,40 +275,28 @@ func TestARequeuedItemTakesInTheNewerOneThatWaited(t *testing.T) {
 	}
 }
 
-func TestAnItemThatDoesNotFitTheBatchHasNotLeft(t *testing.T) {
-	w := newWorld(t, 100)
-	it := w.first("a", 10, 1)
-	if _, fits := w.Begin(it, it.MaxJSONSize()-1); fits {
-		t.Fatal("it fits a room that is too small")
-	}
-	w.join("b", 20, 2)
-	w.expectContent(it, "b")
-	if _, fits := w.Begin(it, it.MaxJSONSize()); !fits {
-		t.Fatal("it does not fit its room")
-	}
+func TestBegin(t *testing.T) {
+	t.Run("false leaves the item pending", func(t *testing.T) {
+		w := newWorld(t, 100)
+		it := w.first("a", 10, 1)
+		if _, fits := w.Begin(it, it.MaxJSONSize()-1); fits {
+			t.Fatal("Begin accepted too little room")
+		}
+		w.join("b", 20, 2)
+		w.expectContent(it, "b")
+		if _, fits := w.Begin(it, it.MaxJSONSize()); !fits {
+			t.Fatal("Begin refused enough room")
+		}
+	})
 }
 
-func TestAnOlderVersionWaitsWithTheNewestOfItsKey(t *testing.T) {
-	w := newWorld(t, 100)
-	it := w.first("b", 20, 1)
-	w.begin(it)
-	w.join("c", 30, 2)
-	w.join("a", 10, 3)
-	w.Done(it, prediction.Written, nil)
-	w.expect("b written")
-	next := w.take()
-	w.begin(next)
-	w.Done(next, prediction.Written, nil)
-	w.expect("c written", "a superseded")
-}
-
-func TestKeysAreApart(t *testing.T) {
+func TestKeys(t *testing.T) {
 	w := newWorld(t, 100)
 	for _, it := range []*item.Item{
 		newItem(versioned, "user-1", 10, 1, "a"), newItem(versioned, "user-1", 20, 1, "a"), newItem(versioned, "user-2", 10, 1, "a"), // the same content
 	} {
 		if !w.Admit(it, named{w, "a"}) {
-			t.Errorf("%+v shares a write", it.Key)
+			t.Errorf("%+v shares another key's write", it.Key)
 		}
 	}
 	if pending := w.Stats().Pending; pending != 3 {
@@ -297,7 +304,7 @@ func TestKeysAreApart(t *testing.T) {
 	}
 }
 
-func TestTheObserverHearsOfEachOutcomeWithItsUnitsAndSentTime(t *testing.T) {
+func TestObserver(t *testing.T) {
 	w := newWorld(t, 100)
 	long := strings.Repeat("x", 3000)
 	it := w.first(long, 10, 1)
@@ -313,7 +320,7 @@ func TestTheObserverHearsOfEachOutcomeWithItsUnitsAndSentTime(t *testing.T) {
 	w.join("older", 15, 5)
 	w.begin(it)
 	w.Done(it, prediction.Superseded, nil)
-	// The table was asked and paid for the first; only the second was saved.
+	// DynamoDB bills the failed condition of the first, so only the second is saved.
 	if want := []string{"superseded 0 units, sent 4", "superseded 1 units, sent 5"}; !slices.Equal(w.observed, want) {
 		t.Errorf("%q", w.observed)
 	}

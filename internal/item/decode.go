@@ -16,35 +16,35 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A Value is an attribute's value as it was read back. Type is DynamoDB's; the zero Value is none.
+// A Value is the value of a stored attribute. Type is DynamoDB's type, empty for an absent attribute.
 type Value struct {
 	Type string
-	Text string  // of S and N, the bytes of B, and "true" or "false" of BOOL
-	In   []Field // of M, in any order; of L, and of the sets SS, NS and BS, without names
+	Text string  // S and N: the text; B: the bytes; BOOL: "true" or "false"
+	In   []Field // M: in any order; L, SS, NS and BS: without names
 }
 
-// A Field is an attribute as it was read back.
+// A Field is a stored attribute.
 type Field struct {
 	Name  string
 	Value Value
 }
 
-// Stored is an item as it was read back.
+// Stored is an item that was read from the table.
 type Stored struct {
 	Key       Key
 	CreatedAt prediction.Time // the event time, exactly
 	Expires   int64           // epoch seconds
 	Encoding  Encoding
-	Payload   []byte  // JSON text; nil where the payload was not asked for
+	Payload   []byte  // JSON text; nil if it was not requested
 	Others    []Field // the other attributes
 }
 
-// errMissing is the error of an attribute that every item has.
+// errMissing is the error for the absence of an attribute that every item has.
 var errMissing = errors.New("is missing")
 
-// Decode reads an item: the reverse of AppendJSON. An item that the worker can't have written is an error that names the
-// attribute, never its value. withPayload is false where the payload was not asked for. Decode puts fields into
-// another order; the key and the others share their memory.
+// Decode reads an item; it is the inverse of AppendJSON. For an item that the worker can't have written it returns an error
+// that names the attribute, never its value. withPayload is false if the payload was not requested. Decode reorders fields,
+// and the result shares their memory.
 func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) {
 	s.Encoding = JSON
 	if s.Key, err = l.DecodeKey(fields); err != nil {
@@ -70,7 +70,7 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 			return s, about(AttrPayload, err)
 		}
 	}
-	n := 0 // of our own, which come first
+	n := 0 // number of reserved attributes, which go first
 	for i := range fields {
 		if l.reserved(fields[i].Name) {
 			fields[i], fields[n] = fields[n], fields[i]
@@ -81,7 +81,7 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 	return s, nil
 }
 
-// DecodeKey reads an item's key, in the one form that equal keys share.
+// DecodeKey reads an item's key in canonical form: equal keys are equal strings.
 func (l *Layout) DecodeKey(fields []Field) (Key, error) {
 	var k Key
 	hash := Find(fields, l.HashKey)
@@ -102,7 +102,7 @@ func (l *Layout) DecodeKey(fields []Field) (Key, error) {
 	}
 	d, err := decimal(Find(fields, l.SortKey))
 	if err == nil && (d.Exp < 0 || d.Magnitude() > maxSortMagnitude) {
-		err = errors.New("is no whole number of seconds or milliseconds")
+		err = errors.New("is not a whole number of seconds or milliseconds")
 	}
 	if err != nil {
 		return k, about(l.SortKey, err)
@@ -114,12 +114,12 @@ func (l *Layout) DecodeKey(fields []Field) (Key, error) {
 // maxSortMagnitude keeps a sort key within an int64; the year 9999 in milliseconds has 15 digits.
 const maxSortMagnitude = 17
 
-// ReadKey returns the hash key of an id as its items have it, or says why no item can have it.
+// ReadKey returns the partition key that the items of an id have, or an error if no item can have it.
 func (l *Layout) ReadKey(id string) (string, error) {
 	p := prediction.Prediction{ID: prediction.ID{Text: id}}
 	if l.HashType == TypeN {
 		if !isNumber(id) {
-			return "", fmt.Errorf("the table's hash key %q is a number, and the id is none", l.HashKey)
+			return "", fmt.Errorf("the table's partition key %q is a number, but the id is not", l.HashKey)
 		}
 		p.ID.N = true
 	} else if !utf8.ValidString(id) {
@@ -132,7 +132,7 @@ func (l *Layout) ReadKey(id string) (string, error) {
 	return k.ID, nil
 }
 
-// payload decodes by what the item names, never by what it looks like.
+// payload decodes by the item's encoding attribute, never by the payload's appearance.
 func (s *Stored) payload(v *Value) ([]byte, error) {
 	switch s.Encoding {
 	case JSON:
@@ -158,14 +158,14 @@ func (s *Stored) payload(v *Value) ([]byte, error) {
 	return nil, errors.New("has an encoding that this version does not know")
 }
 
-// maxPayload bounds what 400 KB can become: the worker itself takes 8 MiB, unless it is told otherwise.
+// maxPayload bounds what a compressed payload can become. It is above what a worker accepts by default.
 const maxPayload = 64 << 20
 
-// decompressor is shared: DecodeAll may be called by many goroutines at once.
+// decompressor is shared: DecodeAll is safe for concurrent use.
 var decompressor = sync.OnceValue(func() *zstd.Decoder {
 	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxPayload))
 	if err != nil {
-		panic(err) // only for options that don't exist
+		panic(err) // the options are constant
 	}
 	return r
 })
@@ -177,11 +177,11 @@ func checkJSON(text string) error {
 	return nil
 }
 
-// AppendJSON appends the value as JSON text: numbers keep their digits. Types that the worker doesn't write, but somebody
-// else may have added, become what DynamoDB's own JSON makes of them: sets arrays, binary base64.
+// AppendJSON appends the value as JSON text. Numbers keep their digits. Types that only others write become what DynamoDB's
+// JSON makes of them: sets become arrays, binary becomes base64.
 func (v *Value) AppendJSON(dst []byte) ([]byte, error) { return v.appendText(dst, 0, true) }
 
-// appendText is the reverse of appendNative. foreign allows the types that the worker doesn't write.
+// appendText is the inverse of appendNative. foreign allows types that the worker doesn't write.
 func (v *Value) appendText(dst []byte, depth int, foreign bool) ([]byte, error) {
 	switch v.Type {
 	case "N":
@@ -229,7 +229,7 @@ func (v *Value) appendMap(dst []byte, depth int, foreign bool) (_ []byte, err er
 	if depth > maxNesting {
 		return nil, errNesting
 	}
-	// In order, so that an item has one text.
+	// Sorted, so that equal maps have equal texts.
 	members := slices.SortedFunc(slices.Values(v.In), func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	dst = append(dst, '{')
 	for i := range members {
@@ -257,7 +257,7 @@ func appendString(dst []byte, s string) ([]byte, error) {
 
 var none Value
 
-// Find returns an attribute's value, or one without a type where there is none.
+// Find returns the value of an attribute, or one without a type if there is none.
 func Find(fields []Field, name string) *Value {
 	for i := range fields {
 		if fields[i].Name == name {
@@ -288,9 +288,9 @@ func decimal(v *Value) (jsonscan.Decimal, error) {
 	return d, nil
 }
 
-var errNoNumber = errors.New("is no number")
+var errNoNumber = errors.New("is not a number")
 
-// isNumber tells whether text is a JSON number and nothing else.
+// isNumber reports whether text is exactly one JSON number.
 func isNumber(text string) bool {
 	v, err := jsonscan.Parse(text)
 	return err == nil && v.Kind() == jsonscan.Number && len(v.Text) == len(text)
@@ -308,7 +308,7 @@ func errType(want string, got *Value) error {
 
 func about(name string, err error) error { return fmt.Errorf("the attribute %q %w", name, err) }
 
-// StoredSize is an item's size as DynamoDB counts it ("DynamoDB item sizes and formats").
+// StoredSize returns the size of an item as DynamoDB counts it ("DynamoDB item sizes and formats").
 func StoredSize(fields []Field) int {
 	size := 0
 	for i := range fields {

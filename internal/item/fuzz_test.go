@@ -9,7 +9,7 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// FuzzItem makes items of whatever is a prediction: what is not rejected must stand in the table as it was meant.
+// FuzzItem builds items of arbitrary predictions. The table must store what is not rejected unchanged.
 func FuzzItem(f *testing.F) {
 	for _, body := range []string{
 		`{"predictionId":"a","prediction":1}`, `{"predictionId":7.50e1,"prediction":{"a":[1,null,true,"x"]},"b":{"c":[[]]}}`,

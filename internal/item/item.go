@@ -10,35 +10,35 @@ import (
 
 // DynamoDB's limits ("Quotas in Amazon DynamoDB", "Constraints in Amazon DynamoDB").
 const (
-	MaxSize      = 400 << 10 // an item with its attribute names, in bytes
-	unitSize     = 1 << 10   // what one write unit pays for
-	MaxHashBytes = 2048      // a string that is a table's or an index's hash key
-	MaxSortBytes = 1024      // a string that is a sort key
+	MaxSize      = 400 << 10 // bytes of an item with its attribute names
+	unitSize     = 1 << 10   // bytes per write unit
+	MaxHashBytes = 2048      // bytes of a partition key of a table or index
+	MaxSortBytes = 1024      // bytes of a sort key
 )
 
-// A Key is the table's primary key. Sort is 0 where the table has no sort key.
+// A Key is the primary key of an item. Sort is 0 if the table has no sort key.
 type Key struct {
 	ID   string
 	Sort int64
 }
 
-// An Item is a prediction as the table stores it. It is encoded only when it is sent; what has to be known before is
-// measured when it is made. It must not be changed, but may be replaced as a whole.
+// An Item is a prediction as the table stores it. It is measured when it is created and encoded only when it is sent. It must
+// not be modified, but may be replaced as a whole.
 type Item struct {
 	Key     Key
 	Version prediction.Version
 	Expires int64  // epoch seconds
 	Size    int    // as DynamoDB counts it
-	Raw     string // the prediction's JSON text as it came
-	Trace   any    // what follows the prediction through the pipeline, where traces are on
+	Raw     string // the prediction's original JSON text
+	Trace   any    // the prediction's trace, if tracing is on
 
 	layout     *Layout
 	payload    jsonscan.Value
-	compressed []byte // the payload by zstd, if it is stored so
+	compressed []byte // the compressed payload, if it is stored compressed
 	attributes []prediction.Attribute
 }
 
-// New makes the item of a prediction, or says why the table can't hold it.
+// New returns the item of a prediction, or the reason why the table can't hold it.
 func (l *Layout) New(p *prediction.Prediction) (*Item, *prediction.Reject) {
 	it := &Item{
 		Version: p.Version, Expires: p.Expires, Raw: p.Raw,
@@ -68,10 +68,10 @@ func (l *Layout) New(p *prediction.Prediction) (*Item, *prediction.Reject) {
 	return it, nil
 }
 
-// Units is how many write units the item costs.
+// Units returns the write units that the item costs.
 func (it *Item) Units() int { return Units(it.Size) }
 
-// UnitsSaved is how many units the item costs less than with its payload as JSON text. Under map it may cost more.
+// UnitsSaved returns the write units that compression saves compared to JSON text.
 func (it *Item) UnitsSaved() int {
 	if it.compressed == nil {
 		return 0
@@ -80,7 +80,7 @@ func (it *Item) UnitsSaved() int {
 	return Units(plain) - Units(it.Size)
 }
 
-// Units is how many write units an item of so many bytes costs: one for each started KB ("Read/write capacity mode").
+// Units returns the write units of an item of the given size: one for each started KB ("Read/write capacity mode").
 func Units(size int) int { return (size + unitSize - 1) / unitSize }
 
 func (l *Layout) key(p *prediction.Prediction) (Key, *prediction.Reject) {
@@ -110,7 +110,7 @@ func (l *Layout) key(p *prediction.Prediction) (Key, *prediction.Reject) {
 	return k, nil
 }
 
-// fixedSize is the size of what every item has beside its payload and other attributes.
+// fixedSize returns the size of an item without its payload and other attributes.
 func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 	var buf [48]byte
 	size := len(l.HashKey)
@@ -140,7 +140,7 @@ func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 	return size, nil
 }
 
-// attribute checks one of the other attributes and returns its size.
+// attribute checks another attribute and returns its size.
 func (l *Layout) attribute(a *prediction.Attribute) (int, *prediction.Reject) {
 	if why := checkName(a.Name); why != nil {
 		return 0, why
@@ -158,7 +158,7 @@ func (l *Layout) attribute(a *prediction.Attribute) (int, *prediction.Reject) {
 	return len(a.Name) + size, nil
 }
 
-// encodePayload decides how the payload is stored, and adds its size.
+// encodePayload decides how the payload is stored and adds its size.
 func (it *Item) encodePayload() *prediction.Reject {
 	l := it.layout
 	it.Size += len(AttrPayload)
@@ -176,7 +176,7 @@ func (it *Item) encodePayload() *prediction.Reject {
 		return nil
 	case Zstd:
 		with := it.Size + len(AttrEncoding) + len(Zstd)
-		if Units(with) < Units(it.Size+compact) { // else no compression can save a unit
+		if Units(with) < Units(it.Size+compact) { // otherwise compression can't save a unit
 			if it.compressed = compress(it.payload, (Units(it.Size+compact)-1)*unitSize-with); it.compressed != nil {
 				it.Size = with + len(it.compressed)
 				return nil
@@ -187,7 +187,7 @@ func (it *Item) encodePayload() *prediction.Reject {
 	return l.checkIndexSize(AttrPayload, compact)
 }
 
-// AppendJSON appends the item as DynamoDB's JSON: an object of attribute names and typed values.
+// AppendJSON appends the item in DynamoDB's JSON: an object of attribute names and typed values.
 func (it *Item) AppendJSON(dst []byte) []byte {
 	l := it.layout
 	dst = append(dst, '{')
@@ -229,11 +229,11 @@ func (it *Item) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// MaxJSONSize is an upper bound of what AppendJSON appends.
+// MaxJSONSize returns an upper bound of the bytes that AppendJSON appends.
 func (it *Item) MaxJSONSize() int {
-	const fixed = 320 // what the worker sets beside the key and the payload, with the punctuation of both
+	const fixed = 320 // attributes beside key and payload, and all punctuation
 	l := it.layout
-	size := fixed + 6*(len(l.HashKey)+len(l.SortKey)+len(l.TTLAttribute)+len(it.Key.ID)) // if each byte needs \u00xx
+	size := fixed + 6*(len(l.HashKey)+len(l.SortKey)+len(l.TTLAttribute)+len(it.Key.ID)) // each byte may become \u00xx
 	payload := len(it.payload.Text)
 	switch {
 	case it.compressed != nil:
@@ -243,7 +243,7 @@ func (it *Item) MaxJSONSize() int {
 	case payload > unitSize:
 		size += payload + jsonscan.QuotedOverhead(it.payload)
 	default:
-		size += 2 * payload // each byte a quote or a backslash
+		size += 2 * payload // each byte may be a quote or a backslash
 	}
 	for i := range it.attributes {
 		size += nativeFactor * (len(it.attributes[i].Name) + len(it.attributes[i].Value.Text) + 2)
@@ -251,12 +251,12 @@ func (it *Item) MaxJSONSize() int {
 	return size
 }
 
-// AppendSent appends what orders items of one event time: see AttrSent.
+// AppendSent appends the value of AttrSent.
 func (it *Item) AppendSent(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, it.Version.Sent, 10)
 	if it.Version.Place > 0 {
 		dst = append(dst, '.')
-		const places = 1_000_000 // more than a message may have; a leading 1 keeps the zeros, and is taken out again
+		const places = 1_000_000 // more than a message may have. The leading 1 keeps the zeros and is removed below
 		point := len(dst)
 		dst = strconv.AppendInt(dst, places+int64(it.Version.Place), 10)
 		dst = append(dst[:point], dst[point+1:]...)

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden items")
 
-// The tables of the three layouts, as the design recommends them.
+// Tables of the three layouts.
 var (
 	versioned    = item.Table{HashKey: "predictionId", HashType: item.TypeS, SortKey: "timestamp", SortType: item.TypeN, TTLAttribute: "expiresAt"}
 	expirySorted = item.Table{HashKey: "predictionId", HashType: item.TypeS, SortKey: "timestamp", SortType: item.TypeN, TTLAttribute: "timestamp"}
@@ -45,7 +45,7 @@ var decoder = prediction.NewDecoder(prediction.Config{
 	MaxDecodedBytes: 8 << 20,
 })
 
-// decoded is the one prediction of a message.
+// decoded decodes a message with one prediction.
 func decoded(t testing.TB, body string) *prediction.Prediction {
 	t.Helper()
 	var d prediction.Decoded
@@ -65,7 +65,7 @@ func made(t testing.TB, l *item.Layout, body string) *item.Item {
 	return it
 }
 
-// TestGoldenItems shows what items look like, attribute by attribute: go test ./internal/item -update writes them anew.
+// TestGoldenItems compares items with testdata. go test ./internal/item -update writes it.
 func TestGoldenItems(t *testing.T) {
 	body := `{"predictionId": "user-1", "timestamp": 1769860799.0625, "ttlSeconds": 3600, "model": "fraud", "modelVersion": 12345678901234567890,
 		"tags": ["a", {"new": true, "score": 0.10}], "note": null,
@@ -118,7 +118,7 @@ func compareGolden(t *testing.T, path string, encoded []byte) {
 	}
 }
 
-// readable puts in a compressed payload's place what it decompresses to: the compressor may find shorter forms some day.
+// readable replaces a compressed payload by its text, since another version of the compressor may produce other bytes.
 func readable(t testing.TB, encoded []byte) []byte {
 	t.Helper()
 	before, rest, found := bytes.Cut(encoded, []byte(`{"B":"`))
@@ -151,7 +151,7 @@ func decompressed(t testing.TB, b string) []byte {
 	return text
 }
 
-func TestKeysFollowTheLayoutAndTheUnit(t *testing.T) {
+func TestKey(t *testing.T) {
 	numberKey := versioned
 	numberKey.HashType = item.TypeN
 	for _, test := range []struct {
@@ -188,7 +188,7 @@ func TestKeysFollowTheLayoutAndTheUnit(t *testing.T) {
 	}
 }
 
-func TestAnItemKnowsWhereItCameFrom(t *testing.T) {
+func TestNewKeepsSource(t *testing.T) {
 	p := decoded(t, `{"predictionId":"a","timestamp":5,"prediction": 1}`)
 	it, why := layout(t, latestOnly, item.JSON).New(p)
 	if why != nil || it.Raw != p.Raw || it.Version != p.Version || it.Expires != p.Expires {
@@ -196,7 +196,7 @@ func TestAnItemKnowsWhereItCameFrom(t *testing.T) {
 	}
 }
 
-func TestPayloadsAreCompressedOnlyWhereThatSavesAUnit(t *testing.T) {
+func TestCompression(t *testing.T) {
 	l := layout(t, latestOnly, item.Zstd)
 	for _, test := range []struct {
 		name       string
@@ -225,7 +225,7 @@ func TestPayloadsAreCompressedOnlyWhereThatSavesAUnit(t *testing.T) {
 	}
 }
 
-// noise is text of so many bytes with little in it that a compressor could use.
+// noise returns n bytes of text that compresses badly.
 func noise(n int) string {
 	random := make([]byte, n)
 	state := uint64(42)
@@ -236,7 +236,7 @@ func noise(n int) string {
 	return base64.StdEncoding.EncodeToString(random)[:n]
 }
 
-func TestUnitsAreStartedKilobytes(t *testing.T) {
+func TestUnits(t *testing.T) {
 	for size, want := range map[int]int{1: 1, 1024: 1, 1025: 2, 2048: 2, 409600: 400} {
 		if got := item.Units(size); got != want {
 			t.Errorf("%d bytes: %d units", size, got)

@@ -1,5 +1,5 @@
-// Package item is the item contract: how a prediction stands in the table. The writer and the reader share it, so that
-// keys, expiry and encodings have one source.
+// Package item is the item contract: how the table stores a prediction. Writer and reader share it, so that keys, expiry and
+// encodings have one definition.
 package item
 
 import (
@@ -12,74 +12,74 @@ import (
 // Kind is one of the three table layouts.
 type Kind string
 
-// The layouts.
+// The table layouts.
 const (
 	Versioned    Kind = "versioned"     // id and event time: each version of a prediction is an item
-	ExpirySorted Kind = "expiry-sorted" // id and the end of its life, which is the TTL attribute too
-	LatestOnly   Kind = "latest-only"   // id alone: a newer version replaces an older one
+	ExpirySorted Kind = "expiry-sorted" // id and expiry, which is also the TTL attribute
+	LatestOnly   Kind = "latest-only"   // only id: a newer version replaces an older one
 )
 
-// KeyType is the type that a table declares for a key attribute.
+// KeyType is the declared type of a key attribute.
 type KeyType string
 
-// The types that DynamoDB allows in keys.
+// The key types of DynamoDB.
 const (
 	TypeS KeyType = "S"
 	TypeN KeyType = "N"
 	TypeB KeyType = "B"
 )
 
-// Encoding is how a payload is stored.
+// Encoding is the way a payload is stored.
 type Encoding string
 
-// The encodings. An item names its encoding in the attribute "encoding" unless that is JSON.
+// The encodings. An item names its encoding in the attribute "encoding", unless it is JSON.
 const (
-	JSON Encoding = "json" // S: its JSON text
+	JSON Encoding = "json" // S: JSON text
 	Map  Encoding = "map"  // native attributes
-	Zstd Encoding = "zstd" // B: its JSON text compressed, where that saves a write unit
+	Zstd Encoding = "zstd" // B: compressed JSON text, where that saves a write unit
 )
 
-// The attributes that every item has beside its key and the TTL attribute.
+// The attributes of an item beside its key and the TTL attribute.
 const (
-	AttrTimestamp = "timestamp"  // N: event time in sort units, or the end of life in the expiry-sorted layout
+	AttrTimestamp = "timestamp"  // N: event time in sort units, or expiry in the expiry-sorted layout
 	AttrCreatedAt = "createdAt"  // N: event time in seconds, at full precision
 	AttrPayload   = "prediction" // the payload
-	AttrEncoding  = "encoding"   // S: how the payload is stored, where that isn't JSON text
-	// AttrSent is what orders predictions of one event time, where the newest must win whoever writes it. N: the sent time in
-	// milliseconds, and in its decimals the place in the message. No publisher would choose this name.
+	AttrEncoding  = "encoding"   // S: the Encoding, unless it is JSON
+	// AttrSent orders predictions of one event time under WORKER_ORDERING=newest. N: the sent time in milliseconds, with the
+	// place in the message as decimals. The prefix keeps publishers from using the name by chance.
 	AttrSent = "predcache.sent"
 )
 
-// A Layout says which attributes an item has, and what their types are.
+// A Layout defines the attributes of an item and their types.
 type Layout struct {
 	Kind         Kind
 	HashKey      string
 	HashType     KeyType // TypeS or TypeN
 	SortKey      string  // empty for LatestOnly
-	PerSecond    uint64  // sort units a second: 1 or 1000
+	PerSecond    uint64  // sort units per second: 1 or 1000
 	TTLAttribute string  // SortKey for ExpirySorted
 	Encoding     Encoding
 	Indexes      map[string]IndexKey
-	Ordered      bool // items have AttrSent: each is written only over an older version. LatestOnly alone
+	Ordered      bool // items have AttrSent and replace only older versions; LatestOnly only
 }
 
-// A Table is what the service, or configuration in its place, says of a table.
+// A Table is the schema of a table, from DynamoDB or from the settings.
 type Table struct {
 	HashKey      string
 	HashType     KeyType
-	SortKey      string // empty where there is none
+	SortKey      string // empty if there is none
 	SortType     KeyType
-	TTLAttribute string // empty where TTL is off
+	TTLAttribute string // empty if TTL is off
 	Indexes      map[string]IndexKey
 }
 
-// An IndexKey is what the table's indexes ask of an attribute that is in their keys.
+// An IndexKey is what the table's indexes require of an attribute in their keys.
 type IndexKey struct {
 	Type     KeyType
-	MaxBytes int // MaxHashBytes, or MaxSortBytes where it is an index's sort key
+	MaxBytes int // MaxHashBytes, or MaxSortBytes for the sort key of an index
 }
 
-// Options are what a table can't say.
+// Options are the parts of a Layout that the table does not determine.
 type Options struct {
 	PerSecond  uint64
 	Encoding   Encoding
@@ -87,10 +87,11 @@ type Options struct {
 	Ordered    bool // see Layout
 }
 
-// defaultTTLAttribute is used where TTL is off and that is allowed: expiry is kept for the readers, who filter by it.
+// defaultTTLAttribute is used when TTL is off and Options allow it. Readers filter by it.
 const defaultTTLAttribute = "expiresAt"
 
-// NewLayout returns the layout of a table, or all the reasons why the worker can't serve it, each with its remedy.
+// NewLayout returns the layout of a table. If the worker can't serve the table, the error joins every reason with its
+// remedy.
 func NewLayout(t Table, o Options) (*Layout, error) {
 	l := &Layout{
 		Kind: LatestOnly, HashKey: t.HashKey, HashType: t.HashType, SortKey: t.SortKey,
@@ -146,7 +147,7 @@ func NewLayout(t Table, o Options) (*Layout, error) {
 	return l, nil
 }
 
-// names lists the attributes that the worker itself sets, each once for each thing that it holds.
+// names lists the attributes that every item may have. A name that occurs twice would have to hold two values.
 func (l *Layout) names() []string {
 	names := []string{l.HashKey, AttrCreatedAt, AttrPayload, AttrEncoding, l.TTLAttribute}
 	switch l.Kind {
@@ -160,7 +161,7 @@ func (l *Layout) names() []string {
 	return names
 }
 
-// reserved tells whether the worker itself sets this attribute.
+// reserved reports whether the worker writes this attribute itself.
 func (l *Layout) reserved(name string) bool {
 	switch name {
 	case AttrCreatedAt, AttrPayload, AttrEncoding, AttrTimestamp, AttrSent, l.HashKey, l.SortKey, l.TTLAttribute:
@@ -169,8 +170,8 @@ func (l *Layout) reserved(name string) bool {
 	return false
 }
 
-// ownType is the type of an attribute that the worker itself sets. A payload under Map has whatever type it has, which is
-// checked item by item.
+// ownType returns the type of an attribute that the worker writes. It returns false for others and for a payload under Map,
+// whose type varies by item.
 func (l *Layout) ownType(name string) (KeyType, bool) {
 	switch name {
 	case l.HashKey:

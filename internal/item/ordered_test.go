@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// Items that are written only over older ones have one attribute more.
+// Ordered items have the attribute AttrSent.
 func TestOrderedItems(t *testing.T) {
 	for _, encoding := range encodings {
 		l, err := item.NewLayout(latestOnly, item.Options{PerSecond: 1, Encoding: encoding, Ordered: true})
@@ -32,8 +32,8 @@ func TestOrderedItems(t *testing.T) {
 	}
 }
 
-// What the table compares must order items of one event time as their versions do.
-func TestTheSentAttributeOrdersAsVersionsDo(t *testing.T) {
+// The table must order items of one event time as Version.Compare does.
+func TestAppendSent(t *testing.T) {
 	var versions []prediction.Version
 	for _, sent := range []int64{0, 9, 10, 1769860799_999, 1769860800_000} {
 		for _, place := range []int32{0, 1, 9, 10, 99, 100, 99_999, 100_000, 999_999} {

@@ -8,8 +8,8 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// Each text holds "secret" wherever a message can hold a value: no reject may repeat it.
-func TestWhatTheTableCannotHoldIsRejectedWithItsFieldAndRemedy(t *testing.T) {
+// Each text has "secret" wherever a message can have a value. No reject may repeat it.
+func TestNewRejects(t *testing.T) {
 	numberKey := latestOnly
 	numberKey.HashType = item.TypeN
 	renamed := item.Table{HashKey: "id", HashType: item.TypeS, SortKey: "at", SortType: item.TypeN, TTLAttribute: "ttl"}
@@ -82,7 +82,7 @@ func TestWhatTheTableCannotHoldIsRejectedWithItsFieldAndRemedy(t *testing.T) {
 	}
 }
 
-func TestWhatTheTableCanJustHoldIsKept(t *testing.T) {
+func TestNewLimits(t *testing.T) {
 	nested := strings.Repeat("[", 32) + strings.Repeat("]", 32)
 	for _, fields := range []string{
 		`"score":` + strings.Repeat("7", 38), `"score":9.9999999999999999999999999999999999999e125`, `"score":1e-130`, `"score":-1E125`, `"score":0e999`,
@@ -104,7 +104,7 @@ func TestWhatTheTableCanJustHoldIsKept(t *testing.T) {
 	}
 }
 
-func TestKeysOfIndexesAreChecked(t *testing.T) {
+func TestIndexKeys(t *testing.T) {
 	table := versioned
 	table.Indexes = map[string]item.IndexKey{
 		"model": {Type: item.TypeS, MaxBytes: item.MaxHashBytes}, "score": {Type: item.TypeN, MaxBytes: item.MaxSortBytes},

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// FuzzDecode holds what must be true of each message, however broken.
+// FuzzDecode checks invariants of Decode for arbitrary messages.
 func FuzzDecode(f *testing.F) {
 	a := good("a")
 	for _, body := range []string{

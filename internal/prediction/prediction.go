@@ -1,5 +1,5 @@
-// Package prediction is the message contract: what a message may look like, and the predictions that it carries.
-// It knows nothing of AWS: bodies and attributes come in as text.
+// Package prediction is the message contract: the forms of a message and the predictions in it. It does not depend on AWS:
+// bodies and attributes are text.
 package prediction
 
 import (
@@ -9,31 +9,31 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// A Prediction is one cached result. Its texts are parts of the message's body, which they keep in memory.
+// A Prediction is one cached result. Its strings are substrings of the message's body and keep it in memory.
 type Prediction struct {
 	ID         ID
 	EventTime  Time
-	Expires    int64 // epoch seconds: the event time plus the prediction's life, or the end that it named
+	Expires    int64 // epoch seconds: the event time plus the lifetime, or the message's own expiry
 	Version    Version
 	Payload    jsonscan.Value
 	Attributes []Attribute
-	Raw        string // the JSON text of the prediction as it came
+	Raw        string // the original JSON text of the prediction
 }
 
-// An ID names what was predicted. N says that the message gave it as a JSON number; Text is then the number's text.
+// An ID identifies what was predicted. N is true if it is a JSON number in the message; Text is then the number's text.
 type ID struct {
 	Text string
 	N    bool
 }
 
-// An Attribute is one of a prediction's other fields, kept beside the payload.
+// An Attribute is another field of a prediction, stored beside the payload.
 type Attribute struct {
 	Name  string
 	Value jsonscan.Value
 }
 
-// A Version orders the predictions of one key: by event time at full precision, then by sent time, then by place in
-// the message, then by a hash of the content. The order is the same in each process.
+// A Version orders the predictions of one key: by event time at full precision, then by sent time, then by place in the
+// message, then by a hash of the content. The order is the same in every process.
 type Version struct {
 	Event Time
 	Sent  int64 // milliseconds since the epoch
@@ -41,26 +41,25 @@ type Version struct {
 	Hash  uint64 // of Prediction.Raw
 }
 
-// Compare returns -1 where v is older than u, 1 where it is newer, 0 where they are the same version.
+// Compare returns -1 if v is older than u, 1 if it is newer, and 0 if they are the same version.
 func (v Version) Compare(u Version) int {
 	return cmp.Or(v.Event.Compare(u.Event), cmp.Compare(v.Sent, u.Sent), cmp.Compare(v.Place, u.Place), cmp.Compare(v.Hash, u.Hash))
 }
 
-// SameContent tells whether v and u are of the same prediction, however often it was sent: the same event time and
-// the same text, which together make the same item.
+// SameContent reports whether v and u are duplicates: the same event time and the same text, which make the same item.
 func (v Version) SameContent(u Version) bool { return v.Event == u.Event && v.Hash == u.Hash }
 
-// An Outcome is what became of a prediction.
+// An Outcome is the result of processing a prediction.
 type Outcome uint8
 
-// The outcomes. A message is deleted once each of its predictions has one of the first five; Failed releases it.
+// The outcomes. A message is deleted when all its predictions have one of the first five. Failed releases it.
 const (
 	Written    Outcome = iota // durable in the table
 	Duplicate                 // the same prediction is durable
 	Superseded                // a newer version of its key is durable
-	Expired                   // over before it could be written
+	Expired                   // expired before it was written
 	Rejected                  // can never be written
-	Failed                    // not written, to be tried again by whoever receives it next
+	Failed                    // not written; the next receive tries again
 	NumOutcomes
 )
 
@@ -68,37 +67,37 @@ func (o Outcome) String() string {
 	return [...]string{"written", "duplicate", "superseded", "expired", "rejected", "failed"}[o]
 }
 
-// A Reason says in one word why a prediction can't be stored. The words are the values of a metric's label.
+// A Reason is the kind of fault that keeps a prediction from being stored. Reasons are values of a metric label.
 type Reason string
 
-// The reasons, each with what it covers.
+// The reasons.
 const (
 	ReasonEncoding      Reason = "encoding"       // Content-Encoding unknown, or its base64, gzip or zstd broken
 	ReasonTooLarge      Reason = "too_large"      // the message is too long once decompressed, or the item over 400 KB
 	ReasonSyntax        Reason = "syntax"         // not JSON
 	ReasonEnvelope      Reason = "envelope"       // an SNS or EventBridge envelope without its content
-	ReasonMissingField  Reason = "missing_field"  // a field that must be there isn't
+	ReasonMissingField  Reason = "missing_field"  // a required field is missing
 	ReasonFieldType     Reason = "field_type"     // a field of the wrong JSON type or form
-	ReasonFieldValue    Reason = "field_value"    // a field whose value is out of range
+	ReasonFieldValue    Reason = "field_value"    // a field with a value out of range
 	ReasonReservedName  Reason = "reserved_name"  // a field named like an attribute that the worker sets
-	ReasonDuplicateName Reason = "duplicate_name" // a field that is there twice
+	ReasonDuplicateName Reason = "duplicate_name" // a field that occurs twice
 	ReasonFuture        Reason = "future"         // the event time is too far ahead of the clock
 	ReasonKey           Reason = "key"            // a key that is empty, too long or of the wrong type
 	ReasonNumber        Reason = "number"         // a number that DynamoDB can't hold
 	ReasonNesting       Reason = "nesting"        // nested deeper than DynamoDB can hold
-	ReasonIndexKey      Reason = "index_key"      // an attribute that isn't what an index of the table declares
+	ReasonIndexKey      Reason = "index_key"      // an attribute that does not match an index of the table
 	ReasonTable         Reason = "table"          // refused by DynamoDB
-	ReasonInternal      Reason = "internal"       // a fault of the worker's own, to be reported
+	ReasonInternal      Reason = "internal"       // a bug of the worker
 )
 
-// Reasons lists every reason, for those who count by it.
+// Reasons lists all reasons.
 var Reasons = []Reason{
 	ReasonEncoding, ReasonTooLarge, ReasonSyntax, ReasonEnvelope, ReasonMissingField, ReasonFieldType, ReasonFieldValue, ReasonReservedName,
 	ReasonDuplicateName, ReasonFuture, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonTable, ReasonInternal,
 }
 
-// A Reject is why a prediction, or a whole message, can never be written. Detail says what is wrong and what to do; it
-// holds nothing of the message but field names and sizes.
+// A Reject explains why a prediction or a whole message can never be written. Detail says what is wrong and what to do. It
+// contains nothing from the message but field names and sizes.
 type Reject struct {
 	Reason Reason
 	Field  string
@@ -112,7 +111,7 @@ func (r *Reject) Error() string {
 	return fmt.Sprintf("%s: %s %s", r.Reason, r.Field, r.Detail)
 }
 
-// Rejectf makes a Reject of a field with a formatted detail.
+// Rejectf returns a Reject with a formatted detail.
 func Rejectf(reason Reason, field, format string, args ...any) *Reject {
 	return &Reject{reason, field, fmt.Sprintf(format, args...)}
 }

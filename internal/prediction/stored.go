@@ -8,9 +8,9 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// ParseSeconds reads what AppendSeconds writes, in any notation of a number: DynamoDB chooses its own.
+// ParseSeconds parses the output of AppendSeconds, in any notation of a number, since DynamoDB may return another.
 func ParseSeconds(number string) (Time, error) {
-	// Nearly always it is in plain notation.
+	// Most numbers are in plain notation.
 	if whole, fraction, _ := strings.Cut(number, "."); whole != "" && len(whole) <= 12 && len(fraction) <= attoDigits && allDigits(whole) && allDigits(fraction) && number[len(number)-1] != '.' {
 		sec, err := strconv.ParseInt(whole, 10, 64)
 		if err != nil {
@@ -34,8 +34,8 @@ func allDigits(s string) bool {
 	return true
 }
 
-// ParseTime reads a time as a message may give it: RFC 3339, or a number of seconds, milliseconds, microseconds or
-// nanoseconds since the epoch, told apart by size.
+// ParseTime parses a time in the forms of a message: RFC 3339, or a number of seconds, milliseconds, microseconds or
+// nanoseconds since the epoch. The size of the number determines its unit.
 func ParseTime(text string) (Time, error) {
 	if v, err := jsonscan.Parse(text); err == nil && v.Kind() == jsonscan.Number {
 		return parseEpoch(v.Text)
@@ -43,8 +43,8 @@ func ParseTime(text string) (Time, error) {
 	return parseRFC3339(text)
 }
 
-// FromTime returns a clock's time, which must not be before 1970.
+// FromTime returns t as a Time. t must not be before 1970.
 func FromTime(t time.Time) Time { return Time{t.Unix(), uint64(t.Nanosecond()) * attosPerNano} }
 
-// Clock returns t as a time.Time, which has nanoseconds: finer digits are cut off.
+// Clock returns t as a time.Time, truncated to nanoseconds.
 func (t Time) Clock() time.Time { return time.Unix(t.Sec, int64(t.Atto/attosPerNano)).UTC() }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestParseSecondsIsTheReverseOfAppendSeconds(t *testing.T) {
+func TestParseSeconds(t *testing.T) {
 	for _, want := range []Time{{}, {1, 0}, {0, 1}, {1795550700, 210_000_000_000_000_000}, {maxSeconds, attosPerSecond - 1}, {7, 70}} {
 		text := string(want.AppendSeconds(nil))
 		if got, err := ParseSeconds(text); err != nil || got != want {

@@ -10,8 +10,8 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// A Time is an instant, exact to 18 decimals of a second: event times order predictions, so they keep every digit
-// that came. The zero Time is the epoch.
+// A Time is an instant, exact to 18 decimals of a second. Event times order predictions, so they keep every digit of the
+// message. The zero Time is the epoch.
 type Time struct {
 	Sec  int64  // since the epoch, never negative
 	Atto uint64 // 1e-18 s, below attosPerSecond
@@ -22,7 +22,7 @@ const (
 	attosPerSecond = 1_000_000_000_000_000_000
 	attosPerNano   = 1_000_000_000
 
-	// maxSeconds is the end of the year 9999, the last one that RFC 3339 can write.
+	// maxSeconds is the last second of the year 9999, the maximum of RFC 3339.
 	maxSeconds = 253402300799
 )
 
@@ -33,27 +33,27 @@ var (
 	errTimeForm     = errors.New("is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z")
 )
 
-// FromMillis returns the instant of ms milliseconds since the epoch.
+// FromMillis returns the Time of ms milliseconds since the epoch.
 func FromMillis(ms int64) Time {
 	return Time{ms / 1000, uint64(ms%1000) * (attosPerSecond / 1000)}
 }
 
-// Compare orders times: -1 if t is before u, 1 if it is after, 0 if they are the same instant.
+// Compare returns -1 if t is before u, 1 if it is after, and 0 if they are equal.
 func (t Time) Compare(u Time) int {
 	return cmp.Or(cmp.Compare(t.Sec, u.Sec), cmp.Compare(t.Atto, u.Atto))
 }
 
-// After tells whether t is later than the clock's time u.
+// After reports whether t is after u.
 func (t Time) After(u time.Time) bool {
 	return t.Compare(Time{u.Unix(), uint64(u.Nanosecond()) * attosPerNano}) > 0
 }
 
-// In returns the whole units of 1/perSecond of a second since the epoch, rounded down.
+// In returns the time since the epoch in units of 1/perSecond of a second, rounded down.
 func (t Time) In(perSecond uint64) int64 {
 	return t.Sec*int64(perSecond) + int64(t.Atto/(attosPerSecond/perSecond))
 }
 
-// plus adds a length of time, which a Time can hold as well.
+// plus adds a duration, given as a Time.
 func (t Time) plus(d Time) Time {
 	sum := Time{t.Sec + d.Sec, t.Atto + d.Atto}
 	if sum.Atto >= attosPerSecond {
@@ -63,13 +63,13 @@ func (t Time) plus(d Time) Time {
 	return sum
 }
 
-// AppendSeconds appends t as decimal seconds with as many decimals as it has.
+// AppendSeconds appends t as decimal seconds without trailing zeros.
 func (t Time) AppendSeconds(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, t.Sec, 10)
 	if t.Atto == 0 {
 		return dst
 	}
-	// A leading 1 keeps the zeros after the point; it is then overwritten by the point.
+	// The leading 1 keeps the zeros after the point, which then overwrites it.
 	point := len(dst)
 	dst = strconv.AppendUint(dst, attosPerSecond+t.Atto, 10)
 	dst[point] = '.'
@@ -79,8 +79,8 @@ func (t Time) AppendSeconds(dst []byte) []byte {
 	return dst
 }
 
-// parseTime reads a time as a message may give it: an RFC 3339 string, or a number of seconds, milliseconds,
-// microseconds or nanoseconds since the epoch, told apart by size.
+// parseTime parses a time of a message: an RFC 3339 string, or a number of seconds, milliseconds, microseconds or nanoseconds
+// since the epoch. The size of the number determines its unit.
 func parseTime(v jsonscan.Value) (Time, error) {
 	switch v.Kind() {
 	case jsonscan.Number:
@@ -96,8 +96,8 @@ func parseTime(v jsonscan.Value) (Time, error) {
 	}
 }
 
-// epochDecimals is how many decimals below a second an integer part of so many digits stands for: up to 11 digits
-// (below 1e11) are seconds, up to 14 milliseconds, up to 17 microseconds, more are nanoseconds.
+// epochDecimals returns the power of ten of the unit of a Unix time with so many integer digits: up to 11 digits (below 1e11)
+// are seconds (0), up to 14 milliseconds (3), up to 17 microseconds (6), more are nanoseconds (9).
 func epochDecimals(integerDigits int) int {
 	switch {
 	case integerDigits <= 11:
@@ -112,7 +112,7 @@ func epochDecimals(integerDigits int) int {
 }
 
 func parseEpoch(s string) (Time, error) {
-	// Nearly every time is a plain integer.
+	// Most times are plain integers.
 	if len(s) <= 19 && s[0] != '-' && strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' }) < 0 {
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
@@ -124,7 +124,7 @@ func parseEpoch(s string) (Time, error) {
 		}
 		return checkTime(Time{int64(n / perSecond), n % perSecond * (attosPerSecond / perSecond)})
 	}
-	// Many others are seconds with decimals, as Python's time.time() gives them.
+	// Most others are seconds with decimals, like Python's time.time().
 	whole, fraction, found := strings.Cut(s, ".")
 	if found && s[0] != '-' && epochDecimals(len(whole)) == 0 && len(fraction) <= attoDigits && !strings.ContainsAny(fraction, "eE") {
 		n, err := strconv.ParseInt(whole, 10, 64)
@@ -138,7 +138,7 @@ func parseEpoch(s string) (Time, error) {
 	return decimalTime(d)
 }
 
-// decimalTime returns d seconds.
+// decimalTime returns the Time of d seconds.
 func decimalTime(d jsonscan.Decimal) (Time, error) {
 	switch {
 	case d.Digits == "":
@@ -159,7 +159,7 @@ func decimalTime(d jsonscan.Decimal) (Time, error) {
 	return checkTime(Time{sec, attos(fraction)})
 }
 
-// attos reads the decimals of a second, of which there are at most 18.
+// attos parses at most 18 decimals of a second.
 func attos(decimals string) uint64 {
 	var n uint64
 	for i := range attoDigits {
@@ -171,8 +171,8 @@ func attos(decimals string) uint64 {
 	return n
 }
 
-// parseRFC3339 reads the decimals itself, since time.Parse keeps nine of them. It also takes a comma before them, and hours
-// of one digit, which RFC 3339 doesn't: so the byte after the seconds is checked.
+// parseRFC3339 parses the decimals itself, since time.Parse keeps only nine. It checks the byte after the seconds, since
+// time.Parse also accepts a decimal comma and hours of one digit, which RFC 3339 does not.
 func parseRFC3339(s string) (Time, error) {
 	const point = len("2006-01-02T15:04:05")
 	if len(s) <= point {

@@ -21,98 +21,100 @@ func parseTimeText(t *testing.T, text string) (Time, error) {
 	return parseTime(v)
 }
 
-func TestTimesInEachUnitAreToldApartBySize(t *testing.T) {
-	for _, test := range []struct {
-		text string
-		sec  int64
-		atto uint64
-	}{
-		{"0", 0, 0},
-		{"-0", 0, 0},
-		{"1769860800", 1769860800, 0},
-		{"99999999999", 99999999999, 0}, // the last number of seconds
-		{"100000000000", 100000000, 0},  // the first of milliseconds
-		{"1769860800123", 1769860800, 123e15},
-		{"99999999999999", 99999999999, 999e15},
-		{"100000000000000", 100000000, 0}, // microseconds
-		{"1769860800123456", 1769860800, 123456e12},
-		{"99999999999999999", 99999999999, 999999e12},
-		{"100000000000000000", 100000000, 0}, // nanoseconds
-		{"1769860800123456789", 1769860800, 123456789e9},
-		{"9223372036854775808", 9223372036, 854775808e9},
-		{"18446744073709551616", 18446744073, 709551616e9}, // more than 64 bits hold
-		{"253402300799999999999", 253402300799, 999999999e9},
-		// The unit is told by the whole number, whatever its notation.
-		{"99999999999.999", 99999999999, 999e15},
-		{"100000000000.5", 100000000, 5e14},
-		{"99999999999999.5", 99999999999, 9995e14},
-		{"100000000000000.5", 100000000, 5e11},
-		{"99999999999999999.5", 99999999999, 9999995e11},
-		{"100000000000000000.5", 100000000, 5e8},
-		{"1e11", 100000000, 0},
-		{"9.9999999999e10", 99999999999, 0},
-		{"1.769860800123E+12", 1769860800, 123e15},
-		{"17698608001234567890e-10", 1769860800, 123456789e9},
-	} {
-		if got, err := parseTimeText(t, test.text); got != (Time{test.sec, test.atto}) || err != nil {
-			t.Errorf("%s is %v, %v, want %v", test.text, got, err, Time{test.sec, test.atto})
-		}
-	}
-}
-
-func TestTimesKeepEveryDigitUpTo18Decimals(t *testing.T) {
-	for text, want := range map[string]Time{
-		"0.000000000000000001":                           {0, 1},
-		"1769860800.123456789012345678":                  {1769860800, 123456789012345678},
-		"1769860800.1000000000000000000000":              {1769860800, 1e17},
-		"1769860800123.000000000000001":                  {1769860800, 123e15 + 1},
-		"1769860800123456789.000000001":                  {1769860800, 123456789e9 + 1},
-		`"2026-01-31T12:00:00.1234567890Z"`:              {1769860800, 123456789e9},
-		`"2026-01-31T12:00:00.00000000001Z"`:             {1769860800, 1e7},
-		`"2026-01-31T12:00:00.999999999999999999+00:00"`: {1769860800, 999999999999999999},
-	} {
-		got, err := parseTimeText(t, text)
-		if got != want || err != nil {
-			t.Errorf("%s is %v, %v, want %v", text, got, err, want)
-		}
-	}
-}
-
-func TestRFC3339TimesCarryAnyZone(t *testing.T) {
-	for _, text := range []string{
-		`"2026-01-31T12:00:00Z"`, `"2026-01-31T12:00:00.000Z"`, `"2026-01-31T12:00:00+00:00"`, `"2026-01-31T12:00:00-00:00"`, `"2026-01-31T17:30:00+05:30"`,
-		`"2026-01-31T04:00:00.0-08:00"`, `"2026-02-01T02:00:00+14:00"`, `"2026-01-31T12:00:00\u005a"`,
-	} {
-		if got, err := parseTimeText(t, text); got != (Time{Sec: 1769860800}) || err != nil {
-			t.Errorf("%s is %v, %v", text, got, err)
-		}
-	}
-}
-
-func TestTimesThatAreNotTimesAreRefused(t *testing.T) {
-	for _, test := range []struct {
-		want  error
-		texts []string
-	}{
-		{errNegativeTime, []string{"-1", "-0.000000000000000001", "-1769860800000", "-1e300", `"1969-12-31T23:59:59Z"`, `"1969-12-31T23:59:59.9Z"`, `"1970-01-01T00:00:00+00:01"`}},
-		{errLateTime, []string{"253402300800000000000", "253402300799999999999e9", "1e300", "1e999999999999", `"9999-12-31T23:59:59-00:01"`}},
-		{errFineTime, []string{"1.0000000000000000001", "1e-19", "1e-999999999999", "1769860800123.0000000000000001", `"2026-01-31T12:00:00.1234567890123456789Z"`}},
-		{errTimeForm, []string{
-			`""`, `"1769860800"`, `"yesterday"`, `"2026-01-31"`, `"2026-01-31T12:00:00"`, `"2026-01-31 12:00:00Z"`, `"2026-01-31T12:00Z"`, `"2026-01-31T12:00:00.Z"`,
-			`"2026-01-31T12:00:00,5Z"`, `"2026-01-31T12:00:00,1234Z"`, `"2026.5-01-31T12:00:00Z"`, `"2026-01-31.5T12:00:00Z"`, `"2026-01-31T12:00:00Z.5"`, `"2026-01-31T12:00:00.5"`,
-			`"2026-01-31T1:00:00Z"`, `"2026-01-31T1:00:00+01:00"`, `"2026-01-31T24:00:00Z"`, `"2026-02-30T12:00:00Z"`, `"2026-01-31T12:00:00+0100"`, `"2026-01-31T12:00:00.5.5Z"`,
-			`"2026-01-31T12:00:00\ud83d"`, `true`, `null`, `{}`, `[1769860800]`,
-		}},
-	} {
-		for _, text := range test.texts {
-			if got, err := parseTimeText(t, text); !errors.Is(err, test.want) {
-				t.Errorf("%s is %v, %v, want %v", text, got, err, test.want)
+func TestParseTime(t *testing.T) {
+	t.Run("unit by size", func(t *testing.T) {
+		for _, test := range []struct {
+			text string
+			sec  int64
+			atto uint64
+		}{
+			{"0", 0, 0},
+			{"-0", 0, 0},
+			{"1769860800", 1769860800, 0},
+			{"99999999999", 99999999999, 0}, // the last number of seconds
+			{"100000000000", 100000000, 0},  // the first of milliseconds
+			{"1769860800123", 1769860800, 123e15},
+			{"99999999999999", 99999999999, 999e15},
+			{"100000000000000", 100000000, 0}, // microseconds
+			{"1769860800123456", 1769860800, 123456e12},
+			{"99999999999999999", 99999999999, 999999e12},
+			{"100000000000000000", 100000000, 0}, // nanoseconds
+			{"1769860800123456789", 1769860800, 123456789e9},
+			{"9223372036854775808", 9223372036, 854775808e9},
+			{"18446744073709551616", 18446744073, 709551616e9}, // over 64 bits
+			{"253402300799999999999", 253402300799, 999999999e9},
+			// The integer part determines the unit, in any notation.
+			{"99999999999.999", 99999999999, 999e15},
+			{"100000000000.5", 100000000, 5e14},
+			{"99999999999999.5", 99999999999, 9995e14},
+			{"100000000000000.5", 100000000, 5e11},
+			{"99999999999999999.5", 99999999999, 9999995e11},
+			{"100000000000000000.5", 100000000, 5e8},
+			{"1e11", 100000000, 0},
+			{"9.9999999999e10", 99999999999, 0},
+			{"1.769860800123E+12", 1769860800, 123e15},
+			{"17698608001234567890e-10", 1769860800, 123456789e9},
+		} {
+			if got, err := parseTimeText(t, test.text); got != (Time{test.sec, test.atto}) || err != nil {
+				t.Errorf("%s is %v, %v, want %v", test.text, got, err, Time{test.sec, test.atto})
 			}
 		}
-	}
+	})
+
+	t.Run("18 decimals", func(t *testing.T) {
+		for text, want := range map[string]Time{
+			"0.000000000000000001":                           {0, 1},
+			"1769860800.123456789012345678":                  {1769860800, 123456789012345678},
+			"1769860800.1000000000000000000000":              {1769860800, 1e17},
+			"1769860800123.000000000000001":                  {1769860800, 123e15 + 1},
+			"1769860800123456789.000000001":                  {1769860800, 123456789e9 + 1},
+			`"2026-01-31T12:00:00.1234567890Z"`:              {1769860800, 123456789e9},
+			`"2026-01-31T12:00:00.00000000001Z"`:             {1769860800, 1e7},
+			`"2026-01-31T12:00:00.999999999999999999+00:00"`: {1769860800, 999999999999999999},
+		} {
+			got, err := parseTimeText(t, text)
+			if got != want || err != nil {
+				t.Errorf("%s is %v, %v, want %v", text, got, err, want)
+			}
+		}
+	})
+
+	t.Run("RFC 3339 zones", func(t *testing.T) {
+		for _, text := range []string{
+			`"2026-01-31T12:00:00Z"`, `"2026-01-31T12:00:00.000Z"`, `"2026-01-31T12:00:00+00:00"`, `"2026-01-31T12:00:00-00:00"`, `"2026-01-31T17:30:00+05:30"`,
+			`"2026-01-31T04:00:00.0-08:00"`, `"2026-02-01T02:00:00+14:00"`, `"2026-01-31T12:00:00\u005a"`,
+		} {
+			if got, err := parseTimeText(t, text); got != (Time{Sec: 1769860800}) || err != nil {
+				t.Errorf("%s is %v, %v", text, got, err)
+			}
+		}
+	})
+
+	t.Run("errors", func(t *testing.T) {
+		for _, test := range []struct {
+			want  error
+			texts []string
+		}{
+			{errNegativeTime, []string{"-1", "-0.000000000000000001", "-1769860800000", "-1e300", `"1969-12-31T23:59:59Z"`, `"1969-12-31T23:59:59.9Z"`, `"1970-01-01T00:00:00+00:01"`}},
+			{errLateTime, []string{"253402300800000000000", "253402300799999999999e9", "1e300", "1e999999999999", `"9999-12-31T23:59:59-00:01"`}},
+			{errFineTime, []string{"1.0000000000000000001", "1e-19", "1e-999999999999", "1769860800123.0000000000000001", `"2026-01-31T12:00:00.1234567890123456789Z"`}},
+			{errTimeForm, []string{
+				`""`, `"1769860800"`, `"yesterday"`, `"2026-01-31"`, `"2026-01-31T12:00:00"`, `"2026-01-31 12:00:00Z"`, `"2026-01-31T12:00Z"`, `"2026-01-31T12:00:00.Z"`,
+				`"2026-01-31T12:00:00,5Z"`, `"2026-01-31T12:00:00,1234Z"`, `"2026.5-01-31T12:00:00Z"`, `"2026-01-31.5T12:00:00Z"`, `"2026-01-31T12:00:00Z.5"`, `"2026-01-31T12:00:00.5"`,
+				`"2026-01-31T1:00:00Z"`, `"2026-01-31T1:00:00+01:00"`, `"2026-01-31T24:00:00Z"`, `"2026-02-30T12:00:00Z"`, `"2026-01-31T12:00:00+0100"`, `"2026-01-31T12:00:00.5.5Z"`,
+				`"2026-01-31T12:00:00\ud83d"`, `true`, `null`, `{}`, `[1769860800]`,
+			}},
+		} {
+			for _, text := range test.texts {
+				if got, err := parseTimeText(t, text); !errors.Is(err, test.want) {
+					t.Errorf("%s is %v, %v, want %v", text, got, err, test.want)
+				}
+			}
+		}
+	})
 }
 
-func TestTimesAreWrittenAsSecondsAndInUnitsRoundedDown(t *testing.T) {
+func TestTimeUnits(t *testing.T) {
 	for _, test := range []struct {
 		time    Time
 		seconds string
@@ -137,7 +139,7 @@ func TestTimesAreWrittenAsSecondsAndInUnitsRoundedDown(t *testing.T) {
 	}
 }
 
-func TestTimesCompareByTheirLastDecimal(t *testing.T) {
+func TestTimeCompare(t *testing.T) {
 	ordered := []Time{{}, {0, 1}, {1, 0}, {1, 1e9 - 1}, {1, 1e9}, {1, 1e9 + 1}, {2, 0}}
 	for i, a := range ordered {
 		for j, b := range ordered {
@@ -156,7 +158,7 @@ func TestTimesCompareByTheirLastDecimal(t *testing.T) {
 
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
-// FuzzTime holds numbers against math/big and strings against package time.
+// FuzzTime compares numbers with math/big and strings with package time.
 func FuzzTime(f *testing.F) {
 	for _, text := range []string{
 		"0", "-1", "99999999999.9", "100000000000", "99999999999999", "100000000000000", "99999999999999999", "100000000000000000", "9999999999999999999",
@@ -186,9 +188,9 @@ func FuzzTime(f *testing.F) {
 			want, wantErr := time.Parse(time.RFC3339Nano, s)
 			switch {
 			case err == nil && (!rfc3339.MatchString(s) || wantErr != nil || want.Unix() != got.Sec || uint64(want.Nanosecond()) != got.Atto/attosPerNano):
-				t.Fatalf("%s is %v, by package time %v, %v", s, got, want, wantErr)
+				t.Fatalf("%s is %v, package time: %v, %v", s, got, want, wantErr)
 			case errors.Is(err, errTimeForm) && rfc3339.MatchString(s) && wantErr == nil:
-				t.Fatalf("%s: %v, by package time %v", s, err, want)
+				t.Fatalf("%s: %v, package time: %v", s, err, want)
 			}
 		default:
 			if !errors.Is(err, errTimeForm) {

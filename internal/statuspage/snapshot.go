@@ -1,9 +1,6 @@
 package statuspage
 
 import (
-	"math"
-	"strconv"
-
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/telemetry"
@@ -15,7 +12,7 @@ import (
 type Snapshot struct {
 	Time     int64                 `json:"time"` // milliseconds since the epoch
 	Uptime   number                `json:"uptime"`
-	State    string                `json:"state"` // good, warning, critical or idle
+	State    State                 `json:"state"`
 	Title    string                `json:"title"`
 	Text     string                `json:"text"`
 	Reason   string                `json:"reason,omitempty"` // of what fails, as the service said it
@@ -121,18 +118,6 @@ type CostStats struct {
 	PerMillion number `json:"perMillion"`
 	Spent      number `json:"spent"`
 	Saved      number `json:"saved"`
-}
-
-// A number is rounded to what a page can show, which keeps the events short. NaN is null.
-type number float64
-
-// MarshalJSON implements json.Marshaler.
-func (n number) MarshalJSON() ([]byte, error) {
-	f := float64(n)
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return []byte("null"), nil
-	}
-	return appendRounded(nil, f), nil
 }
 
 // meanings explains each reject reason to somebody who sees it for the first time.
@@ -250,14 +235,4 @@ func (p *Page) cost(v *telemetry.Values) *CostStats {
 // rate is what was counted a second between two moments.
 func rate(now, before float64, at, since *telemetry.Values) number {
 	return number((now - before) / max(at.Time.Sub(since.Time).Seconds(), .001))
-}
-
-// appendRounded writes a number with four significant digits, or whole where it is large.
-func appendRounded(b []byte, f float64) []byte {
-	if f >= 1000 || f <= -1000 {
-		return strconv.AppendFloat(b, f, 'f', 0, 64)
-	}
-	text := strconv.FormatFloat(f, 'g', 4, 64)
-	short, _ := strconv.ParseFloat(text, 64) // it was just formatted
-	return strconv.AppendFloat(b, short, 'f', -1, 64)
 }

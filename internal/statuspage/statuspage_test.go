@@ -32,16 +32,15 @@ type bench struct {
 
 	brings int   // messages of a receive
 	fault  error // of a write
-	window dedup.Stats
 }
 
 func newBench() *bench {
-	b := &bench{health: telemetry.NewHealth(nil), window: dedup.Stats{Pending: 7, Written: 1234}}
+	b := &bench{health: telemetry.NewHealth(nil)}
 	b.Metrics = telemetry.NewMetrics(telemetry.Options{
 		Now: time.Now, Health: b.health, Prices: telemetry.Prices{WriteUnits: 0.625, Requests: 0.4},
 		Limits: telemetry.Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
 	})
-	b.SetWindow(func() dedup.Stats { return b.window })
+	b.SetWindow(func() dedup.Stats { return dedup.Stats{Pending: 7, Written: 1234} })
 	b.page = New(b.Metrics, b.health, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache",
 		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
 	b.queue, b.table = b.WatchQueue(services{b: b}), b.WatchTable(services{b: b})
@@ -92,30 +91,31 @@ func (b *bench) work(n int, age time.Duration) {
 func TestHeadline(t *testing.T) {
 	denied := errors.New("BatchWriteItem: AccessDeniedException: not authorized")
 	for name, test := range map[string]struct {
-		do                 func(b *bench)
-		state, title, text string
+		do          func(b *bench)
+		state       State
+		title, text string
 	}{
-		"starting":                     {func(b *bench) { b.health.SetReady(false) }, "idle", "Starting", "reads its queue and its table"},
-		"idle":                         {func(b *bench) { b.window = dedup.Stats{} }, "idle", "Idle: nothing to receive", "One poller waits"},
-		"receives wait for the writes": {func(*bench) {}, "good", "At work", "nothing has been written in the last minute"},
+		"starting":                     {func(b *bench) { b.health.SetReady(false) }, Idle, "Starting", "reads its queue and its table"},
+		"idle":                         {func(b *bench) { b.SetWindow(func() dedup.Stats { return dedup.Stats{} }) }, Idle, "Idle: nothing to receive", "One poller waits"},
+		"receives wait for the writes": {func(*bench) {}, Good, "At work", "nothing has been written in the last minute"},
 		"at work": {func(b *bench) {
 			b.State(writer.Up)
 			for range 30 {
 				b.work(20, 80*time.Millisecond)
 				time.Sleep(time.Second)
 			}
-		}, "good", "Writing 18 predictions a second", "half of them were durable within 75 ms of being sent, and 99 % within 99 ms"},
+		}, Good, "Writing 18 predictions a second", "half of them were durable within 75 ms of being sent, and 99 % within 99 ms"},
 		"the table is down": {func(b *bench) {
 			b.State(writer.Down)
 			b.Held(1, 100)
 			b.health.Report(telemetry.PartReceive, "", errors.New("later and less"))
 			b.health.Report(telemetry.PartTable, "", denied)
 			time.Sleep(90 * time.Second)
-		}, "critical", "The table can't be written", "For 1 min nothing has been received: 1 message is held"},
+		}, Critical, "The table can't be written", "For 1 min nothing has been received: 1 message is held"},
 		"deletes fail": {func(b *bench) {
 			b.health.Report(telemetry.PartDelete, "", denied)
 			time.Sleep(5 * time.Second)
-		}, "warning", "DeleteMessageBatch fails", "For 6 s now. It is tried again by itself"},
+		}, Warning, "DeleteMessageBatch fails", "For 6 s now. It is tried again by itself"},
 		"throttled": {func(b *bench) {
 			b.State(writer.Up)
 			b.Limit(8)
@@ -125,12 +125,12 @@ func TestHeadline(t *testing.T) {
 			b.Batch(25, 1200)
 			b.write(coded("ProvisionedThroughputExceededException"))
 			time.Sleep(2 * time.Second)
-		}, "warning", "Slowed down by the table", "sent back 1,200 items and throttled 1 call. The worker writes with 3 calls at once, of 8"},
+		}, Warning, "Slowed down by the table", "sent back 1,200 items and throttled 1 call. The worker writes with 3 calls at once, of 8"},
 		"draining": {func(b *bench) {
 			time.Sleep(2 * time.Second)
 			b.health.SetReady(false)
 			time.Sleep(2 * time.Second)
-		}, "idle", "Draining", "Nothing more is received"},
+		}, Idle, "Draining", "Nothing more is received"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

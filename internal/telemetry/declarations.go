@@ -15,7 +15,7 @@ func (m *Metrics) declare(o Options) []metric {
 		// What calls of AWS brought and cost: see queue.go and table.go.
 		{
 			name: "calls_total", unit: "calls", instrument: counters(&m.calls.total, "operation", operations...),
-			help:    "Calls of AWS, attempts that failed included.",
+			help:    "Calls of AWS, failed ones included.",
 			trouble: alerts("PredcacheCallsFail"),
 		}, {
 			name: "call_errors_total", unit: "calls", instrument: counterVec(&m.calls.failures.vec, "operation", "code"),
@@ -28,7 +28,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble:    noAlert("slow calls matter once predictions are late, which predcache_prediction_age_seconds tells."),
 		}, {
 			name: "messages_received_total", unit: "messages", instrument: counter(&m.received),
-			help:    "Messages that receives brought, redeliveries included.",
+			help:    "Messages received, redeliveries included.",
 			trouble: alerts("PredcacheNothingWritten"),
 		}, {
 			name: "messages_redelivered_total", unit: "messages", instrument: counter(&m.redelivered),
@@ -36,7 +36,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noAlert("some are normal after a rollout; those that a held message caused are predcache_leases_lost_total."),
 		}, {
 			name: "receive_messages", unit: "messages", instrument: histogram(&m.receives, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
-			help:    "Messages that each receive brought.",
+			help:    "Messages returned by each receive.",
 			trouble: noTrouble,
 		}, {
 			name: "sqs_requests_total", unit: "requests", instrument: counter(&m.requests),
@@ -44,7 +44,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		}, {
 			name: "sqs_empty_receives_total", unit: "receives", instrument: counter(&m.emptyReceives),
-			help:    "Receives that brought no message.",
+			help:    "Receives that returned no message.",
 			trouble: noTrouble,
 		}, {
 			name: "settle_retries_total", unit: "messages",
@@ -53,7 +53,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble:    noAlert("a retry costs a call. Calls that keep failing are predcache_call_errors_total, and what they keep held is predcache_held_messages."),
 		}, {
 			name: "writes_in_flight", unit: "calls", instrument: gauge(&m.writing),
-			help:    "Calls that write to the table and are under way.",
+			help:    "Calls in flight that write to the table.",
 			trouble: noTrouble,
 		}, {
 			name: "write_units_total", unit: "write units", instrument: counter(&m.units),
@@ -65,11 +65,11 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		}, {
 			name: "cost_dollars_total", unit: "dollars", instrument: counterFunc(m.dollars),
-			help:    "What the write units and SQS requests so far cost, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.",
+			help:    "Cost of the write units and SQS requests so far, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.",
 			trouble: noTrouble,
 		}, {
 			name: "cost_dollars_per_million_predictions", unit: "dollars", instrument: gaugeFunc(m.dollarsPerMillion),
-			help:    "The same for a million predictions, whatever became of them.",
+			help:    "Cost per million predictions, of every outcome but failed.",
 			trouble: noTrouble,
 		},
 
@@ -77,7 +77,7 @@ func (m *Metrics) declare(o Options) []metric {
 		{
 			name: "messages_settled_total", unit: "messages",
 			instrument: counters(&m.settled, "how", consumer.Deleted, consumer.Rejected, consumer.Released, consumer.BackedOff),
-			help:       "Messages that are no longer held, by how they ended. backed_off: it holds what can't be stored and there is no reject queue.",
+			help:       "Messages that are no longer held, by how they ended. backed_off: the message holds what can't be stored, and there is no reject queue that takes it.",
 			trouble:    noAlert("what makes a message end in another way than deleted is counted by prediction: predcache_rejects_total and predcache_predictions_total."),
 		}, {
 			name: "rejects_total", unit: "predictions", instrument: counters(&m.rejects, "reason", prediction.Reasons...),
@@ -93,38 +93,38 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheLeasesLost"),
 		}, {
 			name: "held_messages", unit: "messages", instrument: gauge(&m.held),
-			help:    "Messages held, and those that receives under way may bring.",
+			help:    "Messages held, and room for those that receives in flight may return.",
 			trouble: alerts("PredcacheHeldFull", "PredcacheInFlightLimit"),
 		}, {
 			name: "held_messages_limit", unit: "messages", instrument: constant(float64(o.Limits.HeldMessages)),
-			help:    "The most that predcache_held_messages may be: WORKER_MAX_HELD_MESSAGES.",
+			help:    "Limit of predcache_held_messages: WORKER_MAX_HELD_MESSAGES.",
 			trouble: alerts("PredcacheHeldFull"),
 		}, {
 			name: "held_bytes", unit: "bytes", instrument: gauge(&m.heldBytes),
-			help:    "Bytes of messages held, and those that receives under way may bring.",
+			help:    "Bytes of messages held, and room for those that receives in flight may return.",
 			trouble: alerts("PredcacheHeldFull"),
 		}, {
 			name: "held_bytes_limit", unit: "bytes", instrument: constant(float64(o.Limits.HeldBytes)),
-			help:    "The most that predcache_held_bytes may be: WORKER_MAX_HELD_BYTES.",
+			help:    "Limit of predcache_held_bytes: WORKER_MAX_HELD_BYTES.",
 			trouble: alerts("PredcacheHeldFull"),
 		}, {
 			name: "pollers", unit: "receives", instrument: gauge(&m.pollers),
-			help:    "Receives that may be under way, by the backlog.",
+			help:    "Receives that may be in flight, by the backlog.",
 			trouble: noTrouble,
 		}, {
 			name: "pollers_limit", unit: "receives", instrument: constant(float64(o.Limits.Pollers)),
-			help:    "The most that predcache_pollers may be: WORKER_POLLERS.",
+			help:    "Limit of predcache_pollers: WORKER_POLLERS.",
 			trouble: noTrouble,
 		},
 
 		// What became of predictions, and the window that tells duplicates.
 		{
 			name: "predictions_total", unit: "predictions", instrument: counters(&m.outcomesByName, "outcome", outcomeNames()...),
-			help:    "Predictions by what became of them.",
+			help:    "Predictions by outcome.",
 			trouble: alerts("PredcacheNothingWritten", "PredcacheRejects", "PredcacheExpired"),
 		}, {
 			name: "write_units_saved_total", unit: "write units", instrument: counters(&m.savedByName, "cause", "duplicate", "superseded", "expired"),
-			help:    "Write units of predictions that needed no write, by why.",
+			help:    "Write units of predictions that needed no write, by cause.",
 			trouble: noTrouble,
 		}, {
 			name: "prediction_age_seconds", unit: "seconds",
@@ -137,11 +137,11 @@ func (m *Metrics) declare(o Options) []metric {
 				"pending": func() float64 { return float64(m.Window().Pending) },
 				"written": func() float64 { return float64(m.Window().Written) },
 			}),
-			help:    "Keys that the deduplication knows: pending, on their way to the table; written, remembered.",
+			help:    "Keys in the dedup window: pending (on their way to the table) and written.",
 			trouble: alerts("PredcacheNothingWritten"),
 		}, {
 			name: "dedup_keys_limit", unit: "keys", instrument: constant(float64(o.Limits.DedupKeys)),
-			help:    "The most written keys that are remembered: WORKER_DEDUP_WINDOW.",
+			help:    "Limit of the written keys that are remembered: WORKER_DEDUP_WINDOW.",
 			trouble: noTrouble,
 		}, {
 			name: "dedup_hits_total", unit: "predictions",
@@ -149,7 +149,7 @@ func (m *Metrics) declare(o Options) []metric {
 				"pending": func() float64 { return float64(m.Window().PendingHits) },
 				"written": func() float64 { return float64(m.Window().WrittenHits) },
 			}),
-			help:    "Predictions that needed no write of their own, by the state of the key that they met.",
+			help:    "Predictions that needed no write of their own, by the state of their key in the dedup window.",
 			trouble: noTrouble,
 		},
 
@@ -164,15 +164,15 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheThrottled"),
 		}, {
 			name: "write_concurrency", unit: "calls", instrument: gauge(&m.concurrency),
-			help:    "BatchWriteItem calls that may be under way, by what the table takes.",
+			help:    "BatchWriteItem calls that may be in flight, by what the table accepts.",
 			trouble: noAlert("it falls with throttling, which PredcacheThrottled tells."),
 		}, {
 			name: "write_concurrency_limit", unit: "calls", instrument: constant(float64(o.Limits.WriteConcurrency)),
-			help:    "The most that predcache_write_concurrency may be: WORKER_WRITE_CONCURRENCY.",
+			help:    "Limit of predcache_write_concurrency: WORKER_WRITE_CONCURRENCY.",
 			trouble: noTrouble,
 		}, {
 			name: "table_state", instrument: gauges(&m.stateByName, "state", writer.Probing.String(), writer.Up.String(), writer.Down.String()),
-			help:    "1 for what the worker thinks of the table: up, down, or probing, where its next write decides. A worker that has written nothing since its start is probing.",
+			help:    "1 for the table's current state, as the worker finds it: up, down, or probing while its next write decides. A worker that has written nothing since its start is probing.",
 			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting"),
 		},
 
@@ -187,7 +187,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheNearRetention"),
 		}, {
 			name: "table_ttl_enabled", instrument: gauge(&m.ttl), conditional: true,
-			help:    "1 if the table's TTL is on, 0 if it is off, as of the start or the last hourly look. Not there where the worker may not ask.",
+			help:    "1 if the table's TTL is on, 0 if it is off, at the start or at the last hourly check. Absent if the worker may not read it.",
 			trouble: alerts("PredcacheTTLOff"),
 		}, {
 			name: "ready", instrument: gaugeFunc(func() float64 { return truth(m.health.IsReady()) }),
@@ -195,7 +195,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheNotReady"),
 		}, {
 			name: "build_info", instrument: info("version", o.Version),
-			help:    "1, with the worker's version.",
+			help:    "1, with the worker's version as label.",
 			trouble: noTrouble,
 		},
 	}

@@ -64,3 +64,23 @@ func TestWaitingForWriteUnitsIsNotStuck(t *testing.T) {
 		r.Stop()
 	})
 }
+
+// An error code that isn't UTF-8, from a broken proxy, made the metric's label panic and the worker with it.
+func TestAnUnreadableErrorCodeIsCounted(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
+		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
+			if c.Operation == "ReceiveMessage" && c.N < 5 {
+				return awstest.Fault{Err: &awstest.Error{Status: 500, Type: "InternalError", Query: "Bad\xffGateway"}}
+			}
+			return awstest.Fault{}
+		})
+		w.Send(workertest.Message("a", 0, `1`))
+		r := w.Start()
+		time.Sleep(time.Minute)
+		if _, text := r.Probe("/metrics"); !strings.Contains(text, `predcache_call_errors_total{code="Bad_Gateway",operation="ReceiveMessage"} 4`) {
+			t.Error("the failed calls are not counted")
+		}
+		r.Stop()
+		w.WantItems(1)
+	})
+}

@@ -1,0 +1,144 @@
+package redrive
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/predcache/predcache/internal/consumer"
+)
+
+// maxCall is how many bytes one call may send, bodies and attributes together ("SendMessageBatch").
+const maxCall = 1 << 20
+
+// sendBack sends messages to the queue, in as few calls as their sizes allow, and deletes those that it took.
+func (r *run) sendBack(ctx context.Context, messages []consumer.Received) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	if err := sleep(ctx, time.Until(r.begin)); err != nil {
+		return err
+	}
+	if err := r.limit.WaitN(ctx, len(messages)); err != nil {
+		return fmt.Errorf("keeping to the rate: %w", err)
+	}
+	var out []consumer.Outgoing
+	var sources []*consumer.Received
+	bytes := 0
+	for i := range messages {
+		m := asItCame(&messages[i])
+		size := m.Size()
+		if size > maxCall {
+			r.TooLong++
+			continue
+		}
+		if bytes += size; bytes > maxCall {
+			if err := r.call(ctx, out, sources); err != nil {
+				return err
+			}
+			out, sources, bytes = nil, nil, size
+		}
+		out, sources = append(out, m), append(sources, &messages[i])
+	}
+	return r.call(ctx, out, sources)
+}
+
+// call sends messages in one call, and deletes those that the queue took.
+func (r *run) call(ctx context.Context, out []consumer.Outgoing, sources []*consumer.Received) error {
+	if len(out) == 0 {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() //nolint:wrapcheck // an interruption
+	}
+	// From here on the call is finished, interrupted or not: else its messages would be sent again by the next run.
+	ctx = context.WithoutCancel(ctx)
+	var failures []consumer.Failure
+	err := r.attempt(ctx, 0, func(ctx context.Context) (err error) {
+		failures, err = r.To.Send(ctx, out)
+		return err
+	})
+	if err != nil {
+		r.Failed += len(out)
+		return fmt.Errorf("sending: %w", err)
+	}
+	failed := make([]bool, len(out))
+	for _, f := range failures {
+		failed[f.Index] = true
+		if f.SenderFault {
+			r.Refused++
+		} else {
+			r.Failed++
+		}
+	}
+	var taken []*consumer.Received
+	for i, m := range sources {
+		if !failed[i] {
+			taken = append(taken, m)
+		}
+	}
+	r.Sent += len(taken)
+	return r.remove(ctx, taken)
+}
+
+// remove deletes what was sent back.
+func (r *run) remove(ctx context.Context, messages []*consumer.Received) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	receipts := make([]string, len(messages))
+	for i, m := range messages {
+		receipts[i] = m.Receipt
+	}
+	var failures []consumer.Failure
+	err := r.attempt(ctx, 0, func(ctx context.Context) (err error) {
+		failures, err = r.From.Delete(ctx, receipts)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting what was sent back: %w", err)
+	}
+	for i, m := range messages {
+		if !slices.ContainsFunc(failures, func(f consumer.Failure) bool { return f.Index == i }) {
+			r.receipts[m.ID] = "" // gone
+		}
+	}
+	if len(failures) > 0 {
+		return errors.New(strconv.Itoa(len(failures)) + " messages that were sent back could not be deleted: " + failures[0].Code)
+	}
+	return nil
+}
+
+// asItCame makes the message as it was before it was rejected. It keeps the encoding of a whole body; that of a part was undone
+// when the part was rejected, so the source's does not apply.
+func asItCame(m *consumer.Received) consumer.Outgoing {
+	const maxAttributes = 10 // of a message ("Amazon SQS message metadata")
+	o := consumer.Outgoing{Body: m.Body, GroupID: cmp.Or(m.GroupID, "predcache"), DeduplicationID: m.ID}
+	o.Attributes = append(o.Attributes, consumer.Attribute{Name: consumer.AttrSent, Type: "Number", Value: strconv.FormatInt(m.SentTime(), 10)})
+	for _, a := range m.Attributes {
+		if !strings.HasPrefix(a.Name, "predcache.") && len(o.Attributes) < maxAttributes {
+			o.Attributes = append(o.Attributes, a)
+		}
+	}
+	var source consumer.Source
+	if json.Unmarshal([]byte(m.Attribute(consumer.AttrSource)), &source) != nil {
+		return o
+	}
+	for _, a := range source.Attributes {
+		if strings.EqualFold(a.Name, consumer.AttrContentEncoding) || m.Attribute(a.Name) != "" || len(o.Attributes) == maxAttributes {
+			continue
+		}
+		value := a.Value
+		if strings.HasPrefix(a.Type, "Binary") {
+			value = string(a.Bytes)
+		}
+		o.Attributes = append(o.Attributes, consumer.Attribute{Name: a.Name, Type: a.Type, Value: value})
+	}
+	return o
+}

@@ -1,0 +1,66 @@
+package statuspage
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A number is rounded to what a page can show, which keeps the events short. NaN is null.
+type number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n number) MarshalJSON() ([]byte, error) {
+	f := float64(n)
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return []byte("null"), nil
+	}
+	return appendRounded(nil, f), nil
+}
+
+// appendRounded writes a number with four significant digits, or whole where it is large.
+func appendRounded(b []byte, f float64) []byte {
+	if f >= 1000 || f <= -1000 {
+		return strconv.AppendFloat(b, f, 'f', 0, 64)
+	}
+	text := strconv.FormatFloat(f, 'g', 4, 64)
+	short, _ := strconv.ParseFloat(text, 64) // it was just formatted
+	return strconv.AppendFloat(b, short, 'f', -1, 64)
+}
+
+// capital returns an English text with its first letter in upper case.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// plural returns a whole number, grouped as in 12,345, with the noun that suits it.
+func plural(n float64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	text := strconv.FormatFloat(math.Round(n), 'f', 0, 64)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text + " " + many
+}
+
+// duration returns a time in seconds in the unit that suits it.
+func duration(seconds number) string {
+	d := time.Duration(float64(seconds) * float64(time.Second))
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", max(d.Milliseconds(), 1))
+	case d < time.Minute:
+		return strconv.FormatFloat(math.Round(d.Seconds()*10)/10, 'f', -1, 64) + " s"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	default:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+}
