@@ -20,7 +20,7 @@ const (
 	PartTable   Part = "the table"
 	PartRejects Part = "the reject queue"
 	// PartSingleRejects are messages that the reject queue refuses while it takes others.
-	PartSingleRejects Part = "single rejects"
+	PartSingleRejects Part = "the rejection of single messages"
 	PartReceive       Part = Part(ReceiveMessage)
 	PartDelete        Part = Part(DeleteMessageBatch)
 	PartVisibility    Part = Part(ChangeMessageVisibilityBatch)
@@ -121,7 +121,8 @@ func (h *Health) Report(part Part, remedy string, err error) {
 }
 
 const (
-	// undeliverableFor is how long a message that can't be rejected keeps its condition: the longest time until it is received again.
+	// undeliverableFor is how long a message that can't be rejected keeps its condition: the longest time until it is
+	// received again.
 	undeliverableFor    = time.Hour
 	undeliverableRemedy = "correct the reason: such messages stay on their queue, invisible for up to an hour between receives"
 )
