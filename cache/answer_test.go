@@ -1,45 +1,20 @@
 package cache_test
 
 import (
-	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
 )
-
-// wrapped is a client that heeds no options, as somebody's wrapper may: its answers are read by the SDK.
-type wrapped struct{ *dynamodb.Client }
-
-func (w wrapped) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return w.Client.GetItem(ctx, in)
-}
-
-func (w wrapped) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
-	return w.Client.BatchGetItem(ctx, in)
-}
-
-func (w wrapped) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	return w.Client.Query(ctx, in)
-}
 
 type roundTrip func(*http.Request) (*http.Response, error)
 
@@ -78,7 +53,7 @@ func soundValue(v any) bool {
 }
 
 // readAll says what each kind of call reads.
-func readAll(t *testing.T, client cache.DynamoDB) string {
+func readAll(t *testing.T, open func(layout cache.Layout) *cache.Cache) string {
 	var all strings.Builder
 	add := func(p *cache.Prediction, err error) {
 		if err != nil {
@@ -92,14 +67,14 @@ func readAll(t *testing.T, client cache.DynamoDB) string {
 		}
 		all.Write(append(text, ';', ' '))
 	}
-	latest := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly()))
+	latest := open(cache.LatestOnly())
 	add(latest.Get(t.Context(), "a"))
 	many, err := latest.GetMany(t.Context(), []string{"a", "b"})
 	for _, p := range many {
 		add(p, nil)
 	}
 	add(nil, err)
-	for p, err := range cache.New(client, "predictions", cache.WithLayout(cache.Versioned())).History(t.Context(), "a", time.Time{}, time.Time{}) {
+	for p, err := range open(cache.Versioned()).History(t.Context(), "a", time.Time{}, time.Time{}) {
 		add(p, err)
 	}
 	return all.String()
@@ -137,7 +112,9 @@ func FuzzAnswers(f *testing.F) {
 			}
 			return canned(body).RoundTrip(req)
 		})))
-		if ours, theirs := readAll(t, client), readAll(t, wrapped{client}); ours != theirs {
+		ours := readAll(t, func(l cache.Layout) *cache.Cache { return open(client, "predictions", cache.WithLayout(l)) })
+		theirs := readAll(t, func(l cache.Layout) *cache.Cache { return openClient(client, "predictions", cache.WithLayout(l)) })
+		if ours != theirs {
 			t.Errorf("%s\n    is read as %s\nby the SDK as %s", text, ours, theirs)
 		}
 	})
@@ -165,7 +142,7 @@ func TestTheRestOfAnAnswerIsTheSDKs(t *testing.T) {
 		return canned(answers[min(len(asked), len(answers))-1]).RoundTrip(req)
 	})))
 	found := ""
-	for p, err := range cache.New(client, "predictions", cache.WithLayout(cache.Versioned())).History(t.Context(), "a", now.Add(-time.Hour), time.Time{}) {
+	for p, err := range open(client, "predictions", cache.WithLayout(cache.Versioned())).History(t.Context(), "a", now.Add(-time.Hour), time.Time{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +163,7 @@ func TestAnAnswerThatWasChangedOnItsWayIsRefused(t *testing.T) {
 		resp.Header.Set("X-Amz-Crc32", "1")
 		return resp, err
 	})), func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
-	if p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err == nil {
+	if p, err := open(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err == nil {
 		t.Errorf("read %v", p)
 	}
 }
@@ -205,8 +182,8 @@ func answering(answers ...string) *dynamodb.Client {
 
 func TestNothingIsLeftOfAnotherAnswer(t *testing.T) {
 	t.Run("in an empty one", func(t *testing.T) {
-		client := answering(`{"Items":[],"LastEvaluatedKey":{"predictionId":{"S":"another"}}}`, "")
-		_, err := cache.New(client, "predictions", cache.WithLayout(cache.ExpirySorted())).Get(t.Context(), "a")
+		client := answering(`{"Items":[],"LastEvaluatedKey":{"predictionId":{"S":"another"},"timestamp":{"N":"7"}}}`, `{}`)
+		_, err := open(client, "predictions", cache.WithLayout(cache.ExpirySorted())).Get(t.Context(), "a")
 		if !errors.Is(err, cache.ErrNotFound) {
 			t.Errorf("it ended with %v", err)
 		}
@@ -219,7 +196,7 @@ func TestNothingIsLeftOfAnotherAnswer(t *testing.T) {
 		for range 10 {
 			answers = append(answers, attributes("other"))
 		}
-		c := cache.New(answering(answers...), "predictions", cache.WithLayout(cache.LatestOnly()))
+		c := open(answering(answers...), "predictions", cache.WithLayout(cache.LatestOnly()))
 		first, err := c.Get(t.Context(), "first")
 		if err != nil {
 			t.Fatal(err)
@@ -251,7 +228,7 @@ func TestATornAnswerTeachesNothing(t *testing.T) {
 		answers = answers[1:]
 		return canned(answer).RoundTrip(req)
 	})))
-	c := cache.New(client, "predictions", cache.WithLayout(cache.Versioned()))
+	c := open(client, "predictions", cache.WithLayout(cache.Versioned()))
 	if p, err := c.Get(t.Context(), "a"); err == nil {
 		t.Fatalf("read %v", p)
 	}
@@ -262,202 +239,5 @@ func TestATornAnswerTeachesNothing(t *testing.T) {
 	}
 	if want := fmt.Sprintf(`":lo":{"N":"%d"}`, now.Add(-time.Hour).Unix()); !strings.Contains(asked, want) {
 		t.Errorf("asked %s, want %s in it", asked, want)
-	}
-}
-
-// twice makes each call twice, with the options of one, and takes the answer that comes first.
-type twice struct{ *dynamodb.Client }
-
-func (w twice) GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	answers := make(chan func() (*dynamodb.GetItemOutput, error), 2)
-	for range 2 {
-		go func() {
-			out, err := w.Client.GetItem(ctx, in, append(options, options...)...)
-			answers <- func() (*dynamodb.GetItemOutput, error) { return out, err }
-		}()
-	}
-	return (<-answers)()
-}
-
-func TestAClientMayHedge(t *testing.T) {
-	c := cache.New(twice{dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))}, "predictions", cache.WithLayout(cache.LatestOnly()))
-	for range 500 {
-		if _, err := c.Get(t.Context(), "user-1"); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// outputs is a client that changes what GetItem returns.
-type outputs struct {
-	*dynamodb.Client
-	change func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error)
-}
-
-func (c outputs) GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return c.change(func() (*dynamodb.GetItemOutput, error) { return c.Client.GetItem(ctx, in, options...) })
-}
-
-// Whatever a client does that wraps another, what is there is found.
-func TestAClientMayChangeWhatItReturns(t *testing.T) {
-	client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))
-	sdks, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("predictions"), Key: map[string]types.AttributeValue{"predictionId": text("user-1")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kept *dynamodb.GetItemOutput
-	for name, change := range map[string]func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error){
-		"a copy": func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
-			out, err := call()
-			other := *out
-			return &other, err
-		},
-		"a copy of what it knows": func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
-			out, err := call()
-			other := &dynamodb.GetItemOutput{Item: map[string]types.AttributeValue{}}
-			for name, v := range out.Item {
-				switch v.(type) {
-				case *types.AttributeValueMemberS, *types.AttributeValueMemberN, *types.AttributeValueMemberBOOL:
-					other.Item[name] = v
-				}
-			}
-			return other, err
-		},
-		"a copy of texts": func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
-			out, err := call()
-			other := &dynamodb.GetItemOutput{Item: map[string]types.AttributeValue{}}
-			for name, v := range out.Item {
-				switch v.(type) {
-				case *types.AttributeValueMemberS, *types.AttributeValueMemberN:
-					other.Item[name] = v
-				}
-			}
-			return other, err
-		},
-		"what it has kept of an earlier call": func(call func() (*dynamodb.GetItemOutput, error)) (_ *dynamodb.GetItemOutput, err error) {
-			if kept == nil {
-				kept, err = call()
-			}
-			return kept, err
-		},
-		"what it has kept of the SDK": func(func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) { return sdks, nil },
-	} {
-		c := cache.New(outputs{client, change}, "predictions", cache.WithLayout(cache.LatestOnly()))
-		for range 2 {
-			if p, err := c.Get(t.Context(), "user-1"); err != nil || p.ID != "user-1" {
-				t.Errorf("%s: %v, %v", name, p, err)
-			}
-		}
-	}
-}
-
-func TestWhatWasKeptIsNotReturnedOnceItHasExpired(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`))) // lives for an hour
-		var kept *dynamodb.GetItemOutput
-		c := cache.New(outputs{client, func(call func() (*dynamodb.GetItemOutput, error)) (_ *dynamodb.GetItemOutput, err error) {
-			if kept == nil {
-				kept, err = call()
-			}
-			return kept, err
-		}}, "predictions", cache.WithLayout(cache.LatestOnly()))
-		if _, err := c.Get(t.Context(), "user-1"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Hour)
-		if p, err := c.Get(t.Context(), "user-1"); err == nil {
-			t.Errorf("read %v", p)
-		}
-	})
-}
-
-// A copy that has lost what was read, and is given to another call, is an error: no miss.
-func TestALostAnswerIsNoMiss(t *testing.T) {
-	client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))
-	var kept *dynamodb.GetItemOutput
-	c := cache.New(outputs{client, func(call func() (*dynamodb.GetItemOutput, error)) (*dynamodb.GetItemOutput, error) {
-		if kept == nil {
-			out, err := call()
-			if err != nil {
-				return nil, err
-			}
-			kept = &dynamodb.GetItemOutput{Item: maps.Clone(out.Item)}
-			delete(kept.Item, "")
-		}
-		return kept, nil
-	}}, "predictions", cache.WithLayout(cache.LatestOnly()))
-	for range 2 {
-		if p, err := c.Get(t.Context(), "user-1"); err == nil || errors.Is(err, cache.ErrNotFound) {
-			t.Errorf("read %v, %v", p, err)
-		}
-	}
-}
-
-func TestOtherOptionsReadAnotherCallsAnswerAgain(t *testing.T) {
-	client := dynamodb.NewFromConfig(awstest.Config(canned(`{"Item":` + benchItem(1) + `}`)))
-	var kept *dynamodb.GetItemOutput
-	n := 0
-	c := cache.New(outputs{client, func(call func() (*dynamodb.GetItemOutput, error)) (_ *dynamodb.GetItemOutput, err error) {
-		if n++; n <= 2 && kept != nil {
-			return kept, nil
-		}
-		kept, err = call()
-		return kept, err
-	}}, "predictions", cache.WithLayout(cache.LatestOnly()))
-	if _, err := c.Get(t.Context(), "user-1"); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := c.Get(t.Context(), "user-1", cache.Where("model", "another")); !errors.Is(err, cache.ErrNotFound) {
-		t.Errorf("read %v, %v", p, err)
-	}
-	if n != 3 {
-		t.Errorf("%d calls, want one more for the SDK to read", n)
-	}
-}
-
-// An attempt after one that was read brings something else: what it brings counts, and nothing else.
-func TestTheLastAttemptCounts(t *testing.T) {
-	answers := []string{
-		`{"Responses":{"predictions":[` + benchItem(1) + `]},"UnprocessedKeys":{"predictions":{"Keys":[{"predictionId":{"S":"user-2"}}]}}}`,
-		`{"Responses":{"predictions":[` + benchItem(1) + `,` + benchItem(2) + `]},"UnprocessedKeys":{}}`,
-	}
-	client := dynamodb.NewFromConfig(awstest.Config(roundTrip(func(req *http.Request) (*http.Response, error) {
-		answer := answers[0]
-		answers = answers[1:]
-		return canned(answer).RoundTrip(req)
-	})), func(o *dynamodb.Options) {
-		o.Retryer = retry.AddWithMaxBackoffDelay(retry.NewStandard(), time.Nanosecond)
-		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-			attempts := 0
-			return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("fail", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-				out, metadata, err := next.HandleDeserialize(ctx, in)
-				if attempts++; attempts == 1 {
-					return out, metadata, &smithy.GenericAPIError{Code: "RequestTimeoutException"}
-				}
-				return out, metadata, err
-			}), middleware.Before)
-		})
-	})
-	found, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).GetMany(t.Context(), []string{"user-1", "user-2"})
-	if err != nil || found[0] == nil || found[1] == nil {
-		t.Errorf("found %v, %v", found, err)
-	}
-}
-
-// foreign is a protocol that we don't know: it has its JSON in base64.
-type foreign struct{ smithyhttp.ClientProtocol }
-
-func (foreign) ID() smithy.ShapeID { return smithy.ShapeID{Namespace: "somebody", Name: "base64"} }
-
-func (f foreign) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, known *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	resp.Body = io.NopCloser(base64.NewDecoder(base64.StdEncoding, resp.Body))
-	return f.ClientProtocol.DeserializeResponse(ctx, schema, known, resp, out)
-}
-
-func TestAnotherProtocolIsTheSDKsToRead(t *testing.T) {
-	answer := base64.StdEncoding.EncodeToString([]byte(`{"Item":` + benchItem(1) + `}`))
-	client := dynamodb.NewFromConfig(awstest.Config(canned(answer)), func(o *dynamodb.Options) { o.Protocol = foreign{o.Protocol} })
-	if p, err := cache.New(client, "predictions", cache.WithLayout(cache.LatestOnly())).Get(t.Context(), "user-1"); err != nil || p.ID != "user-1" {
-		t.Errorf("%v, %v", p, err)
 	}
 }

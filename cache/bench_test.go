@@ -142,7 +142,7 @@ func BenchmarkRead(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			client := dynamodb.NewFromConfig(awstest.Config(canned(c.answer)))
-			reader := cache.New(client, table, cache.WithLayout(c.layout))
+			reader := open(client, table, cache.WithLayout(c.layout))
 			var ours, theirs time.Duration
 			turn := func(call func() error) time.Duration {
 				runtime.GC()

@@ -1,6 +1,11 @@
 // Package cache reads predictions that predcache's worker keeps in a DynamoDB table, and publishes new ones to its queue.
 //
-//	c := cache.New(dynamodb.NewFromConfig(cfg), "predictions")
+//	c, err := cache.New(cfg, "predictions", cache.WithFront(cache.Front{MaxAge: 10 * time.Second}))
+//	if err != nil {
+//		return err // an option is wrong; nothing has been called yet
+//	}
+//	defer c.Close()
+//
 //	p, err := c.Get(ctx, "user-42")
 //	switch {
 //	case errors.Is(err, cache.ErrNotFound): // a miss: compute it
@@ -9,29 +14,38 @@
 //		err = p.Decode(&result)
 //	}
 //
-// It finds out by itself which of the table's layouts it reads, and shares the rules of keys, expiry and encodings with the
-// worker, so that the two can't differ. An expired prediction is never returned, though DynamoDB deletes it up to days late
-// ("Using time to live (TTL) in DynamoDB").
+// A Cache detects which of the table's layouts it reads. It shares the rules for keys, expiry and encodings with the worker,
+// so that the two cannot differ. It never returns an expired prediction, although DynamoDB deletes expired items up to days
+// late ("Using time to live (TTL) in DynamoDB").
 //
-// A Cache calls GetItem, BatchGetItem, Query, and once DescribeTable and DescribeTimeToLive; a Publisher SendMessageBatch
-// ("sqs:SendMessage" in a policy).
+// [New] reads with signed requests of its own, which cost a fraction of the SDK client's CPU. [NewFromClient] reads with a
+// client that the service brings: a wrapper, a mock, DAX. [WithFront] puts a bounded memory in front of the table.
+//
+// A Cache calls GetItem, BatchGetItem and Query, and once DescribeTable and DescribeTimeToLive. A Publisher calls
+// SendMessageBatch ("sqs:SendMessage" in a policy).
 package cache
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"sync"
 	"sync/atomic"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"golang.org/x/sync/singleflight"
-
-	"github.com/predcache/predcache/internal/awsitem"
 	"github.com/predcache/predcache/internal/item"
 )
 
-// ErrNotFound is the error of a miss: the table was asked, and has no live prediction of the id.
-var ErrNotFound = errors.New("no live prediction")
+var (
+	// ErrNotFound is the error of a miss: the table was asked, and has no live prediction of the id.
+	ErrNotFound = errors.New("no live prediction")
+	// ErrUnavailable is the error of a Cache with a front while the table does not answer, for an id that the front does not
+	// hold. It is returned at once, without a call, and wraps the error of the last call. See [Front].
+	ErrUnavailable = errors.New("the table does not answer")
+	// ErrClosed is the error of using a Cache or a Publisher after its Close, and of what Close could not send in time.
+	ErrClosed = errors.New("closed")
+)
 
 // An ItemError is about one item that can't be read: it is corrupt, or was written by a newer version of the worker. Its
 // text names the key, and nothing that the item holds.
@@ -52,46 +66,115 @@ func (e *ItemError) Error() string {
 // Unwrap returns what is wrong with the item.
 func (e *ItemError) Unwrap() error { return e.Err }
 
-// DynamoDB is what a Cache needs of a *dynamodb.Client. Its retries and timeouts are the client's. The option of a call has the
-// items of its answer read by the Cache: a client that wraps another and passes it on finds one in their place, which it may
-// copy or keep.
-type DynamoDB interface {
-	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
-	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
-	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
-	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
-	DescribeTimeToLive(context.Context, *dynamodb.DescribeTimeToLiveInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTimeToLiveOutput, error)
-}
-
-// A Cache reads the predictions of one table. Many goroutines may use it at once.
+// A Cache reads the predictions of one table. It is safe for concurrent use.
 type Cache struct {
-	client   DynamoDB
+	source   source
 	table    string
 	defaults options
-	flights  singleflight.Group
+	setup    setup
+	made     time.Time // see mono
 
 	layout    atomic.Pointer[item.Layout] // once it is known
-	asking    chan struct{}               // holds one token: only one caller at a time asks the table
+	asking    chan struct{}               // holds one token: only one caller at a time asks the table for its layout
 	perSecond atomic.Uint64               // of the versioned layout's sort key: 1 or 1000, or 0 until an item was seen
+
+	front     *front // nil without one
+	computed  computed
+	hedges    *hedging // nil without it
+	health    health
+	stats     counters
+	reads     flights[*entry]
+	computing flights[*Prediction]
+	noEarly   atomic.Int64 // until when nothing is computed early; see mono
+	seed      maphash.Seed // of this process's random times
+
+	// Work that no caller waits for (reads that are shared, renewals, computations, probes) has values of its first
+	// caller's context, and ends with Close.
+	closing    context.Context
+	close      context.CancelFunc
+	mu         sync.Mutex // orders background.Add before Close's Wait
+	background sync.WaitGroup
 }
 
-// New makes a Cache of a table's name or ARN. Its options are the defaults of every call. It calls nothing: the first read
-// asks the table for its layout, unless WithLayout tells it.
-func New(client DynamoDB, table string, defaults ...Option) *Cache {
-	c := &Cache{client: client, table: table, asking: make(chan struct{}, 1)}
+func newCache(table string, given []Option) (*Cache, error) {
+	c := &Cache{table: table, made: time.Now(), seed: maphash.MakeSeed(), asking: make(chan struct{}, 1)}
 	c.defaults.concurrency = defaultConcurrency
-	c.defaults.apply(defaults)
-	return c
+	c.defaults.setup = &c.setup
+	c.setup.readTimeout = defaultReadTimeout
+	c.defaults.apply(given)
+	c.defaults.own, c.defaults.setup = false, nil
+	if table == "" {
+		c.defaults.fail("the table's name is empty")
+	}
+	c.setup.complete(&c.defaults)
+	if err := errors.Join(c.defaults.errs...); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	c.closing, c.close = context.WithCancel(context.Background())
+	c.computed.init(c.setup.computedAge)
+	if c.setup.hedge {
+		c.hedges = newHedging()
+	}
+	if c.setup.front != nil {
+		c.front = newFront(c, *c.setup.front)
+	}
+	return c, nil
+}
+
+// Close ends what runs in the background: reads that callers share, renewals of the front, computations, probes of a table
+// that does not answer. It waits for their goroutines; the context of a computation ends, and compute should heed it. The
+// front's memory is given back. Calls after Close return ErrClosed. A Publisher is closed on its own, after the Cache.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	c.close()
+	c.mu.Unlock()
+	c.background.Wait()
+	if c.front != nil {
+		c.front.close()
+	}
+	return nil
+}
+
+func (c *Cache) closed() bool { return c.closing.Err() != nil }
+
+var errCacheClosed = fmt.Errorf("the cache is %w", ErrClosed)
+
+// start runs work on a goroutine that Close waits for. It returns false after Close.
+func (c *Cache) start(work func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed() {
+		return false
+	}
+	c.background.Go(work)
+	return true
+}
+
+// detached returns a context with the values of ctx that ends with Close, or after timeout where that is positive, but not
+// with ctx.
+func (c *Cache) detached(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx = context.WithoutCancel(ctx)
+	var cancel context.CancelFunc
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
+	stop := context.AfterFunc(c.closing, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // with returns the options of one call.
-func (c *Cache) with(given []Option) *options {
+func (c *Cache) with(given []Option) (*options, error) {
+	if c.closed() {
+		return nil, errCacheClosed
+	}
 	if len(given) == 0 {
-		return &c.defaults
+		return &c.defaults, nil
 	}
 	o := c.defaults
 	o.apply(given)
-	return &o
+	return &o, errors.Join(o.errs...)
 }
 
 // Layout returns the table's layout, having asked for it once. An error is not remembered: the next call asks again.
@@ -117,18 +200,17 @@ func (c *Cache) discover(ctx context.Context) (*item.Layout, error) {
 		return l, nil
 	}
 	var table item.Table
-	if told := c.defaults.layout; told != nil {
-		table = told.table()
+	if given := c.setup.layout; given != nil {
+		table = given.table()
 	} else {
-		out, err := c.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &c.table})
-		if err != nil {
-			return nil, fmt.Errorf("asking for the layout of the table %q: %w", c.table, err)
+		var err error
+		if table, err = c.source.describe(ctx); err != nil {
+			return nil, err
 		}
-		ttl, err := c.client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &c.table})
-		if err != nil {
-			return nil, fmt.Errorf("asking for the TTL attribute of the table %q: %w", c.table, err)
-		}
-		table = awsitem.Table(out.Table, ttl.TimeToLiveDescription)
+	}
+	if table.TTLAttribute == "" {
+		return nil, fmt.Errorf("TTL of the table %q is off, so which attribute holds the expiry is not known: "+
+			"switch TTL on, or name the attribute by WithLayout", c.table)
 	}
 	l, err := item.NewLayout(table, item.Options{PerSecond: 1, Encoding: item.JSON, AllowNoTTL: true})
 	if err != nil {
@@ -136,4 +218,17 @@ func (c *Cache) discover(ctx context.Context) (*item.Layout, error) {
 	}
 	c.layout.Store(l)
 	return l, nil
+}
+
+// key returns the table's layout and an id as its items have it.
+func (c *Cache) key(ctx context.Context, id string) (*item.Layout, string, error) {
+	l, err := c.discover(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	key, err := l.ReadKey(id)
+	if err != nil {
+		return nil, "", fmt.Errorf("the id %q: %w", id, err)
+	}
+	return l, key, nil
 }

@@ -4,87 +4,261 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"math"
 	"time"
 
 	"github.com/predcache/predcache/internal/item"
 )
 
 // GetOrCompute returns the newest live prediction of an id or, on a miss, what compute makes of it: that is returned at once,
-// and published for the worker to write, which takes about a second. The caller never waits for that: what can't be
-// published, also because the Publisher's buffer is full, goes to the Publisher's OnFailure.
+// remembered for ComputedAge, and published for the worker to write, which takes about a second. The caller never waits for
+// that: what can't be published goes to the Publisher's OnFailure, because its buffer is full or because the worker would
+// reject it. It is remembered all the same.
 //
-// In this process one computation of an id is under way at a time, and its result goes to every caller that waits for it.
-// Its context has the first caller's values, but doesn't end with it: a caller whose ctx ends gets its error at once, and the
-// computation goes on, since its result is worth having. compute bounds itself.
+// In this process an id is read and computed once at a time, for all callers that wait for it. compute's context has the first
+// caller's values, but ends only with Close: a caller whose ctx ends gets its error at once, and the computation goes on, since
+// its result is worth having. compute bounds itself. Its panic is every waiting caller's panic.
 //
-// An error of the table, or of compute, is returned and nothing is published. compute may leave the ID and the event time
-// empty. It needs a Publisher: see WithPublisher.
+// An error of the table, or of compute, is returned, nothing is published, and the next call tries again. compute may leave the
+// ID and the event time empty. It needs a Publisher: see WithPublisher. EarlyCompute has it compute before the end of a life.
 func (c *Cache) GetOrCompute(ctx context.Context, id string, compute func(ctx context.Context) (*Prediction, error), options ...Option) (*Prediction, error) {
-	if c.defaults.publisher == nil {
+	if c.setup.publisher == nil {
 		return nil, errors.New("the cache has no publisher: make it WithPublisher")
 	}
-	p, err := c.Get(ctx, id, options...)
-	if !errors.Is(err, ErrNotFound) {
-		return p, err
+	if c.front != nil && len(options) == 0 && !c.setup.early {
+		if p := c.front.hit(ctx, id); p != nil {
+			return p, nil
+		}
 	}
-	l, err := c.discover(ctx) // known by now
+	o, err := c.with(options)
 	if err != nil {
 		return nil, err
 	}
-	key, err := l.ReadKey(id)
+	l, key, err := c.key(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("the id %q: %w", id, err)
+		return nil, err
 	}
-	result := c.flights.DoChan(key, func() (any, error) {
-		return c.compute(context.WithoutCancel(ctx), l, key, compute)
-	})
+	g := &computation{Cache: c, layout: l, key: key, options: o, compute: compute}
+	if p := g.known(ctx); p != nil {
+		g.early(ctx, p)
+		return p, nil
+	}
+	fl, owner := c.computing.join(variant(g.key, g.options), c.mono())
+	if owner {
+		g.start(ctx, fl, func(ctx context.Context) (*Prediction, error) { return g.run(ctx) })
+	}
 	select {
-	case r := <-result:
-		var fault *panicked
-		if errors.As(r.Err, &fault) {
-			panic(fault.value) // in the caller's goroutine, where it can be recovered as if there were no flight
-		}
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*Prediction), nil
+	case <-fl.done:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the prediction %q: %w", id, ctx.Err())
 	}
+	var fault *panicked
+	if errors.As(fl.err, &fault) {
+		panic(fault.value) // in the caller's goroutine, where it can be recovered as if there were no flight
+	}
+	if fl.err == nil {
+		g.early(ctx, fl.value)
+	}
+	return fl.value, fl.err
 }
+
+// A computation is one GetOrCompute.
+type computation struct {
+	*Cache
+	layout  *item.Layout
+	key     string
+	options *options
+	compute func(context.Context) (*Prediction, error)
+}
+
+// known returns what is known without a call, or nil.
+func (g *computation) known(ctx context.Context) *Prediction {
+	if g.front != nil && !g.options.own {
+		if e, s := g.front.look(ctx, g.key); s == fresh {
+			return e.p
+		}
+		return nil
+	}
+	if g.options.consistent {
+		return nil
+	}
+	p := g.computed.newer(g.key, nil, g.options, g.now())
+	if p != nil {
+		g.stats.computedHits.Add(1)
+	}
+	return p
+}
+
+// start runs work on a goroutine of its own and lands the flight, however it ends.
+func (g *computation) start(ctx context.Context, fl *flight[*Prediction], work func(context.Context) (*Prediction, error)) {
+	ctx, cancel := g.detached(ctx, 0)
+	if !g.Cache.start(func() {
+		defer cancel()
+		var p *Prediction
+		err := errGoexit // what is left of work that ends its goroutine
+		defer func() {
+			if fault := recover(); fault != nil {
+				err = &panicked{fault}
+			}
+			if err != nil {
+				p = nil
+			}
+			g.computing.land(fl, p, err)
+		}()
+		p, err = work(ctx)
+	}) {
+		cancel()
+		g.computing.land(fl, nil, errCacheClosed)
+	}
+}
+
+var errGoexit = errors.New("compute ended its goroutine (runtime.Goexit)")
 
 // panicked is compute's panic on its way to its callers.
 type panicked struct{ value any }
 
 func (p *panicked) Error() string { return fmt.Sprint("panic: ", p.value) }
 
-func (c *Cache) compute(ctx context.Context, l *item.Layout, id string, compute func(context.Context) (*Prediction, error)) (_ *Prediction, err error) {
+// run reads, and computes where that is a miss.
+func (g *computation) run(ctx context.Context) (*Prediction, error) {
+	if p := g.known(ctx); p != nil {
+		return p, nil // an earlier flight ended between this caller's look and its flight
+	}
+	checked := g.mono()
+	bounded, cancel := context.WithTimeout(ctx, g.setup.readTimeout)
+	p, err := g.get(bounded, g.layout, g.key, g.options)
+	cancel()
+	if !errors.Is(err, ErrNotFound) {
+		return p, err
+	}
+	return g.make(ctx, checked)
+}
+
+// make computes, remembers and publishes. A read sent at checked was a miss, or as old as what is to be replaced.
+func (g *computation) make(ctx context.Context, checked int64) (*Prediction, error) {
+	began := g.mono()
+	failed := true
 	defer func() {
-		if fault := recover(); fault != nil {
-			err = &panicked{fault}
+		if failed {
+			g.stats.computeErrors.Add(1)
 		}
 	}()
-	made, err := compute(ctx)
+	made, err := g.compute(ctx)
 	switch {
 	case err != nil:
 		return nil, err
 	case made == nil:
-		return nil, fmt.Errorf("no prediction was computed for %q", id)
+		return nil, fmt.Errorf("no prediction was computed for %q", g.key)
 	}
 	p := *made
+	p.Stale, p.partial = false, false
 	if p.ID == "" {
-		p.ID = id
+		p.ID = g.key
 	}
-	if key, err := l.ReadKey(p.ID); err != nil || key != id {
-		return nil, fmt.Errorf("the prediction computed for %q has the id %q", id, p.ID)
+	if key, err := g.layout.ReadKey(p.ID); err != nil || key != g.key {
+		return nil, fmt.Errorf("the prediction computed for %q has the id %q", g.key, p.ID)
 	}
+	p.ID = g.key
 	if p.EventTime.IsZero() {
-		p.EventTime = time.Now().UTC()
+		p.EventTime = g.now().UTC()
 	}
-	publisher := c.defaults.publisher
-	if err := publisher.tryPublish(&p, l.HashType == item.TypeN); err != nil {
+	p.created = eventTime(&p)
+	failed = false
+	g.stats.computed.Add(1)
+	if p.ExpiresAt.IsZero() || p.ExpiresAt.After(g.now()) {
+		k := g.computed.put(g.key, &p, began, checked, g.now())
+		if g.front != nil {
+			g.front.add(k)
+		}
+		if g.options.own { // so that what the next call with other conditions computes does not replace it
+			g.computed.put(variant(g.key, g.options), &p, began, checked, g.now())
+		}
+	}
+	publisher := g.setup.publisher
+	if err := publisher.tryPublish(&p, g.layout); err != nil {
 		publisher.failed.Add(1)
-		publisher.cfg.OnFailure(Failure{Err: fmt.Errorf("publishing %q: %w", id, err), Predictions: 1, Body: string(p.Payload)})
+		publisher.cfg.OnFailure(Failure{Err: fmt.Errorf("publishing %q: %w", g.key, err), Predictions: 1, Body: string(p.Payload)})
 	}
 	return &p, nil
+}
+
+// earlyRetry is how long no computation begins early after one has failed.
+const earlyRetry = time.Second
+
+// early computes an id again in the background where its prediction ends soon.
+func (g *computation) early(ctx context.Context, p *Prediction) {
+	if !g.setup.early || p.Stale || !g.due(p) || g.mono() < g.noEarly.Load() {
+		return
+	}
+	fl, owner := g.computing.join(variant(g.key, g.options), g.mono())
+	if !owner {
+		return
+	}
+	g.start(ctx, fl, func(ctx context.Context) (_ *Prediction, err error) {
+		ok := false
+		defer func() {
+			if !ok {
+				g.noEarly.Store(g.mono() + int64(earlyRetry))
+			}
+		}()
+		checked := g.mono()
+		newest, err := g.again(ctx)
+		if err == nil && older(newest, p) || err == nil && !older(p, newest) {
+			g.stats.early.Add(1)
+			newest, err = g.make(ctx, checked)
+		}
+		ok = err == nil
+		return newest, err
+	})
+}
+
+// again reads the id, whatever the front holds: another process may have computed it.
+func (g *computation) again(ctx context.Context) (*Prediction, error) {
+	ctx, cancel := context.WithTimeout(ctx, g.setup.readTimeout)
+	defer cancel()
+	if g.front == nil || g.options.own {
+		return g.read(ctx, g.layout, g.key, g.options, false)
+	}
+	fl, owner := g.reads.join(g.key, g.mono())
+	if owner {
+		e, err := g.front.fetch(ctx, g.layout, g.key, false)
+		g.reads.land(fl, e, err)
+	} else if err := g.front.wait(ctx, fl, absent); err != nil {
+		return nil, err
+	}
+	if fl.err != nil {
+		return nil, fl.err
+	}
+	return fl.value.p, nil
+}
+
+// earlyFactor spreads the processes' random times over several lags: that a second one begins before the first one's result is
+// seen happens then about e^(1/6) - 1 times a life, 0.18, however many processes there are.
+const earlyFactor = 6
+
+// due tells whether this process is to compute a version again, at a random time before its end that is this process's and
+// this version's own: so that it doesn't depend on how often it is asked for.
+func (g *computation) due(p *Prediction) bool {
+	if p.ExpiresAt.IsZero() {
+		return false
+	}
+	left := p.ExpiresAt.Sub(g.now())
+	if left <= 0 || left > p.ExpiresAt.Sub(p.EventTime)/2 {
+		return false
+	}
+	lag := g.setup.earlyLag
+	if lag == 0 {
+		lag = g.computed.lag.get()
+	}
+	return left.Seconds() < earlyFactor*lag.Seconds()*g.draw(p)
+}
+
+// draw is a random number of the exponential distribution with mean 1, the same each time for one version in one process.
+func (g *computation) draw(p *Prediction) float64 {
+	var h maphash.Hash
+	h.SetSeed(g.seed)
+	h.WriteString(p.ID)
+	maphash.WriteComparable(&h, p.created)
+	return -math.Log((float64(h.Sum64()>>11) + 1) / (1 << 53))
 }

@@ -20,7 +20,7 @@ import (
 func newLoop(t *testing.T, layout string, cfg cache.PublisherConfig) (*store, *dynamodbfake.Service, *line) {
 	s, db := fake(t, layout)
 	l := newLine(t, "predictions", cfg)
-	s.cache = cache.New(s.client, s.table, cache.WithPublisher(l.Publisher))
+	s.cache = open(s.client, s.table, cache.WithPublisher(l.Publisher))
 	return s, db, l
 }
 
@@ -105,7 +105,7 @@ func TestErrorsOfComputing(t *testing.T) {
 		if err := l.Close(t.Context()); err != nil || len(l.bodies()) != 0 {
 			t.Errorf("published %v, %v", l.bodies(), err)
 		}
-		if _, err := cache.New(s.client, s.table).GetOrCompute(t.Context(), "a", nil); err == nil {
+		if _, err := open(s.client, s.table).GetOrCompute(t.Context(), "a", nil); err == nil {
 			t.Error("no error without a publisher")
 		}
 	})
@@ -139,8 +139,8 @@ func TestTheCallerNeverWaitsForThePublish(t *testing.T) {
 		s, _, l := newLoop(t, "versioned", cache.PublisherConfig{Buffer: 1, Attempts: 2, Timeout: time.Second})
 		l.queues.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Hang: true} })
 		start := time.Now()
-		payload := strings.Repeat("x", 900<<10)
-		for i := range 5 {
+		payload := strings.Repeat("x", 390<<10)
+		for i := range 8 {
 			p, err := s.cache.GetOrCompute(t.Context(), fmt.Sprint(i), func(context.Context) (*cache.Prediction, error) {
 				return cache.NewPrediction("", payload)
 			})
@@ -160,7 +160,7 @@ func TestTheCallerNeverWaitsForThePublish(t *testing.T) {
 		if full != 3 {
 			t.Errorf("%d were told that the buffer is full, want 3: %v", full, len(l.failures))
 		}
-		if err := l.Close(t.Context()); err != nil || len(l.failures) != 5 || l.Stats().Failed != 5 {
+		if err := l.Close(t.Context()); err != nil || len(l.failures) != 8 || l.Stats().Failed != 8 {
 			t.Errorf("%d failures, %+v, %v", len(l.failures), l.Stats(), err)
 		}
 	})

@@ -12,9 +12,13 @@ import (
 
 func ExampleCache_Get() {
 	ctx := context.Background()
-	client := exampleTable() // dynamodb.NewFromConfig(cfg)
+	cfg := exampleTable() // config.LoadDefaultConfig(ctx)
 
-	c := cache.New(client, "predictions")
+	c, err := cache.New(cfg, "predictions", cache.WithFront(cache.Front{MaxAge: 10 * time.Second}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
 	p, err := c.Get(ctx, "digits/1078")
 	if err != nil {
 		log.Fatal(err)
@@ -36,7 +40,10 @@ func ExampleCache_Get() {
 }
 
 func ExampleCache_Get_where() {
-	c := cache.New(exampleTable(), "predictions", cache.Where("modelVersion", 1))
+	c, err := cache.New(exampleTable(), "predictions", cache.Where("modelVersion", 1))
+	if err != nil {
+		log.Fatal(err)
+	}
 	p, err := c.Get(context.Background(), "digits/1078")
 	if err != nil {
 		log.Fatal(err)
@@ -46,7 +53,10 @@ func ExampleCache_Get_where() {
 }
 
 func ExampleCache_GetMany() {
-	c := cache.New(exampleTable(), "predictions")
+	c, err := cache.New(exampleTable(), "predictions")
+	if err != nil {
+		log.Fatal(err)
+	}
 	found, err := c.GetMany(context.Background(), []string{"digits/1079", "digits/none", "digits/1078"})
 	if err != nil {
 		log.Fatal(err)
@@ -65,7 +75,10 @@ func ExampleCache_GetMany() {
 }
 
 func ExampleCache_History() {
-	c := cache.New(exampleTable(), "predictions")
+	c, err := cache.New(exampleTable(), "predictions")
+	if err != nil {
+		log.Fatal(err)
+	}
 	yesterday := time.Now().Add(-24 * time.Hour)
 	for p, err := range c.History(context.Background(), "digits/1078", yesterday, time.Time{}, cache.OldestFirst()) {
 		if err != nil {
@@ -80,12 +93,16 @@ func ExampleCache_History() {
 
 func ExampleCache_GetOrCompute() {
 	ctx := context.Background()
-	client, queue, url := exampleTable(), exampleQueue(), exampleQueueURL
+	cfg, queue, url := exampleTable(), exampleQueue(), exampleQueueURL
 
 	publisher := cache.NewPublisher(queue, url, cache.PublisherConfig{
 		OnFailure: func(f cache.Failure) { log.Print("not published: ", f.Err) },
 	})
-	c := cache.New(client, "predictions", cache.WithPublisher(publisher))
+	c, err := cache.New(cfg, "predictions", cache.WithPublisher(publisher))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
 	p, err := c.GetOrCompute(ctx, "digits/2000", func(context.Context) (*cache.Prediction, error) {
 		return cache.NewPrediction("digits/2000", map[string]any{"label": 4})
 	})

@@ -16,8 +16,8 @@ import (
 
 const exampleQueueURL = "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions"
 
-// exampleTable is a client of a versioned table with a few predictions.
-func exampleTable() *dynamodb.Client {
+// exampleTable is the AWS configuration by which a versioned table with a few predictions is reached.
+func exampleTable() aws.Config {
 	ctx, table := context.Background(), aws.String("predictions")
 	client := dynamodbfake.New().Client()
 	in := dynamodbfake.Keys("predictionId:S", "timestamp:N")
@@ -47,7 +47,7 @@ func exampleTable() *dynamodb.Client {
 			panic(err)
 		}
 	}
-	return client
+	return configOf(client)
 }
 
 func exampleQueue() *sqs.Client {

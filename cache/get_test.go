@@ -348,7 +348,7 @@ func TestToldItsLayoutItDescribesNothing(t *testing.T) {
 				t.Errorf("%s: the table's layout is %+v, %v, want %+v", name, found, err, layout)
 			}
 			described := db.CallCount("DescribeTable") + db.CallCount("DescribeTimeToLive")
-			c := cache.New(s.client, s.table, cache.WithLayout(layout))
+			c := open(s.client, s.table, cache.WithLayout(layout))
 			if p, err := c.Get(t.Context(), "a"); err != nil || string(p.Payload) != "1" {
 				t.Errorf("%s: got %v, %v", name, p, err)
 			}

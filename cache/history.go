@@ -2,12 +2,9 @@ package cache
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
@@ -24,17 +21,17 @@ import (
 // they are. In the latest-only layout there is at most one.
 func (c *Cache) History(ctx context.Context, id string, from, to time.Time, options ...Option) iter.Seq2[*Prediction, error] {
 	return func(yield func(*Prediction, error) bool) {
-		l, err := c.discover(ctx)
+		o, err := c.with(options)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		key, err := l.ReadKey(id)
+		l, key, err := c.key(ctx, id)
 		if err != nil {
-			yield(nil, fmt.Errorf("the id %q: %w", id, err))
+			yield(nil, err)
 			return
 		}
-		h := &history{Cache: c, layout: l, id: key, options: c.with(options), yield: yield, to: prediction.Time{Sec: lastSecond}}
+		h := &history{Cache: c, layout: l, id: key, options: o, yield: yield, to: prediction.Time{Sec: lastSecond}}
 		if from.After(time.Unix(0, 0)) {
 			h.from = prediction.FromTime(from)
 		}
@@ -43,6 +40,9 @@ func (c *Cache) History(ctx context.Context, id string, from, to time.Time, opti
 		}
 		if !to.IsZero() {
 			h.to = prediction.FromTime(to)
+		}
+		if h.from.Compare(h.to) >= 0 {
+			return // DynamoDB refuses a range that ends before it starts
 		}
 		h.run(ctx)
 	}
@@ -64,7 +64,7 @@ type history struct {
 func (h *history) run(ctx context.Context) {
 	switch h.layout.Kind {
 	case item.LatestOnly:
-		p, err := h.getItem(ctx, h.layout, h.id, h.options)
+		p, _, err := h.getItem(ctx, h.layout, h.id, h.options, false)
 		if err != nil {
 			h.yield(nil, err)
 		} else if p != nil && h.in(p) {
@@ -81,7 +81,7 @@ func (h *history) run(ctx context.Context) {
 			return // there is nothing
 		}
 		q := h.query(h.layout, h.id, h.options)
-		q.between(h.layout, h.from.In(perSecond), h.to.In(perSecond))
+		q.between(h.from.In(perSecond), h.to.In(perSecond))
 		h.pages(ctx, q, h.yield)
 		return
 	}
@@ -118,16 +118,16 @@ func (h *history) in(p *Prediction) bool {
 }
 
 // pages hands on what is asked for of each page. It returns false where it was told to stop, or had to.
-func (h *history) pages(ctx context.Context, q *query, yield func(*Prediction, error) bool) bool {
-	q.in.ScanIndexForward = aws.Bool(h.options.oldestFirst)
+func (h *history) pages(ctx context.Context, q *pager, yield func(*Prediction, error) bool) bool {
+	q.forward = h.options.oldestFirst
 	for more := true; more; {
-		var results []result
+		var a answer
 		var err error
-		if results, more, err = q.next(ctx); err != nil {
+		if a, more, err = q.next(ctx); err != nil {
 			yield(nil, err)
 			return false
 		}
-		for _, r := range results {
+		for _, r := range a.results {
 			if r.err == nil && !h.in(r.Prediction) {
 				continue
 			}
@@ -145,13 +145,12 @@ func (h *history) unit(ctx context.Context) (uint64, error) {
 		return n, nil
 	}
 	q := h.query(h.layout, h.id, &options{consistent: h.options.consistent, limited: true})
-	q.in.FilterExpression = nil
-	delete(q.in.ExpressionAttributeNames, "#t")
-	delete(q.in.ExpressionAttributeValues, ":now")
-	q.limit(1)
-	results, _, err := q.next(ctx)
-	if err == nil && len(results) > 0 {
-		err = results[0].err
+	q.condition, q.filter, q.values = "#h = :h", "", q.values[:1]
+	q.names = slices.DeleteFunc(q.names, func(n alias) bool { return n.alias == "#t" })
+	q.limit = 1
+	a, _, err := q.next(ctx)
+	if err == nil && len(a.results) > 0 {
+		err = a.results[0].err
 	}
-	return h.perSecond.Load(), err // decode has seen to it, though the item may have expired
+	return h.perSecond.Load(), err // decode has stored it, even if the item has expired
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/predcache/predcache/internal/jsonscan"
 )
@@ -37,8 +38,10 @@ func (p *Prediction) message(numericID bool) (string, error) {
 	switch v, err := jsonscan.Parse(p.ID); {
 	case p.ID == "":
 		return wrong("it has no id")
+	case !utf8.ValidString(p.ID):
+		return wrong("its id is not valid UTF-8")
 	case !numericID:
-		b.Write(quoted(strings.ToValidUTF8(p.ID, "\uFFFD")))
+		b.Write(quoted(p.ID))
 	case err != nil || v.Kind() != jsonscan.Number:
 		return wrong("its id is no number, as the table's hash key is")
 	default:

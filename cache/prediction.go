@@ -26,9 +26,11 @@ type Prediction struct {
 	Payload json.RawMessage
 	// Attributes are the others, such as the model, each as JSON text whose numbers have every digit.
 	Attributes map[string]json.RawMessage
+	// Stale says that the front returned it past its MaxAge, because the table does not answer. It is still within its life.
+	Stale bool
 
 	created prediction.Time // the event time at full precision
-	sort    int64
+	partial bool            // Only left the payload out
 }
 
 // NewPrediction makes a prediction to publish: payload is marshaled, unless it is a json.RawMessage.
@@ -42,37 +44,58 @@ func NewPrediction(id string, payload any) (*Prediction, error) {
 
 // Decode reads the payload into v, as json.Unmarshal does.
 func (p *Prediction) Decode(v any) error {
+	if p.partial {
+		return fmt.Errorf("decoding the prediction %q: its payload was not read: name %q in Only", p.ID, item.AttrPayload)
+	}
 	if err := json.Unmarshal(p.Payload, v); err != nil {
 		return fmt.Errorf("decoding the prediction %q: %w", p.ID, err)
 	}
 	return nil
 }
 
-// decode reads an item, of which it keeps no memory. It returns nil for one that has expired or isn't what the call asked for.
-func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options) (*Prediction, error) {
+// decode reads an item, of which it keeps no memory. It returns nil for one that a reader must not see, and whether that is
+// because it has expired.
+func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options) (_ *Prediction, expired bool, _ error) {
+	if o.skipForeign && item.Find(fields, item.AttrCreatedAt).Type == "" {
+		return nil, false, nil
+	}
 	s, err := l.Decode(fields, o.withPayload())
 	if err != nil {
-		return nil, c.itemError(l, fields, err)
+		return nil, false, c.itemError(l, fields, err)
 	}
 	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
 		c.perSecond.Store(unitOf(&s))
 	}
-	if s.Expires <= time.Now().Unix() {
-		return nil, nil
+	if visible, expired := c.visible(&s); !visible {
+		return nil, expired, nil
 	}
 	p := &Prediction{
 		ID: strings.Clone(s.Key.ID), EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
-		created: s.CreatedAt, sort: s.Key.Sort,
+		created: s.CreatedAt, partial: !o.withPayload(),
 	}
 	if p.Attributes, err = attributes(s.Others); err != nil {
-		return nil, c.itemError(l, fields, err)
+		return nil, false, c.itemError(l, fields, err)
 	}
+	if !o.match(p) {
+		return nil, false, nil
+	}
+	return p, false, nil
+}
+
+// visible decides whether readers may see an item. It is the one place that hides items: expired ones.
+func (c *Cache) visible(s *item.Stored) (visible, expired bool) {
+	expired = s.Expires <= c.now().Unix()
+	return !expired, expired
+}
+
+// match tells whether a prediction is what the Where options ask for.
+func (o *options) match(p *Prediction) bool {
 	for i := range o.where {
 		if w := &o.where[i]; !sameValue(p.Attributes[w.name], w.text) {
-			return nil, nil
+			return false
 		}
 	}
-	return p, nil
+	return true
 }
 
 // attributes turns an item's other attributes into JSON texts, which share one piece of memory, as their names do.

@@ -12,17 +12,15 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/predcache/predcache/internal/batch"
+	"github.com/predcache/predcache/internal/item"
 )
 
-var (
-	// ErrClosed is the error of publishing to a Publisher that was closed, and of what Close could not send in its time.
-	ErrClosed = errors.New("the publisher is closed")
-	// ErrFull is TryPublish's error while as much waits to be sent as may wait.
-	ErrFull = errors.New("the publisher's buffer is full")
-)
+// ErrFull is TryPublish's error while as much waits to be sent as may wait.
+var ErrFull = errors.New("the publisher's buffer is full")
+
+var errPublisherClosed = fmt.Errorf("the publisher is %w", ErrClosed)
 
 // SQS is what a Publisher needs of an *sqs.Client.
 type SQS interface {
@@ -46,6 +44,11 @@ type PublisherConfig struct {
 	Timeout time.Duration
 	// NumericIDs sends ids as JSON numbers, for a table whose hash key is a number.
 	NumericIDs bool
+	// MaxFuture is how far ahead of the clock an event time may be, 5 minutes by default, as WORKER_MAX_FUTURE.
+	MaxFuture time.Duration
+	// Zstd says that the worker compresses payloads (WORKER_PAYLOAD_ENCODING=zstd): then it is the compressed item that must
+	// fit DynamoDB's 400 KB.
+	Zstd bool
 	// OnFailure is told what was given up, by the goroutine that sent it: it must not wait for the Publisher.
 	OnFailure func(Failure)
 }
@@ -72,7 +75,8 @@ type Publisher struct {
 	queue   string
 	fifo    bool
 	cfg     PublisherConfig
-	room    *semaphore.Weighted // of cfg.Buffer bytes
+	room    *room
+	rules   *contract
 	batches *batch.Batcher[*outgoing]
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when nothing is under way any more
@@ -90,6 +94,7 @@ type outgoing struct {
 	body        strings.Builder
 	predictions int
 	room        int64
+	generation  uint64
 }
 
 // overhead is about what a prediction takes beside its text.
@@ -105,6 +110,7 @@ func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
 	orElse(&cfg.Calls, 4)
 	orElse(&cfg.Attempts, 6)
 	orElse(&cfg.Timeout, 10*time.Second)
+	orElse(&cfg.MaxFuture, 5*time.Minute)
 	cfg.Buffer = max(cfg.Buffer, 2*maxMessage)
 	if cfg.OnFailure == nil {
 		cfg.OnFailure = func(Failure) {}
@@ -112,7 +118,7 @@ func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Publisher{
 		client: client, queue: queueURL, fifo: strings.HasSuffix(queueURL, ".fifo"), cfg: cfg,
-		room: semaphore.NewWeighted(int64(cfg.Buffer)), stop: stop, stopped: make(chan struct{}),
+		room: newRoom(cfg.Buffer), rules: newContract(cfg), stop: stop, stopped: make(chan struct{}),
 	}
 	p.batches = batch.New(batch.Config[*outgoing]{
 		MaxItems: maxEntries, MaxBytes: maxMessage, Workers: cfg.Calls, Linger: cfg.Linger, Handle: p.send,
@@ -136,9 +142,10 @@ func orElse[T comparable](field *T, value T) {
 }
 
 // Publish takes a prediction to be sent soon. It waits while the buffer is full. An error means that it was not taken:
-// what it holds can't be sent, ctx ended first, or the Publisher is closed. A later failure goes to OnFailure.
+// the worker would reject it, by its default settings; ctx ended first; or the Publisher is closed. A later failure goes to
+// OnFailure.
 func (p *Publisher) Publish(ctx context.Context, prediction *Prediction) error {
-	text, err := p.text(prediction, p.cfg.NumericIDs)
+	text, err := p.text(prediction, nil)
 	if err != nil {
 		return err
 	}
@@ -147,16 +154,17 @@ func (p *Publisher) Publish(ctx context.Context, prediction *Prediction) error {
 
 // TryPublish is Publish that doesn't wait: while the buffer is full it returns ErrFull.
 func (p *Publisher) TryPublish(prediction *Prediction) error {
-	return p.tryPublish(prediction, p.cfg.NumericIDs)
+	return p.tryPublish(prediction, nil)
 }
 
-func (p *Publisher) tryPublish(prediction *Prediction, numericID bool) error {
-	text, err := p.text(prediction, numericID)
+// tryPublish knows the table's layout, or nil.
+func (p *Publisher) tryPublish(prediction *Prediction, l *item.Layout) error {
+	text, err := p.text(prediction, l)
 	if err != nil {
 		return err
 	}
 	size := cost(text)
-	if !p.room.TryAcquire(size) {
+	if !p.room.bytes.TryAcquire(size) {
 		return ErrFull
 	}
 	return p.take(text, size)
@@ -175,23 +183,33 @@ func (p *Publisher) PublishJSON(ctx context.Context, object string) error {
 	return p.add(ctx, text)
 }
 
-func (p *Publisher) text(prediction *Prediction, numericID bool) (string, error) {
+func (p *Publisher) text(prediction *Prediction, l *item.Layout) (string, error) {
 	now := *prediction
 	if now.EventTime.IsZero() {
 		now.EventTime = time.Now()
 	}
-	text, err := now.message(numericID)
-	if err == nil && len(text) > maxMessage {
-		err = fmt.Errorf("the prediction %q can't be published: it %w", prediction.ID, errTooLarge)
+	numericID := p.cfg.NumericIDs
+	if l != nil {
+		numericID = l.HashType == item.TypeN
 	}
-	return text, err
+	text, err := now.message(numericID)
+	if err != nil {
+		return "", err
+	}
+	if err := p.rules.check(text, l); err != nil {
+		return "", fmt.Errorf("the prediction %q can't be published: %w", prediction.ID, err)
+	}
+	if len(text) > maxMessage {
+		return "", fmt.Errorf("the prediction %q can't be published: it %w", prediction.ID, errTooLarge)
+	}
+	return text, nil
 }
 
 func cost(text string) int64 { return int64(len(text) + overhead) }
 
 func (p *Publisher) add(ctx context.Context, text string) error {
 	size := cost(text)
-	if err := p.room.Acquire(ctx, size); err != nil {
+	if err := p.room.bytes.Acquire(ctx, size); err != nil {
 		return fmt.Errorf("waiting for room to publish: %w", err)
 	}
 	return p.take(text, size)
@@ -202,15 +220,15 @@ func (p *Publisher) take(text string, size int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		p.room.Release(size)
-		return ErrClosed
+		p.room.bytes.Release(size)
+		return errPublisherClosed
 	}
 	if p.pack != nil && p.pack.body.Len()+1+len(text) > packBytes {
 		p.sealPack()
 	}
 	m := p.pack
 	if m == nil {
-		m = &outgoing{}
+		m = &outgoing{generation: p.room.enter()}
 	} else {
 		m.body.WriteByte('\n')
 	}
@@ -245,10 +263,9 @@ func (p *Publisher) flushPack() {
 // Flush waits until everything taken so far has been sent or given up.
 func (p *Publisher) Flush(ctx context.Context) error {
 	p.flushPack()
-	if err := p.room.Acquire(ctx, int64(p.cfg.Buffer)); err != nil {
+	if err := p.room.empty(ctx); err != nil {
 		return fmt.Errorf("waiting for what is being published: %w", err)
 	}
-	p.room.Release(int64(p.cfg.Buffer))
 	return nil
 }
 
@@ -258,7 +275,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return ErrClosed
+		return errPublisherClosed
 	}
 	p.closed = true
 	p.sealPack()
@@ -270,7 +287,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 	left := 0
 	for _, m := range p.batches.Drain() {
 		left += m.predictions
-		p.giveUp(m, ErrClosed)
+		p.giveUp(m, errPublisherClosed)
 	}
 	if left > 0 {
 		return fmt.Errorf("%d predictions were not sent: %w", left, late)
@@ -286,7 +303,7 @@ func (p *Publisher) Stats() PublisherStats {
 func (p *Publisher) giveUp(m *outgoing, err error) {
 	p.failed.Add(int64(m.predictions))
 	p.cfg.OnFailure(Failure{Err: err, Predictions: m.predictions, Body: m.body.String()})
-	p.room.Release(m.room)
+	p.room.leave(m.generation, m.room)
 }
 
 // deduplicationID names a message of a FIFO queue by its content: one that is sent twice within 5 minutes is taken once.

@@ -236,8 +236,8 @@ func TestBackPressure(t *testing.T) {
 			<-release
 			return awstest.Fault{}
 		})
-		big := &cache.Prediction{ID: "big", Payload: []byte(`"` + strings.Repeat("x", 600<<10) + `"`)}
-		for range 3 {
+		big := &cache.Prediction{ID: "big", Payload: []byte(`"` + strings.Repeat("x", 390<<10) + `"`)}
+		for range 5 {
 			if err := l.TryPublish(big); err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +257,7 @@ func TestBackPressure(t *testing.T) {
 		if err := l.Publish(t.Context(), big); err != nil {
 			t.Errorf("got %v, want room once some was sent", err)
 		}
-		if err := l.Close(t.Context()); err != nil || len(l.bodies()) != 4 {
+		if err := l.Close(t.Context()); err != nil || len(l.bodies()) != 6 {
 			t.Errorf("%d messages, %v", len(l.bodies()), err)
 		}
 	})

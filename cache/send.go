@@ -65,7 +65,7 @@ func (p *Publisher) settle(entries []*batch.Entry[*outgoing], out *sqs.SendMessa
 		if e := at(out.Successful[i].Id); e != nil {
 			p.messages.Add(1)
 			p.predictions.Add(int64(e.Value.predictions))
-			p.room.Release(e.Value.room)
+			p.room.leave(e.Value.generation, e.Value.room)
 			e.Done()
 		}
 	}

@@ -44,11 +44,17 @@ var layouts = []store{
 func overTheWire(t *testing.T, test func(t *testing.T, s *store)) {
 	for _, b := range backend.All(t) {
 		for _, s := range layouts {
-			t.Run(b.Name+"/"+s.name, func(t *testing.T) {
-				s.backend = b
-				s.open(t, b.DynamoDB, func(in dynamodb.CreateTableInput, ttl string) string { return b.CreateTable(t, in, ttl) })
-				test(t, &s)
-			})
+			for _, by := range []string{"signed", "client"} {
+				t.Run(b.Name+"/"+s.name+"/"+by, func(t *testing.T) {
+					s := s
+					s.backend = b
+					s.open(t, b.DynamoDB, func(in dynamodb.CreateTableInput, ttl string) string { return b.CreateTable(t, in, ttl) })
+					if by == "client" {
+						s.cache = openClient(s.client, s.table)
+					}
+					test(t, &s)
+				})
+			}
 		}
 	}
 }
@@ -92,7 +98,7 @@ func (s *store) open(t *testing.T, client *dynamodb.Client, create func(in dynam
 		s.table = create(dynamodbfake.Keys(hash), ttl)
 	}
 	s.client = client
-	s.cache = cache.New(client, s.table)
+	s.cache = open(client, s.table)
 	s.encode(t, item.JSON)
 }
 

@@ -101,8 +101,11 @@ type stored struct {
 
 func (g *getter) newest(ctx context.Context, id string) error {
 	l := g.layout
-	c := cache.New(g.clients.DynamoDB, g.cfg.TableName, cache.Consistent(),
+	c, err := cache.NewFromClient(g.clients.DynamoDB, g.cfg.TableName, cache.Consistent(),
 		cache.WithLayout(cache.Layout{HashKey: l.HashKey, Numeric: l.HashType == item.TypeN, SortKey: l.SortKey, TTLAttribute: l.TTLAttribute}))
+	if err != nil {
+		return err
+	}
 	p, err := c.Get(ctx, id)
 	switch {
 	case errors.Is(err, cache.ErrNotFound):

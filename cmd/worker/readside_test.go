@@ -30,7 +30,10 @@ func TestClosedLoop(t *testing.T) {
 				t.Run(fmt.Sprint(b.Name, "/", kind, "/", hash, "/pack ", pack), func(t *testing.T) {
 					w := newWire(t, b, kind, hash, false)
 					publisher := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
-					first := cache.New(b.DynamoDB, w.table, cache.WithPublisher(publisher))
+					first, err := cache.NewFromClient(b.DynamoDB, w.table, cache.WithPublisher(publisher))
+					if err != nil {
+						t.Fatal(err)
+					}
 					var computed atomic.Int32
 					compute := func(id string) func(context.Context) (*cache.Prediction, error) {
 						return func(context.Context) (*cache.Prediction, error) {
@@ -58,7 +61,10 @@ func TestClosedLoop(t *testing.T) {
 					t.Logf("first service: %d misses, %d computed, published as %+v", len(made), computed.Load(), publisher.Stats())
 					w.consume(t)
 
-					second := cache.New(b.DynamoDB, w.table, cache.WithPublisher(publisher), cache.Consistent())
+					second, err := cache.NewFromClient(b.DynamoDB, w.table, cache.WithPublisher(publisher), cache.Consistent())
+					if err != nil {
+						t.Fatal(err)
+					}
 					hits := 0
 					for id, want := range made {
 						got, err := second.GetOrCompute(t.Context(), id, compute(id))

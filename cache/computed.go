@@ -1,0 +1,177 @@
+package cache
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// computed remembers what GetOrCompute has computed in this process until the worker has written it: for one age, which all
+// share, so that the oldest is always the first to go.
+type computed struct {
+	age time.Duration
+	lag writeLag
+
+	mu    sync.Mutex
+	byKey map[string]*remembered // guarded by mu, as are all that follow
+	queue []*remembered          // oldest first
+	bytes int64
+}
+
+// maxComputed bounds what is remembered. Beyond, the oldest goes.
+const maxComputed = 16 << 20
+
+// A remembered prediction was computed here.
+type remembered struct {
+	key     string
+	p       *Prediction
+	until   time.Time
+	began   int64 // when its computation began; see Cache.mono
+	checked int64 // when the last read was sent that did not bring a newer one
+	seen    bool  // a read has brought it: the table has it
+	weight  int64
+}
+
+func (m *computed) init(age time.Duration) {
+	m.age = age
+	m.byKey = map[string]*remembered{}
+}
+
+// put remembers a prediction that was computed since began, after a read sent at checked.
+func (m *computed) put(key string, p *Prediction, began, checked int64, now time.Time) *remembered {
+	k := &remembered{key: key, p: p, until: now.Add(m.age), began: began, checked: checked, weight: int64(weightOf(p))}
+	if !p.ExpiresAt.IsZero() && p.ExpiresAt.Before(k.until) {
+		k.until = p.ExpiresAt
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byKey[key] = k
+	m.queue = append(m.queue, k)
+	m.bytes += k.weight
+	for len(m.queue) > 0 && (m.bytes > maxComputed || !m.queue[0].until.After(now)) {
+		first := m.queue[0]
+		m.queue[0] = nil
+		m.queue = m.queue[1:]
+		m.bytes -= first.weight
+		if m.byKey[first.key] == first {
+			delete(m.byKey, first.key)
+		}
+	}
+	return k
+}
+
+// get returns a copy of what is remembered of a key, or nil.
+func (m *computed) get(key string, now time.Time) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.live(key, now)
+	if k == nil {
+		return nil
+	}
+	copied := *k
+	return &copied
+}
+
+// live requires m.mu.
+func (m *computed) live(key string, now time.Time) *remembered {
+	if len(m.byKey) == 0 {
+		return nil
+	}
+	if k := m.byKey[key]; k != nil && k.until.After(now) {
+		return k
+	}
+	return nil
+}
+
+// read notes what a read of the table brought, and returns what is remembered where that is newer. What the read shows to be
+// superseded is forgotten. The same version is kept: the next eventually consistent read may miss it again.
+func (m *computed) read(key string, got found, now time.Time) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.live(key, now)
+	if k == nil {
+		return nil
+	}
+	visible := !older(got.p, k.p)
+	if !k.seen && got.sent > k.began {
+		m.lag.observe(time.Duration(got.sent-k.began), visible)
+	}
+	if visible {
+		k.seen = true
+		if older(k.p, got.p) {
+			delete(m.byKey, key)
+		}
+		return nil
+	}
+	k.checked = max(k.checked, got.sent)
+	copied := *k
+	return &copied
+}
+
+// newer returns what a read past the front brought, or what is remembered where that is newer and what the call asks for.
+func (m *computed) newer(key string, p *Prediction, o *options, now time.Time) *Prediction {
+	if k := m.get(key, now); k != nil && older(p, k.p) && o.match(k.p) {
+		return k.p
+	}
+	if !o.own {
+		return p
+	}
+	if k := m.get(variant(key, o), now); k != nil && older(p, k.p) {
+		return k.p
+	}
+	return p
+}
+
+// variant is the key of what is computed under a call's own options.
+func variant(key string, o *options) string {
+	if !o.own {
+		return key
+	}
+	var b strings.Builder
+	b.WriteString(key)
+	for _, w := range o.where {
+		fmt.Fprintf(&b, "\x00%q=%s", w.name, w.text)
+	}
+	return b.String()
+}
+
+// entry is what the front would have of it.
+func (k *remembered) entry(c *Cache) *entry { return c.front.entry(k.key, k.p, k.checked, k.until) }
+
+// writeLag is the recent mean of the time from the start of computing until the table has the result, as reads bound it.
+type writeLag struct {
+	mu   sync.Mutex
+	mean time.Duration // guarded by mu; 0 until measured
+}
+
+// defaultLag is assumed until something was measured.
+const defaultLag = 2 * time.Second
+
+func (w *writeLag) get() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mean == 0 {
+		return defaultLag
+	}
+	return w.mean
+}
+
+// observe takes one bound: the table had a result after d, or did not have it yet.
+func (w *writeLag) observe(d time.Duration, visible bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.mean == 0 && visible:
+		w.mean = min(d, defaultLag)
+	case w.mean == 0:
+		w.mean = max(d, defaultLag)
+	case visible != (d > w.mean): // else it says nothing that the mean does not
+		w.mean += (d - w.mean) / 4
+	}
+}
+
+// eventTime is a prediction's event time as the table will have it.
+func eventTime(p *Prediction) prediction.Time { return prediction.FromTime(p.EventTime) }

@@ -1,0 +1,430 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/predcache/predcache/internal/item"
+)
+
+// A Front is a bounded memory of decoded predictions in the service's own process. The zero value of each field is its default.
+//
+// While the table answers, nothing older than MaxAge is returned, counted from when its read was sent. A newer version, or a
+// delete, is so seen by every process after at most MaxAge, and NegativeAge where the id was a miss. Nothing is returned past
+// its expiry, nor anything older than the live entry that the front holds: an eventually consistent read that contradicts it is
+// repeated consistently. Errors are never remembered.
+//
+// An entry in use is renewed in the background before its age ends. Callers of one id share one read.
+//
+// When three reads in a row fail, the table counts as away. Until it answers, what the front holds and is within its own life
+// is returned at once, marked as Stale; any other id fails at once with ErrUnavailable; and one read a second asks whether
+// the table is back. A single read that fails, or takes over Wait, is answered with what the front holds, as Stale, too.
+//
+// What is returned is shared with other callers and must not be changed. Where, Only, Consistent and SkipForeign in a call
+// bypass the front, as History does; a Consistent Get refreshes it. As options of New they apply to what the front holds.
+type Front struct {
+	// MaxBytes bounds the memory of all entries, with their overhead: 1 MiB to 1 TiB, 64 MiB by default. The entries that are
+	// least likely to be used again leave first (W-TinyLFU).
+	MaxBytes int64
+	// MaxAge is how old an answer may be while the table answers: 1 ms to 7 days, 10 s by default.
+	MaxAge time.Duration
+	// NegativeAge is how long a miss is remembered: up to MaxAge; 1 s by default, or MaxAge where that is less.
+	NegativeAge time.Duration
+	// StaleAge is how old an answer may be while the table does not answer: MaxAge or more. By default the prediction's own
+	// life is the only bound. MaxAge itself switches stale answers off.
+	StaleAge time.Duration
+	// Wait is how long a caller waits for the table where the front holds an answer that is too old: 1 ms to 1 min,
+	// 500 ms by default. The read goes on, and renews the entry.
+	Wait time.Duration
+}
+
+func (f *Front) complete(o *options) {
+	orElse(&f.MaxBytes, 64<<20)
+	orElse(&f.MaxAge, 10*time.Second)
+	orElse(&f.NegativeAge, min(time.Second, f.MaxAge))
+	orElse(&f.Wait, 500*time.Millisecond)
+	if f.MaxBytes < 1<<20 || f.MaxBytes > 1<<40 {
+		o.fail("Front.MaxBytes is %d: take %d (1 MiB) to %d (1 TiB)", f.MaxBytes, 1<<20, int64(1)<<40)
+	}
+	if f.MaxAge < time.Millisecond || f.MaxAge > maxAge {
+		o.fail("Front.MaxAge is %v: take 1ms to %v", f.MaxAge, maxAge)
+		return // the others are bounded by it
+	}
+	if f.NegativeAge < 0 || f.NegativeAge > f.MaxAge {
+		o.fail("Front.NegativeAge is %v: take 1ns to MaxAge (%v)", f.NegativeAge, f.MaxAge)
+	}
+	if f.StaleAge < 0 || f.StaleAge > 0 && f.StaleAge < f.MaxAge {
+		o.fail("Front.StaleAge is %v: take MaxAge (%v) or more, or 0 for the prediction's own life", f.StaleAge, f.MaxAge)
+	}
+	if f.Wait < time.Millisecond || f.Wait > time.Minute {
+		o.fail("Front.Wait is %v: take 1ms to 1m", f.Wait)
+	}
+}
+
+// A front is the Front of a Cache.
+type front struct {
+	Front
+	cache      *Cache
+	entries    *otter.Cache[string, *entry]
+	consistent options       // the cache's, with strongly consistent reads
+	renewals   chan struct{} // holds a token for each renewal under way
+}
+
+// maxRenewals bounds how many entries are renewed at once; one beyond is read by a caller when its age has ended.
+const maxRenewals = 64
+
+// An entry is what the front knows of an id. It isn't changed but for renew: a read makes a new one.
+type entry struct {
+	p       *Prediction  // nil for a remembered miss
+	sent    int64        // when its read was sent; see mono
+	expires int64        // the end of p's life, in epoch seconds
+	renew   atomic.Int64 // when a caller renews it; see mono
+	weight  uint32       // bytes
+}
+
+func newFront(c *Cache, settings Front) *front {
+	f := &front{Front: settings, cache: c, consistent: c.defaults, renewals: make(chan struct{}, maxRenewals)}
+	f.consistent.consistent = true
+	f.entries = otter.Must(&otter.Options[string, *entry]{
+		MaximumWeight:    uint64(settings.MaxBytes),
+		Weigher:          func(_ string, e *entry) uint32 { return e.weight },
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, *entry]) time.Duration { return f.life(e.Value) }),
+	})
+	return f
+}
+
+func (f *front) close() {
+	f.entries.InvalidateAll()
+	f.entries.StopAllGoroutines()
+}
+
+func (f *front) size() (entries int, bytes int64) {
+	return f.entries.EstimatedSize(), int64(f.entries.WeightedSize())
+}
+
+// life is how long an entry is of any use. Its memory is given back after that.
+func (f *front) life(e *entry) time.Duration {
+	age := time.Duration(f.cache.mono() - e.sent)
+	if e.p == nil {
+		return max(f.NegativeAge-age, 1)
+	}
+	life := time.Unix(e.expires, 0).Sub(f.cache.now())
+	if f.StaleAge > 0 {
+		life = min(life, f.StaleAge-age)
+	}
+	return max(life, 1)
+}
+
+// mono is a time that no clock adjustment moves: nanoseconds since the Cache was made.
+func (c *Cache) mono() int64 { return int64(time.Since(c.made)) }
+
+// hit answers by an entry that is within its age and its life. It is the whole of most calls, and allocates nothing.
+func (f *front) hit(ctx context.Context, id string) *Prediction {
+	e, found := f.entries.GetIfPresent(id)
+	if !found || e.p == nil {
+		return nil
+	}
+	now := time.Now()
+	mono := int64(now.Sub(f.cache.made))
+	age := time.Duration(mono - e.sent)
+	if age >= f.MaxAge || now.Add(f.cache.source.clock()).Unix() >= e.expires {
+		return nil
+	}
+	if due := e.renew.Load(); mono >= due {
+		f.renew(ctx, e, due, mono)
+	}
+	f.cache.stats.frontAges.add(age)
+	return e.p
+}
+
+// A state is what an entry is good for.
+type state int
+
+const (
+	absent state = iota // nothing, or what has expired
+	fresh               // within its age
+	missed              // a remembered miss
+	aged                // older than MaxAge, and good as a stale answer
+)
+
+func (f *front) state(e *entry, age time.Duration) state {
+	switch {
+	case e.p == nil && age < f.NegativeAge:
+		return missed
+	case e.p == nil || !f.live(e):
+		return absent
+	case age < f.MaxAge:
+		return fresh
+	case f.StaleAge == 0 || age < f.StaleAge:
+		return aged
+	}
+	return absent
+}
+
+func (f *front) live(e *entry) bool { return e.p != nil && f.cache.now().Unix() < e.expires }
+
+// look finds what is known of a key, here or among what this process has computed, and counts an answer.
+func (f *front) look(ctx context.Context, key string) (*entry, state) {
+	c := f.cache
+	e, found := f.entries.GetIfPresent(key)
+	s := absent
+	mono := c.mono()
+	if found {
+		s = f.state(e, time.Duration(mono-e.sent))
+	}
+	switch s {
+	case fresh:
+		if due := e.renew.Load(); mono >= due {
+			f.renew(ctx, e, due, mono)
+		}
+		c.stats.frontAges.add(time.Duration(mono - e.sent))
+		return e, s
+	case missed:
+		c.stats.negative.Add(1)
+		return e, s
+	}
+	// The entries have no room for everything; what was computed here must not be lost by that.
+	if k := c.computed.get(key, c.now()); k != nil && (s == absent || k.p.created.Compare(e.p.created) > 0) {
+		e = k.entry(c)
+		s = f.state(e, time.Duration(mono-e.sent))
+		if s == fresh {
+			c.stats.computedHits.Add(1)
+		}
+	}
+	return e, s
+}
+
+// get answers one caller.
+func (f *front) get(ctx context.Context, l *item.Layout, key string) (*Prediction, error) {
+	c := f.cache
+	for {
+		e, s := f.look(ctx, key)
+		switch {
+		case s == fresh:
+			return e.p, nil
+		case s == missed:
+			return nil, notFound(key)
+		case c.health.away():
+			return f.unanswered(key, e, s, nil)
+		case ctx.Err() != nil:
+			return f.unanswered(key, e, s, ctx.Err())
+		}
+		now := c.mono()
+		fl, owner := c.reads.join(key, now)
+		if owner {
+			f.launch(ctx, l, key, fl)
+		} else {
+			c.stats.shared.Add(1)
+		}
+		// One that was sent long before this caller came may bring what is too old for it.
+		young := owner || time.Duration(now-fl.sent) < f.MaxAge
+		if err := f.wait(ctx, fl, s); err != nil {
+			return f.unanswered(key, e, s, err)
+		}
+		switch {
+		case errors.Is(fl.err, errAbandoned):
+		case fl.err != nil && answered(fl.err):
+			return nil, fl.err
+		case fl.err != nil:
+			return f.unanswered(key, e, s, fl.err)
+		case young && f.live(fl.value):
+			return fl.value.p, nil
+		case young:
+			return nil, notFound(key)
+		}
+	}
+}
+
+// wait waits for a flight: for Wait where there is a stale answer, else as long as ctx lets it.
+func (f *front) wait(ctx context.Context, fl *flight[*entry], s state) error {
+	var patience <-chan time.Time
+	if s == aged {
+		timer := time.NewTimer(f.Wait)
+		defer timer.Stop()
+		patience = timer.C
+	}
+	select {
+	case <-fl.done:
+		return nil
+	case <-patience:
+		return errSlow
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a read: %w", ctx.Err())
+	}
+}
+
+// errSlow is why a caller got a stale answer.
+var errSlow = errors.New("the table is slow")
+
+// unanswered answers without the table: with a stale entry where there is one, else with an error. cause is nil where the
+// table was not asked.
+func (f *front) unanswered(key string, e *entry, s state, cause error) (*Prediction, error) {
+	switch {
+	case s == aged && f.live(e) && !errors.Is(cause, context.Canceled) && !errors.Is(cause, ErrClosed):
+		f.cache.stats.stale.Add(1)
+		p := *e.p
+		p.Stale = true
+		return &p, nil
+	case cause == nil:
+		f.cache.stats.unavailable.Add(1)
+		return nil, fmt.Errorf("reading %q: %w: %w", key, ErrUnavailable, f.cache.health.cause())
+	}
+	return nil, cause
+}
+
+// launch makes the read of a flight in the background, so that it doesn't end with the caller that happened to be first.
+func (f *front) launch(ctx context.Context, l *item.Layout, key string, fl *flight[*entry]) {
+	c := f.cache
+	if !c.start(func() {
+		ctx, cancel := c.detached(ctx, c.setup.readTimeout)
+		defer cancel()
+		e, err := f.fetch(ctx, l, key, false)
+		c.reads.land(fl, e, err)
+	}) {
+		c.reads.land(fl, nil, errCacheClosed)
+	}
+}
+
+// renew reads an entry in use again before its age ends. A caller comes here when it is due; the one that moves the time on
+// does it.
+func (f *front) renew(ctx context.Context, e *entry, due, now int64) {
+	c := f.cache
+	if c.health.away() || !e.renew.CompareAndSwap(due, now+int64(f.MaxAge/10)) {
+		return
+	}
+	select {
+	case f.renewals <- struct{}{}:
+	default:
+		return
+	}
+	fl, owner := c.reads.join(e.p.ID, now)
+	if !owner {
+		<-f.renewals
+		return
+	}
+	c.stats.refreshes.Add(1)
+	if !c.start(func() {
+		defer func() { <-f.renewals }()
+		ctx, cancel := c.detached(ctx, c.setup.readTimeout)
+		defer cancel()
+		e, err := f.fetch(ctx, c.layout.Load(), e.p.ID, false)
+		c.reads.land(fl, e, err)
+	}) {
+		<-f.renewals
+		c.reads.land(fl, nil, errCacheClosed)
+	}
+}
+
+// renewAt is when an entry is due: at three quarters of its age or a little later, so that what came at once isn't renewed at once.
+func (f *front) renewAt(sent int64) int64 {
+	return sent + int64(float64(f.MaxAge)*(0.75+0.15*rand.Float64()))
+}
+
+// fetch reads a key from the table, and returns what the front then knows. attempt has it make a single attempt.
+func (f *front) fetch(ctx context.Context, l *item.Layout, key string, attempt bool) (*entry, error) {
+	c := f.cache
+	got := found{sent: c.mono(), consistent: c.defaults.consistent}
+	var err error
+	got.p, err = c.read(ctx, l, key, &c.defaults, attempt)
+	c.health.saw(c, l, key, err)
+	switch {
+	case err != nil && c.closed():
+		return nil, errCacheClosed
+	case err != nil:
+		return nil, err
+	case !got.consistent && f.contradicted(key, got.p):
+		return f.confirm(ctx, l, key)
+	}
+	return f.store(key, got), nil
+}
+
+// confirm reads a key consistently, after a read that the front contradicts.
+func (f *front) confirm(ctx context.Context, l *item.Layout, key string) (*entry, error) {
+	got := found{sent: f.cache.mono(), consistent: true}
+	var err error
+	if got.p, err = f.cache.read(ctx, l, key, &f.consistent, false); err != nil {
+		return nil, err
+	}
+	return f.store(key, got), nil
+}
+
+// found is what a read brought.
+type found struct {
+	p          *Prediction // nil for a miss
+	sent       int64
+	consistent bool
+}
+
+// contradicted tells whether the front holds a live entry that is newer than what a read brought. An eventually consistent
+// read can lag behind an earlier one ("Read consistency in DynamoDB"); or an item was deleted by hand.
+func (f *front) contradicted(key string, p *Prediction) bool {
+	e, found := f.entries.GetIfPresent(key)
+	if !found || !f.live(e) || !older(p, e.p) {
+		return false
+	}
+	k := f.cache.computed.get(key, f.cache.now())
+	return k == nil || older(k.p, e.p) // what was computed here is expected to be missing for a while
+}
+
+// older tells whether p, which may be nil, is an older version than q.
+func older(p, q *Prediction) bool { return p == nil || p.created.Compare(q.created) < 0 }
+
+// store puts what a read brought into the front, unless it holds something newer, and returns what it then holds.
+func (f *front) store(key string, got found) *entry {
+	c := f.cache
+	var held *entry
+	f.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		p, until := got.p, time.Time{}
+		// Here, under the key's lock, so that what is being computed is either seen or replaces this.
+		if k := c.computed.read(key, got, c.now()); k != nil {
+			p, until = k.p, k.until
+		}
+		if found && f.live(old) && old.p != p {
+			switch {
+			case older(p, old.p):
+				if !got.consistent || old.sent > got.sent {
+					held = old
+					return old, otter.CancelOp
+				}
+			case !older(old.p, p) && old.sent > got.sent: // the same version, by a read that was sent later
+				held = old
+				return old, otter.CancelOp
+			}
+		}
+		held = f.entry(key, p, got.sent, until)
+		return held, otter.WriteOp
+	})
+	return held
+}
+
+// add puts what was just computed into the front, unless it holds something newer.
+func (f *front) add(k *remembered) {
+	f.entries.Compute(k.key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && f.live(old) && older(k.p, old.p) {
+			return old, otter.CancelOp
+		}
+		return f.entry(k.key, k.p, k.checked, k.until), otter.WriteOp
+	})
+}
+
+// entry makes an entry. until bounds the life of a prediction that has none yet.
+func (f *front) entry(key string, p *Prediction, sent int64, until time.Time) *entry {
+	e := &entry{p: p, sent: sent}
+	if p == nil {
+		e.weight = weightOfMiss(key)
+		return e
+	}
+	e.expires = p.ExpiresAt.Unix()
+	if p.ExpiresAt.IsZero() {
+		e.expires = until.Unix()
+	}
+	e.renew.Store(f.renewAt(sent))
+	e.weight = weightOf(p)
+	return e
+}
