@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// read returns a file of the repository.
-func read(t *testing.T, path string) string {
+// file returns a file of the repository.
+func file(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../" + path)
 	if err != nil {
@@ -23,13 +23,13 @@ func read(t *testing.T, path string) string {
 // names, each with a section in the runbook, and is on the dashboard; or its declaration says why it has no alert.
 func TestTroubleIsAlerted(t *testing.T) {
 	rules := map[string]string{} // the text of each alert, by its name
-	for i, rule := range strings.Split(read(t, "deployments/alerts/predcache.yaml"), "- alert: ") {
+	for i, rule := range strings.Split(file(t, "deployments/alerts/predcache.yaml"), "- alert: ") {
 		if name, text, _ := strings.Cut(rule, "\n"); i > 0 {
 			text, _, _ = strings.Cut(text, "annotations:")
 			rules[name] = text
 		}
 	}
-	runbook, dashboard := read(t, "docs/runbook.md"), read(t, "deployments/grafana/predcache.json")
+	runbook, dashboard := file(t, "docs/runbook.md"), file(t, "deployments/grafana/predcache.json")
 	declared := NewMetrics(Options{Now: time.Now}).declared
 	for _, d := range declared {
 		name := prefix + d.name

@@ -30,7 +30,7 @@ var operations = []Operation{ReceiveMessage, DeleteMessageBatch, ChangeMessageVi
 // calls are the metrics of every call of AWS.
 type calls struct {
 	total    map[Operation]prometheus.Counter
-	seconds  map[Operation]prometheus.Histogram
+	seconds  map[Operation]prometheus.Observer
 	failures failures
 }
 
@@ -40,7 +40,7 @@ type call struct {
 	operation Operation
 	part      Part // that fails where several calls in a row do; "" where others judge
 	total     prometheus.Counter
-	seconds   prometheus.Histogram
+	seconds   prometheus.Observer
 }
 
 func (m *Metrics) call(o Operation, part Part) call {

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/writer"
@@ -64,11 +66,11 @@ func (m *Metrics) declare(o Options) []metric {
 			help:    "Write units that the written predictions would have cost more as JSON text.",
 			trouble: noTrouble,
 		}, {
-			name: "cost_dollars_total", unit: "dollars", instrument: counterFunc(m.dollars),
+			name: "cost_dollars_total", unit: "dollars", instrument: read(prometheus.CounterValue, "", series{"": m.dollars}),
 			help:    "Cost of the write units and SQS requests so far, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.",
 			trouble: noTrouble,
 		}, {
-			name: "cost_dollars_per_million_predictions", unit: "dollars", instrument: gaugeFunc(m.dollarsPerMillion),
+			name: "cost_dollars_per_million_predictions", unit: "dollars", instrument: read(prometheus.GaugeValue, "", series{"": m.dollarsPerMillion}),
 			help:    "Cost per million predictions, of every outcome but failed.",
 			trouble: noTrouble,
 		},
@@ -133,7 +135,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble:    alerts("PredcacheAgeOverObjective"),
 		}, {
 			name: "dedup_keys", unit: "keys",
-			instrument: gaugeFuncs("state", map[string]func() float64{
+			instrument: read(prometheus.GaugeValue, "state", series{
 				"pending": func() float64 { return float64(m.Window().Pending) },
 				"written": func() float64 { return float64(m.Window().Written) },
 			}),
@@ -145,7 +147,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		}, {
 			name: "dedup_hits_total", unit: "predictions",
-			instrument: counterFuncs("state", map[string]func() float64{
+			instrument: read(prometheus.CounterValue, "state", series{
 				"pending": func() float64 { return float64(m.Window().PendingHits) },
 				"written": func() float64 { return float64(m.Window().WrittenHits) },
 			}),
@@ -190,7 +192,7 @@ func (m *Metrics) declare(o Options) []metric {
 			help:    "1 if the table's TTL is on, 0 if it is off, at the start or at the last hourly check. Absent if the worker may not read it.",
 			trouble: alerts("PredcacheTTLOff"),
 		}, {
-			name: "ready", instrument: gaugeFunc(func() float64 { return truth(m.health.IsReady()) }),
+			name: "ready", instrument: read(prometheus.GaugeValue, "", series{"": func() float64 { return truth(m.health.IsReady()) }}),
 			help:    "1 while the worker is ready: it works, and nothing that it needs fails.",
 			trouble: alerts("PredcacheNotReady"),
 		}, {

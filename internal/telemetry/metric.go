@@ -68,42 +68,45 @@ func histogram(into *prometheus.Histogram, buckets ...float64) instrument {
 
 // counters makes a counter for each value of a label, so that each series is there from the start, at 0.
 func counters[L ~string](into *map[L]prometheus.Counter, label string, values ...L) instrument {
-	return instrument{kind: "counter", labels: []string{label}, values: texts(values), build: func(name, help string) prometheus.Collector {
+	return labelled("counter", into, label, values, func(name, help string) (prometheus.Collector, func(...string) prometheus.Counter) {
 		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
-		*into = make(map[L]prometheus.Counter, len(values))
-		for _, v := range values {
-			(*into)[v] = vec.WithLabelValues(string(v))
-		}
-		return vec
-	}}
+		return vec, vec.WithLabelValues
+	})
 }
 
 // gauges does for gauges what counters does for counters.
 func gauges[L ~string](into *map[L]prometheus.Gauge, label string, values ...L) instrument {
-	return instrument{kind: "gauge", labels: []string{label}, values: texts(values), build: func(name, help string) prometheus.Collector {
+	return labelled("gauge", into, label, values, func(name, help string) (prometheus.Collector, func(...string) prometheus.Gauge) {
 		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{label})
-		*into = make(map[L]prometheus.Gauge, len(values))
-		for _, v := range values {
-			(*into)[v] = vec.WithLabelValues(string(v))
-		}
-		return vec
-	}}
+		return vec, vec.WithLabelValues
+	})
 }
 
 // histograms does for histograms what counters does for counters.
-func histograms[L ~string](into *map[L]prometheus.Histogram, label string, values []L, buckets ...float64) instrument {
-	return instrument{kind: "histogram", labels: []string{label}, values: texts(values), build: func(name, help string) prometheus.Collector {
+func histograms[L ~string](into *map[L]prometheus.Observer, label string, values []L, buckets ...float64) instrument {
+	return labelled("histogram", into, label, values, func(name, help string) (prometheus.Collector, func(...string) prometheus.Observer) {
 		vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{label})
-		*into = make(map[L]prometheus.Histogram, len(values))
-		for _, v := range values {
-			// A HistogramVec is made of Histograms; only its interface says less.
-			(*into)[v] = vec.WithLabelValues(string(v)).(prometheus.Histogram)
-		}
-		return vec
-	}}
+		return vec, vec.WithLabelValues
+	})
 }
 
-// counterVec is for labels whose values the service makes up; errorCodes bounds them.
+func labelled[L ~string, M any](kind string, into *map[L]M, label string, values []L, vec func(name, help string) (prometheus.Collector, func(...string) M)) instrument {
+	i := instrument{kind: kind, labels: []string{label}}
+	for _, v := range values {
+		i.values = append(i.values, string(v))
+	}
+	i.build = func(name, help string) prometheus.Collector {
+		collector, with := vec(name, help)
+		*into = make(map[L]M, len(values))
+		for _, v := range values {
+			(*into)[v] = with(string(v))
+		}
+		return collector
+	}
+	return i
+}
+
+// counterVec is for labels whose values the service makes up. The type failures bounds them.
 func counterVec(into **prometheus.CounterVec, labels ...string) instrument {
 	return instrument{kind: "counter", labels: labels, build: func(name, help string) prometheus.Collector {
 		*into = prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
@@ -111,80 +114,52 @@ func counterVec(into **prometheus.CounterVec, labels ...string) instrument {
 	}}
 }
 
-// constant is a gauge whose value is known at the start.
-func constant(value float64) instrument {
-	return instrument{kind: "gauge", build: func(name, help string) prometheus.Collector {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-		g.Set(value)
-		return g
-	}}
-}
-
 // info is a gauge of 1 whose label carries a text.
 func info(label, value string) instrument {
 	return instrument{kind: "gauge", labels: []string{label}, build: func(name, help string) prometheus.Collector {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{label})
-		g.WithLabelValues(value).Set(1)
-		return g
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}, func() float64 { return 1 })
 	}}
 }
 
-// gaugeFunc is a gauge that is read when it is scraped.
-func gaugeFunc(read func() float64) instrument {
-	return readers("gauge", prometheus.GaugeValue, "", map[string]func() float64{"": read})
+// constant is a gauge whose value is known at the start.
+func constant(value float64) instrument {
+	return read(prometheus.GaugeValue, "", series{"": func() float64 { return value }})
 }
 
-// gaugeFuncs are gauges that are read when they are scraped, by the values of a label.
-func gaugeFuncs(label string, read map[string]func() float64) instrument {
-	return readers("gauge", prometheus.GaugeValue, label, read)
-}
+// A series is what a scrape reads, by the values of a label; "" is for a metric without one.
+type series map[string]func() float64
 
-// counterFunc is a counter that something else keeps.
-func counterFunc(read func() float64) instrument {
-	return readers("counter", prometheus.CounterValue, "", map[string]func() float64{"": read})
-}
-
-// counterFuncs are counters that something else keeps, by the values of a label.
-func counterFuncs(label string, read map[string]func() float64) instrument {
-	return readers("counter", prometheus.CounterValue, label, read)
-}
-
-func readers(kind string, t prometheus.ValueType, label string, read map[string]func() float64) instrument {
-	i := instrument{kind: kind}
+// read is a metric of which something else keeps the value.
+func read(t prometheus.ValueType, label string, values series) instrument {
+	i := instrument{kind: map[prometheus.ValueType]string{prometheus.CounterValue: "counter", prometheus.GaugeValue: "gauge"}[t]}
 	if label != "" {
-		i.labels, i.values = []string{label}, slices.Sorted(maps.Keys(read))
+		i.labels, i.values = []string{label}, slices.Sorted(maps.Keys(values))
 	}
 	i.build = func(name, help string) prometheus.Collector {
-		return &reader{prometheus.NewDesc(name, help, i.labels, nil), t, read}
+		return &reader{prometheus.NewDesc(name, help, i.labels, nil), t, values}
 	}
 	return i
 }
 
-// A reader collects values that something else keeps.
+// A reader collects a series.
 type reader struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-	read map[string]func() float64
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	values series
 }
 
+// Describe implements prometheus.Collector.
 func (r *reader) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc }
 
+// Collect implements prometheus.Collector.
 func (r *reader) Collect(ch chan<- prometheus.Metric) {
-	for value, read := range r.read {
+	for value, read := range r.values {
+		labels := []string{value}
 		if value == "" {
-			ch <- prometheus.MustNewConstMetric(r.desc, r.kind, read())
-		} else {
-			ch <- prometheus.MustNewConstMetric(r.desc, r.kind, read(), value)
+			labels = nil
 		}
+		ch <- prometheus.MustNewConstMetric(r.desc, r.kind, read(), labels...)
 	}
-}
-
-func texts[L ~string](values []L) []string {
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = string(v)
-	}
-	return out
 }
 
 // newRegistry registers the metrics, and the usual ones of the Go runtime and the process.

@@ -89,7 +89,9 @@ func (m *Metrics) Values(now time.Time) *Values {
 		}
 	}
 	for _, o := range operations {
-		v.Calls = append(v.Calls, CallValues{o, value(m.calls.total[o]), distribution(m.calls.seconds[o])})
+		// A HistogramVec is made of Histograms, although WithLabelValues returns Observers.
+		seconds := distribution(m.calls.seconds[o].(prometheus.Histogram))
+		v.Calls = append(v.Calls, CallValues{o, value(m.calls.total[o]), seconds})
 	}
 	v.Dollars = m.dollars()
 	return v
