@@ -13,7 +13,7 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// fieldsOf reads DynamoDB's JSON, as a client would that hands it to Decode.
+// fieldsOf converts DynamoDB's JSON to fields for Decode.
 func fieldsOf(v jsonscan.Value) ([]item.Field, error) {
 	if v.Kind() != jsonscan.Object {
 		return nil, errors.New("no object")
@@ -84,7 +84,7 @@ func valueOf(v jsonscan.Value) (item.Value, error) {
 	return out, err
 }
 
-// checkDecoded checks that an item reads back as it was made, and has the size that was foreseen.
+// checkDecoded checks that an item decodes to its prediction and has the computed size.
 func checkDecoded(t testing.TB, l *item.Layout, it *item.Item, p *prediction.Prediction) {
 	t.Helper()
 	v, err := jsonscan.Parse(string(it.AppendJSON(nil)))
@@ -96,7 +96,7 @@ func checkDecoded(t testing.TB, l *item.Layout, it *item.Item, p *prediction.Pre
 		t.Fatal(err)
 	}
 	if size := item.StoredSize(fields); size != it.Size {
-		t.Errorf("the stored size is %d, foreseen %d", size, it.Size)
+		t.Errorf("the stored size is %d, computed %d", size, it.Size)
 	}
 	s, err := l.Decode(fields, true)
 	if err != nil {
@@ -130,7 +130,7 @@ func jsonValue(t testing.TB, text string) jsonscan.Value {
 	return v
 }
 
-// sameJSON compares by meaning: numbers by value, objects in any order.
+// sameJSON compares values: numbers by value, objects in any order.
 func sameJSON(a, b jsonscan.Value) bool {
 	if a.Kind() != b.Kind() {
 		return false
@@ -159,7 +159,7 @@ func sameJSON(a, b jsonscan.Value) bool {
 	return a.Text == b.Text
 }
 
-// sameMembers compares by name; of a name that is there twice, in a payload kept as text, in their order.
+// sameMembers compares members by name. Duplicates of a name, possible in a payload stored as text, must have the same order.
 func sameMembers(x, y []jsonscan.Member) bool {
 	group := func(members []jsonscan.Member) map[string][]jsonscan.Value {
 		all := map[string][]jsonscan.Value{}
@@ -204,7 +204,7 @@ func decodeLayouts(t testing.TB) (layouts []*item.Layout) {
 	return append(layouts, ordered)
 }
 
-// FuzzRoundTrip reads back whatever can be written.
+// FuzzRoundTrip decodes every item that can be encoded.
 func FuzzRoundTrip(f *testing.F) {
 	for _, body := range []string{
 		`{"predictionId":"a","prediction":1}`, `{"predictionId":7.50e1,"prediction":{"a":[1,null,true,"x"]},"b":{"c":[[]]}}`,
@@ -229,7 +229,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzDecode reads whatever a table may hold: it is a prediction with a payload that is JSON, or an error without its content.
+// FuzzDecode decodes arbitrary items: the result has a payload that is valid JSON, or is an error without content.
 func FuzzDecode(f *testing.F) {
 	layouts := decodeLayouts(f)
 	for which, l := range layouts {

@@ -9,7 +9,7 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// What DynamoDB can hold natively ("Supported data types and naming rules in Amazon DynamoDB").
+// Limits of native values ("Supported data types and naming rules in Amazon DynamoDB").
 const (
 	maxDigits    = 38
 	maxMagnitude = 125
@@ -28,7 +28,8 @@ func checkNumber(field string, d jsonscan.Decimal) *prediction.Reject {
 	return nil
 }
 
-// numberSize is one byte for two significant digits and one more, and one for a sign ("DynamoDB item sizes and formats").
+// numberSize returns the size of a number: one byte for two significant digits, one more, and one for a minus sign
+// ("DynamoDB item sizes and formats").
 func numberSize(d jsonscan.Decimal) int {
 	size := (len(d.Digits)+1)/2 + 1
 	if d.Negative {
@@ -64,10 +65,10 @@ func checkName(name string) *prediction.Reject {
 	return nil
 }
 
-// nativeSize checks a value that is to be stored natively and returns its size as DynamoDB counts it. depth is how many
-// lists and maps it is inside of.
+// nativeSize checks a value that will be stored natively and returns its size as DynamoDB counts it. depth is the number of
+// lists and maps around it.
 func nativeSize(field string, v jsonscan.Value, depth int) (int, *prediction.Reject) {
-	if depth == maxNesting { // the attribute itself is the first level, whatever it is
+	if depth == maxNesting { // the attribute itself is the first level
 		return 0, prediction.Rejectf(prediction.ReasonNesting, field, "is nested deeper than DynamoDB's %d levels: flatten it, or send it inside the payload, which is stored as text", maxNesting)
 	}
 	switch v.Kind() {
@@ -87,8 +88,8 @@ func nativeSize(field string, v jsonscan.Value, depth int) (int, *prediction.Rej
 	}
 }
 
-// containerSize is 3 bytes, and one more for each element. It stops where the value alone exceeds an item, so that nothing
-// is allocated in proportion to a value that is refused.
+// containerSize returns the size of a list or map: 3 bytes, one per element, and the elements. It stops when the value
+// exceeds the maximum item size, so that memory does not grow with a value that is rejected.
 func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.Reject) {
 	total := 3
 	add := func(v jsonscan.Value) *prediction.Reject {
@@ -131,8 +132,8 @@ func tooLarge(field string) *prediction.Reject {
 	return prediction.Rejectf(prediction.ReasonTooLarge, field, "alone exceeds DynamoDB's %d bytes of an item: send less, or send it inside the payload with WORKER_PAYLOAD_ENCODING=zstd", MaxSize)
 }
 
-// checkIndexKey checks an attribute that is in the key of one of the table's indexes. An item without it is only missing
-// from that index; an item with a wrong one is refused by DynamoDB, with its whole batch.
+// checkIndexKey checks an attribute that may be in the key of an index. DynamoDB leaves an item without the attribute out of
+// the index, but refuses an item with a wrong type, together with its batch.
 func (l *Layout) checkIndexKey(field string, v jsonscan.Value, size int) *prediction.Reject {
 	index, indexed := l.Indexes[field]
 	if !indexed {
@@ -146,7 +147,7 @@ func (l *Layout) checkIndexKey(field string, v jsonscan.Value, size int) *predic
 	return l.checkIndexSize(field, size)
 }
 
-// checkIndexSize checks the length of a string that may be in the key of an index.
+// checkIndexSize checks the length of a string in the key of an index.
 func (l *Layout) checkIndexSize(field string, size int) *prediction.Reject {
 	index, indexed := l.Indexes[field]
 	switch {
@@ -160,11 +161,11 @@ func (l *Layout) checkIndexSize(field string, size int) *prediction.Reject {
 	return nil
 }
 
-// nativeFactor is how many bytes a byte of JSON text can become in DynamoDB's JSON: "1," becomes `{"N":"1"},`, and a
-// control character that was written as an escape is one again.
+// nativeFactor is the maximum number of bytes that a byte of JSON text becomes in DynamoDB's JSON: "1," becomes
+// `{"N":"1"},`, and a control character in an unescaped name becomes \u00xx again.
 const nativeFactor = 6
 
-// appendNative appends v as a typed value of DynamoDB's JSON. Numbers keep their text.
+// appendNative appends v as a typed value in DynamoDB's JSON. Numbers keep their text.
 func appendNative(dst []byte, v jsonscan.Value) []byte {
 	switch v.Kind() {
 	case jsonscan.Number:
@@ -206,18 +207,18 @@ func appendNative(dst []byte, v jsonscan.Value) []byte {
 	}
 }
 
-// An encoder holds some hundred KB, so they are pooled; compressing is done by the caller's goroutine.
+// encoders are pooled, since each takes some hundred KB. Compression runs in the caller's goroutine.
 var encoders = sync.Pool{New: func() any {
 	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false), zstd.WithWindowSize(512<<10))
 	if err != nil {
-		panic(err) // only for options that don't exist
+		panic(err) // the options are constant
 	}
 	return w
 }}
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// compress returns the payload's compacted text by zstd, or nil where that takes more than room bytes.
+// compress returns the compressed, compacted payload, or nil if that takes more than room bytes.
 func compress(payload jsonscan.Value, room int) []byte {
 	w := encoders.Get().(*zstd.Encoder)
 	text, out := scratch.Get().(*[]byte), scratch.Get().(*[]byte)

@@ -16,7 +16,7 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// stored is an item as a client of DynamoDB reads it: attribute names to typed values.
+// stored is an item as a DynamoDB client reads it: attribute names to typed values.
 type stored map[string]map[string]any
 
 func stand(t testing.TB, encoded []byte) stored {
@@ -29,12 +29,12 @@ func stand(t testing.TB, encoded []byte) stored {
 	}
 	object, err := jsonscan.Parse(string(encoded))
 	if members := slices.Collect(jsonscan.Members(object)); err != nil || len(members) != len(s) {
-		t.Fatalf("an attribute is there twice, or %v: %s", err, encoded)
+		t.Fatalf("an attribute occurs twice, or %v: %s", err, encoded)
 	}
 	return s
 }
 
-// checkEncoded holds an item against its prediction and against DynamoDB's rules, computed in another way than the item does.
+// checkEncoded compares an item with its prediction, and with an independent implementation of DynamoDB's rules.
 func checkEncoded(t testing.TB, it *item.Item, p *prediction.Prediction, encoding item.Encoding) {
 	t.Helper()
 	encoded := it.AppendJSON([]byte("before "))
@@ -97,7 +97,7 @@ func unmarshal(t testing.TB, text string) any {
 	return v
 }
 
-// plain turns a typed value into what encoding/json makes of the JSON that it came from. Numbers keep their text.
+// plain converts a typed value to what encoding/json makes of the original JSON. Numbers keep their text.
 func plain(t testing.TB, value map[string]any) any {
 	t.Helper()
 	if len(value) != 1 {
@@ -131,7 +131,7 @@ func plain(t testing.TB, value map[string]any) any {
 	return nil
 }
 
-// sizeOf follows "DynamoDB item sizes and formats" by the decoded value.
+// sizeOf computes a size by "DynamoDB item sizes and formats" from the decoded value.
 func sizeOf(t testing.TB, value map[string]any) int {
 	t.Helper()
 	for kind, v := range value {
@@ -166,7 +166,7 @@ func sizeOf(t testing.TB, value map[string]any) int {
 	return 0
 }
 
-// numberSize is a byte for two significant digits, one more, and one for a sign.
+// numberSize is one byte for two significant digits, one more, and one for a minus sign.
 func numberSize(text string) int {
 	mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")
 	digits := strings.Trim(strings.ReplaceAll(strings.TrimPrefix(mantissa, "-"), ".", ""), "0")
@@ -180,7 +180,7 @@ func numberSize(text string) int {
 	return size
 }
 
-func TestSizesFollowTheDocumentedArithmetic(t *testing.T) {
+func TestSize(t *testing.T) {
 	// Beside the attribute: predictionId 12+1, timestamp 9+6, expiresAt 9+6, createdAt 9+6, prediction 10+1.
 	const rest = 13 + 15 + 15 + 15 + 11
 	l := layout(t, latestOnly, item.JSON)
@@ -198,7 +198,7 @@ func TestSizesFollowTheDocumentedArithmetic(t *testing.T) {
 	}
 }
 
-func TestSpacesBetweenAPayloadsTokensAreNeitherStoredNorPaidFor(t *testing.T) {
+func TestSizeWithoutSpaces(t *testing.T) {
 	for _, encoding := range encodings {
 		l := layout(t, latestOnly, encoding)
 		tight := made(t, l, `{"predictionId":"a","prediction":{"a":[1,2,"x y"]},"b":[1]}`)
@@ -209,7 +209,7 @@ func TestSpacesBetweenAPayloadsTokensAreNeitherStoredNorPaidFor(t *testing.T) {
 	}
 }
 
-func TestTheBoundOfTheEncodedSizeHoldsWhereTextGrowsMost(t *testing.T) {
+func TestMaxJSONSize(t *testing.T) {
 	names := item.Table{
 		HashKey: strings.Repeat("\x01", 255), HashType: item.TypeS, SortKey: strings.Repeat("\x02", 255), SortType: item.TypeN, TTLAttribute: strings.Repeat("\x03", 255),
 	}

@@ -53,16 +53,15 @@ func notEncoded(encoding string, err error) *Reject {
 	return Rejectf(ReasonEncoding, "", "the message does not decompress as %s, as its Content-Encoding says", encoding)
 }
 
-// buffers hold texts while they are inflated. What is kept of a text is a string of its exact length.
+// buffers hold texts while they are inflated. The result is a string of exact length.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// inflate reads all of source. It asks for room as soon as the text is longer than what the message may take for free, and
-// stops where it is longer than a message may be.
+// inflate reads source. It asks for room once the text exceeds what was granted, and stops once it exceeds MaxDecodedBytes.
 func (r *decoding) inflate(source io.Reader, encoding string) (string, *Reject) {
 	buffer := buffers.Get().(*[]byte)
 	text := (*buffer)[:0]
 	defer func() {
-		if cap(text) <= 1<<20 { // a rare text of megabytes must not stay in memory
+		if cap(text) <= 1<<20 { // don't keep the buffer of a rare large text
 			*buffer = text
 		}
 		buffers.Put(buffer)
@@ -89,7 +88,7 @@ func (r *decoding) inflate(source io.Reader, encoding string) (string, *Reject) 
 	}
 }
 
-// A resetter is a decompressor that can be used again; making one costs tens of kilobytes.
+// A resetter is a reusable decompressor. A new one costs tens of kilobytes.
 type resetter interface {
 	io.Reader
 	Reset(r io.Reader) error
@@ -114,13 +113,13 @@ func (o *opener) get(src io.Reader) (resetter, error) {
 	return r, nil
 }
 
-// put gives a decompressor back, without the text that it read.
+// put returns a decompressor to the pool without a reference to its source.
 func (o *opener) put(r resetter) {
-	_ = r.Reset(strings.NewReader("")) // gzip reports that this has no header
+	_ = r.Reset(strings.NewReader("")) // gzip returns an error, since this has no header
 	o.pool.Put(r)
 }
 
-// maxZstdWindow bounds what a frame's header can make the decoder allocate. Level 19 of the zstd command uses 8 MiB.
+// maxZstdWindow bounds what the header of a frame can make the decoder allocate. Level 19 of the zstd command uses 8 MiB.
 const maxZstdWindow = 8 << 20
 
 var openers = map[string]*opener{

@@ -8,19 +8,19 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// Config says how messages are read. The zero value of a field name means that messages don't have the field.
+// Config configures a Decoder. An empty field name means that messages don't have the field.
 type Config struct {
 	Fields     Fields
 	Attributes Attributes
-	TTL        time.Duration // the life of a prediction that doesn't name one
-	// TTLJitter shortens lives by up to this fraction, by a hash of the id, so that what was written in one burst does
-	// not expire in one. An end given by ExpiresAt stays as it is.
+	TTL        time.Duration // lifetime of a prediction that does not set its own
+	// TTLJitter shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one
+	// burst do not expire together. It does not change an expiry set by ExpiresAt.
 	TTLJitter float64
-	// RequireTimestamp rejects a prediction without an event time, which otherwise is the message's sent time.
+	// RequireTimestamp rejects a prediction without an event time. Otherwise it gets the message's sent time.
 	RequireTimestamp bool
-	MaxFuture        time.Duration // how far ahead of the clock an event time may be
-	// MaxDecodedBytes bounds what a message may take in memory beside its body, as Decoded.Bytes counts it. Without it, 1 MiB
-	// of gzip could become 1 GiB of text, and 1 MiB of small objects 100 MiB of predictions.
+	MaxFuture        time.Duration // maximum time of an event time ahead of the clock
+	// MaxDecodedBytes bounds the memory of a message beside its body, as counted in Decoded.Bytes. Without it, 1 MiB of gzip
+	// could become 1 GiB of text, and 1 MiB of small objects 100 MiB of predictions.
 	MaxDecodedBytes int
 }
 
@@ -29,7 +29,7 @@ type Fields struct {
 	ID, Timestamp, Payload, TTLSeconds, ExpiresAt string
 }
 
-// Attributes says which of a prediction's other fields are kept: all, or those of a list (of which none is one).
+// Attributes selects the other fields to store: all, or those in Names.
 type Attributes struct {
 	All   bool
 	Names []string
@@ -47,57 +47,57 @@ func (a Attributes) keep(name string) bool {
 	return false
 }
 
-// A Message is what a queue delivered.
+// A Message is a message of a queue.
 type Message struct {
 	Body            string
-	ContentEncoding string // of the body: empty, gzip or zstd, the latter two in base64
-	Sent            int64  // milliseconds since the epoch: the event time of predictions that have none
-	// Order orders predictions of one event time: see Version.Sent. 0 stands for Sent.
+	ContentEncoding string // empty, gzip or zstd; the body is base64 for the latter two
+	Sent            int64  // milliseconds since the epoch; the event time of predictions without one
+	// Order is the Version.Sent of the predictions. 0 means Sent.
 	Order int64
-	// Room is called before the message takes more than FreeBytes beside its body, with the bytes that it may take in all. It
-	// blocks until there is room, and returns false to give up. nil: there is always room.
+	// Room is called before the message takes more than FreeBytes beside its body, with the total that it may take. It blocks
+	// until there is room, and returns false to give up. If it is nil, there is always room.
 	Room func(bytes int) bool
 }
 
-// What a decoded message takes in memory beside its body.
+// The memory that a decoded message takes beside its body.
 const (
-	// FreeBytes need no room of their own. It covers a message of some 80 predictions, so that Room is called only for large
-	// and for compressed messages.
+	// FreeBytes is the memory that needs no Room. It covers about 80 predictions, so that Room is called only for large and
+	// for compressed messages.
 	FreeBytes = 64 << 10
-	// PredictionBytes is what one prediction takes on its way to the table: itself, its item, its places in the deduplication
-	// window and in the batcher, and the reference of its message.
+	// PredictionBytes is the memory of one prediction on its way to the table: the prediction, its item, its entries in the
+	// dedup window and the batcher, and its reference to the message.
 	PredictionBytes = 768
-	// AttributeBytes is what each of its attributes adds.
+	// AttributeBytes is the additional memory of each of its attributes.
 	AttributeBytes = 40
 )
 
-// Decoded is what was found in a message. It can be used again for the next one.
+// Decoded holds the parts of a message. It can be reused for the next one.
 type Decoded struct {
 	Predictions []Prediction
 	Rejected    []RejectedPart // the first MaxRejectedParts
-	More        int            // further rejected parts, which are not kept
-	Bytes       int            // what the message takes in memory beside its body, about
+	More        int            // number of further rejected parts
+	Bytes       int            // approximate memory of the message beside its body
 
 	members []jsonscan.Member
 }
 
-// MaxRejectedParts is how many rejected parts of a message are kept. A message with more is rejected as a whole.
+// MaxRejectedParts is the maximum number of rejected parts to keep. A message with more is rejected as a whole.
 const MaxRejectedParts = 11
 
-// A RejectedPart is a part of a message that can't become a prediction: its text as it came, and why.
+// A RejectedPart is a part of a message that is not a valid prediction, with the reason.
 type RejectedPart struct {
-	Raw   string
-	Whole bool // Raw is the message's whole body, still encoded if it came so
+	Raw   string // its original text
+	Whole bool   // Raw is the whole message body, with its Content-Encoding
 	Why   *Reject
 }
 
-// A Decoder reads messages. It may be used by several goroutines, each with a Decoded of its own.
+// A Decoder decodes messages. It is safe for concurrent use if each goroutine has its own Decoded.
 type Decoder struct {
 	cfg    Config
 	fields [numFields]path
 }
 
-// NewDecoder makes a Decoder. The configuration has been checked.
+// NewDecoder returns a Decoder. cfg must be valid.
 func NewDecoder(cfg Config) *Decoder {
 	d := &Decoder{cfg: cfg}
 	f := cfg.Fields
@@ -108,7 +108,7 @@ func NewDecoder(cfg Config) *Decoder {
 	return d
 }
 
-// Decode finds the predictions of m. now is the services' clock. It returns false if m.Room gave up: m is then not decoded.
+// Decode decodes m into dst. now is the AWS services' clock. It returns false, with an empty dst, if m.Room gave up.
 func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
 	dst.reset()
 	run := decoding{Decoder: d, dst: dst, sent: m.Sent, order: m.Order, now: now, room: m.Room, granted: FreeBytes}
@@ -121,14 +121,14 @@ func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
 		return false
 	}
 	if why != nil {
-		// Nothing of a body that can't be read as a whole is kept, so that it goes to the reject queue in one piece.
+		// A body that can't be read as a whole is rejected as a whole.
 		dst.reset()
 		dst.Rejected = append(dst.Rejected, RejectedPart{m.Body, true, why})
 	}
 	return true
 }
 
-// reset lets go of the last message's text, and of memory that only a large message needs.
+// reset drops the last message's text, and memory that only a large message needs.
 func (d *Decoded) reset() {
 	const most = 1000
 	clear(d.Predictions)
@@ -141,7 +141,7 @@ func (d *Decoded) reset() {
 	d.More, d.Bytes = 0, 0
 }
 
-// decoding is one run of a Decoder over one message.
+// decoding is the state of one Decode.
 type decoding struct {
 	*Decoder
 	dst    *Decoded
@@ -152,11 +152,11 @@ type decoding struct {
 	values [numFields]jsonscan.Value // of the prediction being read
 
 	room    func(bytes int) bool
-	granted int  // bytes that the message may take without asking
+	granted int  // bytes that the message may take without a call of room
 	gaveUp  bool // room returned false
 }
 
-// take counts n bytes that the message takes beside its body, and waits for room where it needs more than it was granted.
+// take counts n more bytes beside the body, and waits for room if that exceeds what was granted.
 func (r *decoding) take(n int) *Reject {
 	r.dst.Bytes += n
 	switch {
@@ -172,7 +172,7 @@ func tooLong(limit int) *Reject {
 	return Rejectf(ReasonTooLarge, "", "the message takes more than %d bytes once decoded: split it, or allow more with WORKER_MAX_DECODED_BYTES", limit)
 }
 
-// ask waits for room for n bytes in all, or for as many as a message may take.
+// ask waits for room for n bytes in total, at most MaxDecodedBytes.
 func (r *decoding) ask(n int) *Reject {
 	n = min(n, r.cfg.MaxDecodedBytes)
 	if r.room != nil && !r.room(n) {
@@ -183,27 +183,27 @@ func (r *decoding) ask(n int) *Reject {
 	return nil
 }
 
-// errNoRoom ends a decoding that gave up. It rejects nothing.
+// errNoRoom ends a decoding that gave up. It is not a reject.
 var errNoRoom = &Reject{}
 
-// maxEnvelopes is how many envelopes may stand around a prediction: EventBridge to SNS to SQS makes two.
+// maxEnvelopes is the maximum number of envelopes around a prediction. EventBridge to SNS to SQS makes two.
 const maxEnvelopes = 3
 
 const (
-	// maxParts bounds the work that one message can make: 16 MiB of [0,0,0] have 8 million elements.
+	// maxParts bounds the work for one message: 16 MiB of [0,0,0] have 8 million elements.
 	maxParts = 100_000
-	// maxMembers bounds the memory that one object can take while it is read: 40 bytes a member, of at least 5 bytes of text.
+	// maxMembers bounds the memory for reading one object: 40 bytes for a member of 5 bytes or more.
 	maxMembers = 10_000
 )
 
-// body reads one object, an array of objects, or objects one a line.
+// body reads one object, an array of objects, or one object per line.
 func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	text, why := r.decompress(text, contentEncoding)
 	if why != nil {
 		return why
 	}
 	if text = trimSpace(text); text == "" {
-		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of them, or one a line")
+		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of objects, or one object per line")
 	}
 	if text[0] == '[' {
 		return r.array(text)
@@ -217,16 +217,16 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	case errors.Is(err, jsonscan.ErrMembers):
 		return tooManyFields()
 	case err == nil:
-		return Rejectf(ReasonSyntax, "", "text after the JSON object at byte %d: put several predictions into an array, or one a line", end)
+		return Rejectf(ReasonSyntax, "", "text after the JSON object at byte %d: put several predictions into an array, or one per line", end)
 	default:
 		if v, err := jsonscan.Parse(text); err == nil {
-			return Rejectf(ReasonFieldType, "", "the message is %v: send a JSON object, an array of them, or one a line", v.Kind())
+			return Rejectf(ReasonFieldType, "", "the message is %v: send a JSON object, an array of objects, or one object per line", v.Kind())
 		}
 		return syntax(err)
 	}
 }
 
-// members scans the object that text starts with into r.dst.members.
+// members scans the object at the start of text into r.dst.members.
 func (r *decoding) members(text string) (object jsonscan.Value, end int, err error) {
 	r.dst.members, object, end, err = jsonscan.ParseMembers(r.dst.members[:0], text, maxMembers)
 	return object, end, err
@@ -246,8 +246,8 @@ func syntax(err error) *Reject {
 
 func trimSpace(s string) string { return strings.Trim(s, " \t\r\n") }
 
-// looksLikeLines tells objects one a line, of which some may be broken, from one broken object spread over lines: at
-// least one line is an object by itself, and not indented as a part of another would be.
+// looksLikeLines distinguishes NDJSON, with some broken lines, from one broken object over several lines. In NDJSON at least
+// one line is an object that is not indented.
 func looksLikeLines(text string) bool {
 	for line := range strings.Lines(text) {
 		if len(line) < len(text) && line[0] == '{' {
@@ -259,7 +259,7 @@ func looksLikeLines(text string) bool {
 	return false
 }
 
-// lines reads objects one a line. A broken line is rejected by itself: where it ends is plain.
+// lines reads one object per line. A broken line is rejected alone, since its end is known.
 func (r *decoding) lines(text string) *Reject {
 	for line := range strings.Lines(text) {
 		if line = trimSpace(line); line == "" {
@@ -275,7 +275,7 @@ func (r *decoding) lines(text string) *Reject {
 		case err != nil:
 			r.reject(line, Rejectf(ReasonSyntax, "", "the line is not a JSON object: %v", err))
 		case end < len(line):
-			r.reject(line, Rejectf(ReasonSyntax, "", "text after the line's JSON object at byte %d: one object a line", end))
+			r.reject(line, Rejectf(ReasonSyntax, "", "text after the line's JSON object at byte %d: send one object per line", end))
 		default:
 			if why := r.prediction(object); why != nil {
 				return why
@@ -285,7 +285,7 @@ func (r *decoding) lines(text string) *Reject {
 	return nil
 }
 
-// array reads an array in one pass. What has been read before something is found wrong is dropped by Decode.
+// array reads an array in one pass. After an error, Decode drops what has been read.
 func (r *decoding) array(text string) *Reject {
 	var failure *Reject
 	end, err := jsonscan.ParseElements(text, func(rest string) (int, error) {
@@ -309,7 +309,7 @@ func (r *decoding) array(text string) *Reject {
 
 var errStop = errors.New("stop")
 
-// element reads the array's element that rest starts with. why ends the whole message.
+// element reads the array element at the start of rest. why rejects the whole message.
 func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 	if r.place == maxParts {
 		return 0, tooManyParts(), nil
@@ -344,9 +344,9 @@ func (r *decoding) reject(raw string, why *Reject) {
 	r.dst.Rejected = append(r.dst.Rejected, RejectedPart{raw, false, why})
 }
 
-// object reads a message's one object, with its members scanned: a prediction, or an envelope around some.
+// object reads the only object of a message, whose members are scanned: a prediction or an envelope.
 func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
-	if r.has(fieldID) && r.has(fieldPayload) { // whatever else it looks like: an EventBridge event too has an "id"
+	if r.has(fieldID) && r.has(fieldPayload) { // first, since an EventBridge event has an "id" too
 		return r.prediction(object)
 	}
 	switch {
@@ -361,11 +361,11 @@ func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 		}
 		return r.body(r.member("detail").Text, "", envelopes+1)
 	}
-	return r.prediction(object) // which says what is missing
+	return r.prediction(object) // reports what is missing
 }
 
-// notification unwraps what SNS delivers when raw message delivery is off: Message is a string, and the publisher's
-// attributes are inside the envelope ("Amazon SNS message format for Amazon SQS").
+// notification unwraps an SNS notification, which SNS sends unless raw message delivery is on. Message is a string, and the
+// publisher's attributes are in the envelope ("Amazon SNS message format for Amazon SQS").
 func (r *decoding) notification(envelopes int) *Reject {
 	message := r.member("Message")
 	if message.Kind() != jsonscan.String {
@@ -394,7 +394,7 @@ func (r *decoding) notification(envelopes int) *Reject {
 	return r.body(text, contentEncoding, envelopes)
 }
 
-// unquoted is Unquote for a name that is only compared: one that can't be unescaped is no name that we know.
+// unquoted is Unquote for a name that is only compared. One that can't be unescaped matches no known name.
 func unquoted(body string) string {
 	text, err := jsonscan.Unquote(body)
 	if err != nil {

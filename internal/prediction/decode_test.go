@@ -15,7 +15,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// The clock and the sent time of the messages of these tests.
+// The clock and the sent time in these tests.
 var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 const sent = 1769860799_500
@@ -39,7 +39,7 @@ func decode(cfg Config, m Message) *Decoded {
 	return &d
 }
 
-// one decodes a message of one good prediction.
+// one decodes a message with one valid prediction.
 func one(t *testing.T, cfg Config, body string) Prediction {
 	t.Helper()
 	d := decode(cfg, Message{Body: body})
@@ -69,7 +69,7 @@ func reasons(d *Decoded) []string {
 	return all
 }
 
-// good is the text of a good prediction.
+// good returns the text of a valid prediction.
 func good(id string) string { return `{"predictionId":"` + id + `","prediction":{"label":1}}` }
 
 func inSNS(message, attributes string) string {
@@ -102,7 +102,7 @@ func zstandard(text string, options ...zstd.EOption) string {
 	return base64.StdEncoding.EncodeToString(w.EncodeAll([]byte(text), nil))
 }
 
-func TestPredictionsAreFoundInEachMessageForm(t *testing.T) {
+func TestDecodeForms(t *testing.T) {
 	a, b, c := good("a"), good("b"), good("c")
 	for _, test := range []struct {
 		name, body, encoding string
@@ -145,7 +145,7 @@ func TestPredictionsAreFoundInEachMessageForm(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyResemblesAnEnvelopeIsNone(t *testing.T) {
+func TestDecodeNoEnvelope(t *testing.T) {
 	for _, body := range []string{
 		`{"Type":"Notification","Message":"{}"}`, `{"Type":"Notification","TopicArn":"x"}`, `{"TopicArn":"x","Message":"{}"}`,
 		`{"Type":"SubscriptionConfirmation","TopicArn":"x","Message":"{}"}`,
@@ -158,7 +158,7 @@ func TestWhatOnlyResemblesAnEnvelopeIsNone(t *testing.T) {
 	}
 }
 
-func TestAMessageOfTheMostPartsIsRead(t *testing.T) {
+func TestDecodeMaxParts(t *testing.T) {
 	const most = 100_000
 	for _, body := range []string{"[0" + strings.Repeat(",0", most-1) + "]", "{}" + strings.Repeat("\n0", most-1)} {
 		if d := decode(config(), Message{Body: body}); len(d.Rejected)+d.More != most || len(d.Rejected) != MaxRejectedParts {
@@ -167,14 +167,14 @@ func TestAMessageOfTheMostPartsIsRead(t *testing.T) {
 	}
 }
 
-// joined is the base64 of what two base64 texts stand for, one after the other.
+// joined returns the base64 of two decoded base64 texts, concatenated.
 func joined(a, b string) string {
 	first, _ := base64.StdEncoding.DecodeString(a)
 	second, _ := base64.StdEncoding.DecodeString(b)
 	return base64.StdEncoding.EncodeToString(append(first, second...))
 }
 
-func TestOneBadPredictionLeavesItsNeighboursAlone(t *testing.T) {
+func TestDecodeNeighbours(t *testing.T) {
 	a, b := good("a"), good("b")
 	for _, test := range []struct {
 		name, body string
@@ -201,8 +201,8 @@ func TestOneBadPredictionLeavesItsNeighboursAlone(t *testing.T) {
 	}
 }
 
-func TestVersionsFollowTheEventThenTheSentTimeThenThePlace(t *testing.T) {
-	// Each has one more than the one before it.
+func TestVersion(t *testing.T) {
+	// In ascending order.
 	ordered := []Version{
 		{},
 		{Hash: 1},
@@ -223,11 +223,11 @@ func TestVersionsFollowTheEventThenTheSentTimeThenThePlace(t *testing.T) {
 	}
 	a, resent, other := Version{Time{1, 0}, 5, 0, 7}, Version{Time{1, 0}, 9, 3, 7}, Version{Time{1, 0}, 5, 0, 8}
 	if !a.SameContent(resent) || a.SameContent(other) || a.SameContent(Version{Time{1, 1}, 5, 0, 7}) {
-		t.Error("the same content is the same event time and the same text, whenever it was sent")
+		t.Error("SameContent must compare event time and text, not the sent time")
 	}
 }
 
-func TestPlacesCountEachPartOfTheMessage(t *testing.T) {
+func TestPlace(t *testing.T) {
 	d := decode(config(), Message{Body: good("a") + "\nbroken\n" + good("a") + "\n{}\n" + good("a")})
 	var places []int32
 	for _, p := range d.Predictions {
@@ -238,21 +238,21 @@ func TestPlacesCountEachPartOfTheMessage(t *testing.T) {
 	}
 }
 
-func TestARedeliveryIsTheSamePredictionWhateverTheClockSays(t *testing.T) {
+func TestRedelivery(t *testing.T) {
 	cfg := config()
 	cfg.TTLJitter = 0.5
 	body := `{"predictionId":"a","prediction":[1, 2],"model":"m"}` + "\n" + good("b")
 	decoder := NewDecoder(cfg)
 	var first, again Decoded
 	decoder.Decode(&first, Message{Body: body, Sent: sent}, now)
-	decoder.Decode(&again, Message{Body: good("x"), Sent: 5}, now) // what was there before leaves no trace
+	decoder.Decode(&again, Message{Body: good("x"), Sent: 5}, now) // to be overwritten
 	decoder.Decode(&again, Message{Body: body, Sent: sent}, now.Add(9*time.Hour))
 	if len(first.Predictions) != 2 || !reflect.DeepEqual(first.Predictions, again.Predictions) {
 		t.Errorf("first %+v, then %+v", first.Predictions, again.Predictions)
 	}
 }
 
-func TestADecodedIsEmptiedForTheNextMessage(t *testing.T) {
+func TestDecodedReuse(t *testing.T) {
 	decoder := NewDecoder(config())
 	var d Decoded
 	decoder.Decode(&d, Message{Body: zstandard(good("a") + "\nbroken"), ContentEncoding: "zstd"}, now)

@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// The fields of the contract, as indexes.
+// Indexes of the contract's fields.
 const (
 	fieldID = iota
 	fieldTimestamp
@@ -22,11 +22,11 @@ const (
 
 type path struct {
 	name  string   // as configured
-	first string   // its first part
-	rest  []string // the others, for a path into nested objects
+	first string   // the first part
+	rest  []string // the other parts of a path into nested objects
 }
 
-// prediction reads one prediction, whose members have been scanned. It returns why the whole message can't be read, if so.
+// prediction reads one prediction, whose members are scanned. It returns a Reject if the whole message must be rejected.
 func (r *decoding) prediction(object jsonscan.Value) *Reject {
 	p := Prediction{Raw: object.Text, Version: Version{Sent: r.order, Place: r.place, Hash: xxhash.Sum64String(object.Text)}}
 	if why := r.read(&p); why != nil {
@@ -67,7 +67,7 @@ func (r *decoding) read(p *Prediction) *Reject {
 	return nil
 }
 
-// unescape unescapes the members' names and refuses one that is there twice: either could be meant.
+// unescape unescapes the members' names. It rejects a name that occurs twice, since either value could be meant.
 func unescape(members []jsonscan.Member) *Reject {
 	for i := range members {
 		name, err := jsonscan.Unquote(members[i].Name)
@@ -98,7 +98,7 @@ func unescape(members []jsonscan.Member) *Reject {
 }
 
 func twice(name string) *Reject {
-	return Rejectf(ReasonDuplicateName, name, "is there twice: send it once")
+	return Rejectf(ReasonDuplicateName, name, "occurs twice: send it once")
 }
 
 func (r *decoding) id(p *Prediction) *Reject {
@@ -142,7 +142,7 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 	return nil
 }
 
-// isAbsent holds for a field that may be missing: many publishers send null for what they don't have.
+// isAbsent reports whether an optional field is missing or null, which many publishers send instead.
 func isAbsent(v jsonscan.Value) bool { return v.Text == "" || v.Kind() == jsonscan.Null }
 
 func badTime(field string, err error) *Reject {
@@ -153,13 +153,14 @@ func badTime(field string, err error) *Reject {
 	return Rejectf(reason, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
 }
 
-// expiry is decided by the event time and the message alone, never by the clock, so that a redelivery makes the same item.
+// expiry sets p.Expires from the event time and the message. It does not use the clock, so that a redelivery makes the same
+// item.
 func (r *decoding) expiry(p *Prediction) *Reject {
 	ttl, end := r.values[fieldTTLSeconds], r.values[fieldExpiresAt]
 	ttlName, endName := r.fields[fieldTTLSeconds].name, r.fields[fieldExpiresAt].name
 	if !isAbsent(end) {
 		if !isAbsent(ttl) {
-			return Rejectf(ReasonFieldValue, endName, "is there beside %s: send one of them", ttlName)
+			return Rejectf(ReasonFieldValue, endName, "is set together with %s: send one of them", ttlName)
 		}
 		t, err := parseTime(end)
 		if err != nil {
@@ -184,13 +185,13 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 	}
 	t, err := checkTime(p.EventTime.plus(life))
 	if err != nil {
-		return Rejectf(ReasonFieldValue, ttlName, "makes the end of its life fall after the year 9999: send a shorter life")
+		return Rejectf(ReasonFieldValue, ttlName, "makes it expire after the year 9999: send a shorter lifetime")
 	}
 	p.Expires = t.Sec
 	return nil
 }
 
-// attributes keeps the other fields. An object that a path leads into stays whole.
+// attributes stores the other fields. An object that a path leads into remains whole.
 func (r *decoding) attributes(p *Prediction) {
 	if !r.cfg.Attributes.All && len(r.cfg.Attributes.Names) == 0 {
 		return
@@ -217,7 +218,7 @@ func (r *decoding) isField(name string) bool {
 
 func inside(v jsonscan.Value) string { return v.Text[1 : len(v.Text)-1] }
 
-// member returns the member of the scanned object that has this name, or nothing.
+// member returns the value of a member of the scanned object, or the zero Value.
 func (r *decoding) member(name string) jsonscan.Value { return find(r.dst.members, name) }
 
 func find(members []jsonscan.Member, name string) jsonscan.Value {
@@ -229,13 +230,13 @@ func find(members []jsonscan.Member, name string) jsonscan.Value {
 	return jsonscan.Value{}
 }
 
-// has tells whether the scanned object has a field, in one way or another.
+// has reports whether the scanned object has a field, valid or not.
 func (r *decoding) has(field int) bool {
 	v, why := r.follow(field)
 	return v.Text != "" || why != nil
 }
 
-// follow returns a field's value in the scanned object, by its path.
+// follow returns the value of a field in the scanned object, along its path.
 func (r *decoding) follow(field int) (jsonscan.Value, *Reject) {
 	p := &r.fields[field]
 	if p.name == "" {

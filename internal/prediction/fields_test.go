@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-func TestIDsKeepTheirTypeAndText(t *testing.T) {
+func TestID(t *testing.T) {
 	for text, want := range map[string]ID{
 		`"user-1"`:                 {Text: "user-1"},
 		`"caf\u00e9 \ud83d\ude00"`: {Text: "café 😀"},
-		`""`:                       {}, // whether that is a key is for the table to say
+		`""`:                       {}, // package item checks keys
 		`42`:                       {"42", true},
 		`12345678901234567890123`:  {"12345678901234567890123", true},
 		`1.50e2`:                   {"1.50e2", true},
 	} {
 		if got := one(t, config(), `{"predictionId":`+text+`,"prediction":1}`).ID; got != want {
-			t.Errorf("%s is %+v", text, got)
+			t.Errorf("%s: ID %+v, want %+v", text, got, want)
 		}
 	}
 }
 
-func TestThePayloadIsAnyValueAsItCame(t *testing.T) {
+func TestPayload(t *testing.T) {
 	for _, text := range []string{`{"a" : [1.50, -0, 1e999]}`, `[]`, `"x"`, `0.10`, `true`, `null`, `"\ud83d"`} {
 		p := one(t, config(), `{ "predictionId":"a", "prediction": `+text+` }`)
 		if p.Payload.Text != text {
@@ -36,7 +36,7 @@ func TestThePayloadIsAnyValueAsItCame(t *testing.T) {
 	}
 }
 
-func TestTheEventTimeIsTheSentTimeWhereThereIsNone(t *testing.T) {
+func TestEventTime(t *testing.T) {
 	for text, want := range map[string]Time{
 		``:                                    {1769860799, 5e17},
 		`,"timestamp":null`:                   {1769860799, 5e17},
@@ -51,7 +51,7 @@ func TestTheEventTimeIsTheSentTimeWhereThereIsNone(t *testing.T) {
 	}
 }
 
-func TestATimestampCanBeRequired(t *testing.T) {
+func TestRequireTimestamp(t *testing.T) {
 	cfg := config()
 	cfg.RequireTimestamp = true
 	one(t, cfg, `{"predictionId":"a","prediction":1,"timestamp":5}`)
@@ -62,7 +62,7 @@ func TestATimestampCanBeRequired(t *testing.T) {
 	}
 }
 
-func TestExpiryIsTheEventTimePlusTheLifeRoundedDown(t *testing.T) {
+func TestExpires(t *testing.T) {
 	cfg := config()
 	cfg.TTL = 90*time.Second + 500*time.Millisecond
 	for _, test := range []struct {
@@ -82,9 +82,9 @@ func TestExpiryIsTheEventTimePlusTheLifeRoundedDown(t *testing.T) {
 		{`"timestamp":1000,"expiresAt":2000.999`, 2000},
 		{`"timestamp":1000,"expiresAt":1769860800123`, 1769860800},
 		{`"timestamp":1000,"expiresAt":"2026-01-31T12:00:00.9Z"`, 1769860800},
-		{`"timestamp":1000,"expiresAt":1`, 1}, // over before it began: dropped later, by the services' clock
+		{`"timestamp":1000,"expiresAt":1`, 1}, // expired before its event; dropped later
 		{`"timestamp":1000,"expiresAt":253402300799000000000`, 253402300799},
-		{`"ttlSeconds":60`, 1769860859}, // of the sent time
+		{`"ttlSeconds":60`, 1769860859}, // counted from the sent time
 	} {
 		p := one(t, cfg, `{"predictionId":"a","prediction":1,`+test.fields+`}`)
 		if p.Expires != test.want {
@@ -93,7 +93,7 @@ func TestExpiryIsTheEventTimePlusTheLifeRoundedDown(t *testing.T) {
 	}
 }
 
-func TestJitterShortensLivesByTheIDAlone(t *testing.T) {
+func TestTTLJitter(t *testing.T) {
 	cfg := config()
 	cfg.TTL, cfg.TTLJitter = 1000*time.Second, 0.25
 	expires := func(id, fields string) int64 {
@@ -113,11 +113,11 @@ func TestJitterShortensLivesByTheIDAlone(t *testing.T) {
 			t.Fatalf("%s lives %d s of 1000, %d s of 100", id, life, own)
 		}
 		if end := expires(id, `,"expiresAt":9000`); end != 9000 {
-			t.Fatalf("the end it named moved to %d", end)
+			t.Fatalf("its own expiry became %d", end)
 		}
 		lives = append(lives, float64(life))
 	}
-	// Spread evenly: a quarter of the lives in each quarter of the range, give or take a third.
+	// Evenly spread: each quarter of the range has a quarter of the lifetimes, within a third.
 	for quarter := range 4 {
 		low := 750 + 62.5*float64(quarter)
 		n := 0
@@ -132,14 +132,14 @@ func TestJitterShortensLivesByTheIDAlone(t *testing.T) {
 	}
 }
 
-func TestFieldsCanBeRenamedAndNestedByDottedPaths(t *testing.T) {
+func TestFieldPaths(t *testing.T) {
 	cfg := config()
 	cfg.Fields = Fields{ID: "meta.key.id", Timestamp: "meta.at", Payload: "result", TTLSeconds: "meta.life", ExpiresAt: "ends"}
 	p := one(t, cfg, `{"meta":{"at":1000,"key":{"id":"a","shard":3},"life":60},"result":{"x":1},"prediction":"kept","timestamp":7}`)
 	if p.ID.Text != "a" || p.EventTime.Sec != 1000 || p.Expires != 1060 || p.Payload.Text != `{"x":1}` {
 		t.Errorf("%+v", p)
 	}
-	// The object that a path leads into stays whole; a default name that isn't in use is a name like others.
+	// The object that a path leads into remains whole. A default name that is not in use is an ordinary name.
 	if got := attributes(p); !slices.Equal(got, []string{`meta={"at":1000,"key":{"id":"a","shard":3},"life":60}`, `prediction="kept"`, `timestamp=7`}) {
 		t.Errorf("attributes %q", got)
 	}
@@ -153,13 +153,13 @@ func TestFieldsCanBeRenamedAndNestedByDottedPaths(t *testing.T) {
 	}
 }
 
-func TestANameThatIsThereTwiceOnAPathIsRejected(t *testing.T) {
+func TestFieldPathDuplicates(t *testing.T) {
 	cfg := config()
 	cfg.Fields.ID, cfg.Attributes = "meta.key.id", Attributes{}
 	for body, want := range map[string]string{
-		`{"meta":{"key":{"id":"a","id":"b"}},"prediction":1}`:         "duplicate_name: meta.key.id is there twice: send it once",
-		`{"meta":{"key":{"id":"a"},"k\u0065y":1},"prediction":1}`:     "duplicate_name: meta.key is there twice: send it once",
-		`{"meta":{"key":{"id":"a"}},"meta":{"key":1},"prediction":1}`: "duplicate_name: meta is there twice: send it once",
+		`{"meta":{"key":{"id":"a","id":"b"}},"prediction":1}`:         "duplicate_name: meta.key.id occurs twice: send it once",
+		`{"meta":{"key":{"id":"a"},"k\u0065y":1},"prediction":1}`:     "duplicate_name: meta.key occurs twice: send it once",
+		`{"meta":{"key":{"id":"a"}},"meta":{"key":1},"prediction":1}`: "duplicate_name: meta occurs twice: send it once",
 	} {
 		d := decode(cfg, Message{Body: body})
 		if len(d.Rejected) != 1 || d.Rejected[0].Why.Error() != want {
@@ -168,7 +168,7 @@ func TestANameThatIsThereTwiceOnAPathIsRejected(t *testing.T) {
 	}
 }
 
-func TestFieldsThatMessagesDoNotHaveAreAttributesLikeOthers(t *testing.T) {
+func TestDisabledFields(t *testing.T) {
 	cfg := config()
 	cfg.Fields.TTLSeconds, cfg.Fields.ExpiresAt, cfg.Fields.Timestamp = "", "", ""
 	p := one(t, cfg, `{"predictionId":"a","prediction":1,"ttlSeconds":"x","":2}`)
@@ -177,7 +177,7 @@ func TestFieldsThatMessagesDoNotHaveAreAttributesLikeOthers(t *testing.T) {
 	}
 }
 
-func TestEscapedNamesAreTheNamesThatTheyStandFor(t *testing.T) {
+func TestEscapedNames(t *testing.T) {
 	cfg := config()
 	cfg.Fields.ID = "données.é"
 	p := one(t, cfg, `{"donn\u00e9es":{"\u00e9":"a"},"pr\u0065diction":1,"timest\u0061mp":5,"mod\u00e8le":"m"}`)
@@ -186,7 +186,7 @@ func TestEscapedNamesAreTheNamesThatTheyStandFor(t *testing.T) {
 	}
 }
 
-func TestTheOtherFieldsAreKeptByChoice(t *testing.T) {
+func TestAttributes(t *testing.T) {
 	body := `{"model":"m","predictionId":"a","timestamp":1,"scores":[0.10, 2],"prediction":1,"ttlSeconds":5,"none":null}`
 	for _, test := range []struct {
 		name string
@@ -213,7 +213,7 @@ func attributes(p Prediction) []string {
 	return all
 }
 
-func TestAFieldNamedIDDoesNotHideAnEventBridgeEvent(t *testing.T) {
+func TestIDFieldInEventBridge(t *testing.T) {
 	cfg := config()
 	cfg.Fields.ID = "id"
 	if p := one(t, cfg, inEventBridge(`{"id":"a","prediction":1}`)); p.ID.Text != "a" {
@@ -221,7 +221,7 @@ func TestAFieldNamedIDDoesNotHideAnEventBridgeEvent(t *testing.T) {
 	}
 }
 
-func TestManyFieldsAreComparedToo(t *testing.T) {
+func TestManyFields(t *testing.T) {
 	var fields strings.Builder
 	for i := range 100 {
 		fmt.Fprintf(&fields, `,"field%d":%d`, i, i)

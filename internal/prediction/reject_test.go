@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Each text holds "secret" wherever a message can hold a value: no reject may repeat it.
-func TestEachBadPredictionIsRejectedWithItsReasonFieldAndRemedy(t *testing.T) {
+// Each text has "secret" wherever a message can have a value. No reject may repeat it.
+func TestRejects(t *testing.T) {
 	prediction := func(fields string) string { return `{"predictionId":"secret","prediction":"secret",` + fields + `}` }
 	for _, test := range []struct{ name, body, want string }{
 		{"no id", `{"prediction":"secret"}`, "missing_field: predictionId is missing: it names what was predicted, a string or a number"},
@@ -19,8 +19,8 @@ func TestEachBadPredictionIsRejectedWithItsReasonFieldAndRemedy(t *testing.T) {
 		{"an id of a wrong type", `{"predictionId":["secret"],"prediction":1}`, "field_type: predictionId is an array: send a string or a number"},
 		{"an id with half a surrogate pair", `{"predictionId":"secret\ud83d","prediction":1}`, "key: predictionId holds half of a UTF-16 surrogate pair: an id is valid Unicode"},
 		{"no payload", `{"predictionId":"secret"}`, "missing_field: prediction is missing: it holds the result, any JSON value"},
-		{"a field that is there twice", prediction(`"timestamp":1,"timestamp":2`), "duplicate_name: timestamp is there twice: send it once"},
-		{"an attribute that is there twice", prediction(`"model":"secret","mod\u0065l":"secret"`), "duplicate_name: model is there twice: send it once"},
+		{"a field that is there twice", prediction(`"timestamp":1,"timestamp":2`), "duplicate_name: timestamp occurs twice: send it once"},
+		{"an attribute that is there twice", prediction(`"model":"secret","mod\u0065l":"secret"`), "duplicate_name: model occurs twice: send it once"},
 		{"a name with half a surrogate pair", prediction(`"secret\ud83d":1`), "field_value: the name of a field holds half of a UTF-16 surrogate pair"},
 		{"a time that is no time", prediction(`"timestamp":"secret"`),
 			"field_type: timestamp is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z: send Unix seconds, ms, us or ns, or RFC 3339"},
@@ -35,8 +35,8 @@ func TestEachBadPredictionIsRejectedWithItsReasonFieldAndRemedy(t *testing.T) {
 		{"a life of nothing", prediction(`"ttlSeconds":0`), "field_value: ttlSeconds is out of range: send a number of seconds above 0"},
 		{"a negative life", prediction(`"ttlSeconds":-1`), "field_value: ttlSeconds is out of range: send a number of seconds above 0"},
 		{"a life too long", prediction(`"ttlSeconds":1e300`), "field_value: ttlSeconds is out of range: send a number of seconds above 0"},
-		{"a life that ends after 9999", prediction(`"timestamp":10,"ttlSeconds":253402300790`), "field_value: ttlSeconds makes the end of its life fall after the year 9999: send a shorter life"},
-		{"a life and an end", prediction(`"ttlSeconds":60,"expiresAt":1769860800`), "field_value: expiresAt is there beside ttlSeconds: send one of them"},
+		{"a life that ends after 9999", prediction(`"timestamp":10,"ttlSeconds":253402300790`), "field_value: ttlSeconds makes it expire after the year 9999: send a shorter lifetime"},
+		{"a life and an end", prediction(`"ttlSeconds":60,"expiresAt":1769860800`), "field_value: expiresAt is set together with ttlSeconds: send one of them"},
 		{"an end that is no time", prediction(`"expiresAt":"secret"`),
 			"field_type: expiresAt is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z: send Unix seconds, ms, us or ns, or RFC 3339"},
 		{"an element that is no object", `["secret"]`, "field_type: an element of the array is a string: each must be an object"},
@@ -64,7 +64,7 @@ func checkReject(t *testing.T, why *Reject, want string) {
 	}
 }
 
-func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
+func TestRejectsWholeBody(t *testing.T) {
 	secret := good("secret")
 	zstdOf16MiBWindow := func() string {
 		var out strings.Builder
@@ -88,18 +88,18 @@ func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
 	noZstd := "encoding: the message does not decompress as zstd, as its Content-Encoding says"
 	noGzip := "encoding: the message does not decompress as gzip, as its Content-Encoding says"
 	for _, test := range []struct{ name, body, encoding, want string }{
-		{"nothing", "", "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
-		{"white space", " \n ", "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
+		{"nothing", "", "", "syntax: the message is empty: send a JSON object, an array of objects, or one object per line"},
+		{"white space", " \n ", "", "syntax: the message is empty: send a JSON object, an array of objects, or one object per line"},
 		{"no JSON", "secret", "", "syntax: the message is not JSON: not an object at byte 0"},
-		{"a string", `"secret"`, "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
-		{"an object in a string", `"{\"predictionId\":\"secret\"}"`, "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
-		{"null", `null`, "", "field_type: the message is null: send a JSON object, an array of them, or one a line"},
+		{"a string", `"secret"`, "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
+		{"an object in a string", `"{\"predictionId\":\"secret\"}"`, "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
+		{"null", `null`, "", "field_type: the message is null: send a JSON object, an array of objects, or one object per line"},
 		{"a broken object", `{"predictionId":"secret","prediction":}`, "", "syntax: the message is not JSON: not a JSON value at byte 38"},
 		{"a broken object over several lines", "{\n  \"predictionId\": \"secret\",\n  \"prediction\": [\n    {\"predictionId\":\"x\",\"prediction\":1}\n    {}\n  ]\n}", "",
 			"syntax: the message is not JSON: no comma or closing bracket after an array's element at byte 92"},
 		{"a broken array", "[" + secret + ",\n" + secret, "", "syntax: the message is not JSON: no comma or closing bracket after an array's element at byte 103"},
-		{"objects in one line", secret + secret, "", "syntax: text after the JSON object at byte 50: put several predictions into an array, or one a line"},
-		{"objects over several lines", "{\"secret\":\n1}\n{\"secret\":\n1}", "", "syntax: text after the JSON object at byte 13: put several predictions into an array, or one a line"},
+		{"objects in one line", secret + secret, "", "syntax: text after the JSON object at byte 50: put several predictions into an array, or one per line"},
+		{"objects over several lines", "{\"secret\":\n1}\n{\"secret\":\n1}", "", "syntax: text after the JSON object at byte 13: put several predictions into an array, or one per line"},
 		{"arrays one a line", "[" + secret + "]\n[" + secret + "]", "", "syntax: the message is not JSON: text after the value at byte 53"},
 		{"invalid UTF-8", "{\"predictionId\":\"secret\xff\"}", "", "syntax: the message is not valid UTF-8"},
 		{"nested too deep", strings.Repeat("[", 10002) + strings.Repeat("]", 10002), "", "syntax: the message is not JSON: nested too deep at byte 10001"},
@@ -126,10 +126,10 @@ func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
 
 		{"SNS whose message is no string", `{"Type":"Notification","TopicArn":"secret","Message":{"secret":1}}`, "", "envelope: Message is an object: SNS delivers a string"},
 		{"SNS with half a surrogate pair", `{"Type":"Notification","TopicArn":"secret","Message":"secret\ud83d"}`, "", "envelope: Message holds half of a UTF-16 surrogate pair"},
-		{"SNS around nothing", inSNS("", ""), "", "syntax: the message is empty: send a JSON object, an array of them, or one a line"},
+		{"SNS around nothing", inSNS("", ""), "", "syntax: the message is empty: send a JSON object, an array of objects, or one object per line"},
 		{"SNS around broken base64", inSNS(secret, gzipAttribute), "", "encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
 		{"SNS around a bomb", inSNS(gzipped(strings.Repeat(" ", 4*longest)), gzipAttribute), "", tooLong},
-		{"EventBridge around a string", inEventBridge(`"secret"`), "", "field_type: the message is a string: send a JSON object, an array of them, or one a line"},
+		{"EventBridge around a string", inEventBridge(`"secret"`), "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
 		{"SNS four times", inSNS(inSNS(inSNS(inSNS(secret, ""), ""), ""), ""), "", "envelope: Message is inside too many envelopes: unwrap them before the queue"},
 		{"EventBridge four times", inEventBridge(inEventBridge(inEventBridge(inEventBridge(secret)))), "", "envelope: detail is inside too many envelopes: unwrap them before the queue"},
 	} {
@@ -143,7 +143,7 @@ func TestABodyThatCannotBeReadIsRejectedInOnePiece(t *testing.T) {
 	}
 }
 
-func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {
+func TestMaxDecodedBytes(t *testing.T) {
 	body := good("a") + strings.Repeat(" ", 1<<20-len(good("a"))-PredictionBytes)
 	for _, m := range []Message{{Body: body}, {Body: gzipped(body), ContentEncoding: "gzip"}, {Body: zstandard(body), ContentEncoding: "zstd"}} {
 		if d := decode(config(), m); len(d.Predictions) != 1 {
@@ -152,7 +152,7 @@ func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {
 	}
 }
 
-func TestABombCostsNoMoreMemoryThanTheLimitAllows(t *testing.T) {
+func TestDecompressionBomb(t *testing.T) {
 	bomb := gzipped(strings.Repeat(" ", 16<<20))
 	decode(config(), Message{Body: bomb, ContentEncoding: "gzip"}) // makes the decompressor
 	var before, after runtime.MemStats
@@ -164,7 +164,7 @@ func TestABombCostsNoMoreMemoryThanTheLimitAllows(t *testing.T) {
 	}
 }
 
-func TestADecompressorThatFailedServesTheNextMessage(t *testing.T) {
+func TestDecompressorReuse(t *testing.T) {
 	for range 3 {
 		for encoding, pack := range map[string]func(string) string{"gzip": gzipped, "zstd": func(s string) string { return zstandard(s) }} {
 			if d := decode(config(), Message{Body: pack(good("a"))[:32], ContentEncoding: encoding}); len(d.Rejected) != 1 {
@@ -177,7 +177,7 @@ func TestADecompressorThatFailedServesTheNextMessage(t *testing.T) {
 	}
 }
 
-func TestEachReasonIsListedOnceForTheMetrics(t *testing.T) {
+func TestReasons(t *testing.T) {
 	seen := map[Reason]bool{}
 	for _, r := range Reasons {
 		if seen[r] || r == "" || strings.ToLower(string(r)) != string(r) {

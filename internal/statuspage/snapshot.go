@@ -130,7 +130,7 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonFieldType:     "a field has the wrong type",
 	prediction.ReasonFieldValue:    "a field's value is out of range",
 	prediction.ReasonReservedName:  "a field is named like one of the worker's own",
-	prediction.ReasonDuplicateName: "a field is there twice",
+	prediction.ReasonDuplicateName: "a field occurs twice",
 	prediction.ReasonFuture:        "the event time is too far in the future",
 	prediction.ReasonKey:           "the key is empty, too long or of the wrong type",
 	prediction.ReasonNumber:        "a number that DynamoDB can't hold",
