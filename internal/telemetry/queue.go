@@ -98,6 +98,9 @@ func (q *watchedRejects) Send(ctx context.Context, messages []consumer.Outgoing)
 // chunk is what SQS bills as one request: each started 64 KB of a call's payload ("Amazon SQS pricing").
 const chunk = 64 << 10
 
+// SQSRequest counts a request as billed that no wrapper sees, such as GetQueueAttributes.
+func (m *Metrics) SQSRequest() { m.bill(0) }
+
 // bill counts a call that carried so many bytes. One without an answer may be billed or not; it is counted.
 func (m *Metrics) bill(bytes int) { m.requests.Add(float64(max(bytes+chunk-1, chunk) / chunk)) }
 

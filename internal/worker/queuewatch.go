@@ -51,6 +51,7 @@ func (w *queueWatch) run(ctx context.Context) error {
 		attempt, cancel := context.WithTimeout(ctx, 4*w.cfg.CallTimeout)
 		info, err := awsclient.DescribeQueue(attempt, w.clients, "the queue", w.cfg.QueueURL)
 		cancel()
+		w.metrics.SQSRequest()
 		if err != nil {
 			continue // the calls that matter report failures
 		}

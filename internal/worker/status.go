@@ -47,9 +47,10 @@ func limits(cfg *config.Config) telemetry.Limits {
 }
 
 // backlog asks how much the queue holds.
-func backlog(cfg *config.Config, clients *awsclient.Clients) statuspage.AskBacklog {
+func backlog(cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) statuspage.AskBacklog {
 	return func(ctx context.Context) (int, int, error) {
 		info, err := awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)
+		metrics.SQSRequest()
 		if err != nil {
 			return 0, 0, err
 		}

@@ -107,6 +107,9 @@ func TestQueueWatch(t *testing.T) {
 			if n := strings.Count(w.text.String(), "in-flight limit of the queue reached"); !w.shows("predcache_in_flight_limit_reached 1") || n != 1 {
 				t.Errorf("at %d in flight %d lines were logged, want one: %s", inFlight.Load(), n, w.text.String())
 			}
+			if !w.shows("predcache_sqs_requests_total 11") {
+				t.Error("the requests of 11 minutes are not counted as billed")
+			}
 		})
 	})
 }

@@ -72,7 +72,7 @@ func Run(ctx, intake context.Context, o Options) error {
 		background.Go(func() error { return watch.run(serving) })
 	}
 	if status != nil {
-		status.SetResources(string(resources.Layout.Kind), backlog(cfg, clients))
+		status.SetResources(string(resources.Layout.Kind), backlog(cfg, clients, metrics))
 	}
 	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
 	background.Go(func() error { return queueWatch.run(serving) })
