@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,9 +15,8 @@ import (
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
-	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
-	"github.com/predcache/predcache/internal/worker"
+	"github.com/predcache/predcache/internal/warm"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -27,13 +27,15 @@ func newWarmCmd() *cobra.Command {
 		Short: "Fill the table straight from files, without the queue",
 		Long: `Fill WORKER_TABLE_NAME straight from files, without the queue. A file has one prediction a line,
 as a message has it, plain or compressed by gzip or zstd; - is standard input. The fields,
-checks, duplicates, encodings and settings are the worker's.
+checks, duplicates, encodings and settings are the worker's. The exit status is 1 if a prediction
+was rejected.
 
 It takes all the write capacity that it gets: set --max-write-units beside live traffic.
 
 A table that keeps only the newest prediction of an id is written conditionally, as by
-WORKER_ORDERING=newest: a newer item stays. Of two lines of one id and event time the later one
-wins.
+WORKER_ORDERING=newest: a newer item stays. Of two predictions of one id and event time the later
+line wins, the later file, and the later run; a message that was consumed from the queue wins over
+every file.
 
 The same command continues an interrupted run. FILE.warm (--state) keeps the byte offset up to
 which everything is durable. What can't be stored goes to FILE.rejects (--rejects), with the line
@@ -51,7 +53,7 @@ and the reason.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.files = args
-			return runWarm(cmd.Context(), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runWarm(cmd.Context(), f, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	fs := cmd.Flags()
@@ -59,6 +61,7 @@ and the reason.`,
 	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars (WORKER_PRICE_WRITE_UNITS), and write nothing")
 	fs.StringVar(&f.state, "state", "", "`FILE` that keeps the progress (default: the first file's name with .warm)")
 	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for what can't be stored (default: the first file's name with .rejects)")
+	fs.BoolVar(&f.allowRejects, "allow-rejects", false, "exit with status 0 although predictions were rejected")
 	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, or now; without it they are rejected")
 	fs.DurationVar(&f.every, "every", 10*time.Second, "how often progress is printed where there is no terminal")
 	return cmd
@@ -69,27 +72,26 @@ type warmFlags struct {
 	maxUnits       int
 	dryRun         bool
 	state, rejects string
+	allowRejects   bool
 	timestamp      string
 	every          time.Duration
 	files          []string
 }
 
 // runWarm fills the table from files.
-func runWarm(ctx context.Context, f warmFlags, stdout, stderr io.Writer) error {
+func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr io.Writer) error {
 	if first := f.files[0]; first != "-" {
-		orElse(&f.state, first+".warm")
-		orElse(&f.rejects, first+".rejects")
+		f.state = cmp.Or(f.state, first+".warm")
+		f.rejects = cmp.Or(f.rejects, first+".rejects")
 	}
 	cfg, err := config.LoadForTable()
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
-	decoding := cfg.Prediction()
 	at, err := eventTime(f.timestamp)
 	if err != nil {
 		return err
 	}
-	decoding.RequireTimestamp = f.timestamp == ""
 	if f.maxUnits > 0 {
 		cfg.MaxWriteUnits = f.maxUnits
 	}
@@ -97,35 +99,36 @@ func runWarm(ctx context.Context, f warmFlags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return problems{"the table can't be written", err}
 	}
-	layout, table, err := warmTable(ctx, cfg, clients)
+	run, err := warm.New(ctx, warm.Options{
+		Config: cfg, Clients: clients, Files: f.files, Stdin: stdin, DryRun: f.dryRun, State: f.state, Rejects: f.rejects, EventTime: at,
+		Notify: func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) },
+	})
 	if err != nil {
-		return problems{"the table can't be written", err}
+		return problems{"the table can't be filled", err}
+	}
+	if file, offset := run.Resumed(); file != "" {
+		fmt.Fprintf(stderr, "continuing in %s at byte %s\n", file, thousands(offset))
 	}
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	context.AfterFunc(intake, stop) // a second signal ends it at once
-	w := &warmer{
-		cfg: cfg, flags: f, layout: layout, at: at, clients: clients, decoder: prediction.NewDecoder(decoding),
-		recheck: worker.NewRechecker(clients, cfg, table).Recheck, notes: stderr,
-	}
-	return w.run(intake, stdout)
-}
+	context.AfterFunc(intake, func() {
+		stop() // a second signal ends it at once
+		fmt.Fprintf(stderr, "interrupted: settling what is under way, for %s at most; once more ends it at once\n", cfg.WriteDeadline())
+	})
 
-func orElse(s *string, value string) {
-	if *s == "" {
-		*s = value
+	start := time.Now()
+	showing, hide := context.WithCancel(context.Background())
+	var progress sync.WaitGroup
+	progress.Go(func() { showWarm(showing, run, f.every, stderr) })
+	err = run.Run(intake)
+	hide()
+	progress.Wait()
+	report := run.Report()
+	printWarm(stdout, report, f, cfg.PriceWriteUnits, time.Since(start), err)
+	if rejected := report.Outcomes[prediction.Rejected]; err == nil && rejected > 0 && !f.allowRejects {
+		return fmt.Errorf("%s of %s predictions were rejected: correct them, or give --allow-rejects", thousands(rejected), thousands(report.Predictions))
 	}
-}
-
-// warmTable finds the table. One that keeps only the newest of an id is written so that it does.
-func warmTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
-	cfg.Ordering = config.OrderingLastWrite
-	layout, table, err := worker.FindTable(ctx, cfg, clients)
-	if err == nil && layout.Kind == item.LatestOnly {
-		cfg.Ordering = config.OrderingNewest
-		layout, err = cfg.NewLayout(table)
-	}
-	return layout, table, err
+	return err //nolint:wrapcheck // it says what was being done
 }
 
 // eventTime reads --timestamp, in milliseconds since the epoch.
@@ -143,45 +146,62 @@ func eventTime(text string) (int64, error) {
 	return t.In(1000), nil
 }
 
-// report prints what became of everything.
-func (w *warmer) report(out io.Writer, took time.Duration, where position) {
-	c := &w.counts
-	verb, units := "written", c.units()
-	if w.flags.dryRun {
-		verb = "would be written"
-	}
-	read := c.predictions.Load()
-	fmt.Fprintf(out, "%s predictions of %s in %s, %s a second\n", thousands(read), strings.Join(w.flags.files, ", "), lasting(took), thousands(int64(float64(read)/max(took.Seconds(), 0.001))))
-	row := func(name string, n int64, more string) {
-		if n > 0 || name == verb {
-			fmt.Fprintf(out, "  %-18s %13s%s\n", name, thousands(n), more)
+// showWarm shows how far the run is durable, until ctx is done: on a terminal as a bar, elsewhere in a line now and then.
+func showWarm(ctx context.Context, run *warm.Run, every time.Duration, w io.Writer) {
+	first := run.Progress()
+	start := time.Now()
+	bar := newBar(w, "warming", first.Total)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for printed := start; ; {
+		select {
+		case <-ctx.Done():
+			_ = bar.Finish() // it is only shown
+			return
+		case <-tick.C:
 		}
-	}
-	row(verb, c.outcomes[prediction.Written].Load(), fmt.Sprintf("  %s bytes, %s write units, $%.2f", thousands(c.bytes.Load()), thousands(units), float64(units)*w.cfg.PriceWriteUnits/1e6))
-	for _, o := range []prediction.Outcome{prediction.Duplicate, prediction.Superseded, prediction.Expired, prediction.Failed} {
-		row(o.String(), c.outcomes[o].Load(), "")
-	}
-	more := ""
-	if w.flags.rejects != "" && !w.flags.dryRun {
-		more = "  see " + w.flags.rejects
-	}
-	row(prediction.Rejected.String(), c.outcomes[prediction.Rejected].Load(), more)
-	for _, reason := range prediction.Reasons {
-		row("  "+string(reason), c.reasons[reason].Load(), "")
-	}
-	if where.Offset > 0 && w.flags.state != "" && !w.flags.dryRun {
-		fmt.Fprintf(out, "the first %s bytes of %s are in the table for certain: the same command goes on from there\n", thousands(where.Offset), where.File)
+		p, took := run.Progress(), time.Since(start)
+		rate := thousands(int64(float64(p.Predictions) / took.Seconds()))
+		bar.Describe(fmt.Sprintf("warming, %s predictions a second", rate))
+		_ = bar.Set64(p.Durable)
+		if p.Total > 0 && isTerminal(w) || time.Since(printed) < every {
+			continue
+		}
+		printed = time.Now()
+		left := ""
+		if speed := float64(p.Durable-first.Durable) / took.Seconds(); p.Total > 0 && speed > 0 {
+			rest := time.Duration(float64(p.Total-p.Durable) / speed * float64(time.Second)).Round(time.Second)
+			left = fmt.Sprintf(" of %s (%d%%), %s left", thousands(p.Total), 100*p.Durable/p.Total, lasting(rest))
+		}
+		fmt.Fprintf(w, "%s bytes%s are in the table, %s predictions read, %s a second\n", thousands(p.Durable), left, thousands(p.Predictions), rate)
 	}
 }
 
-// writeState keeps how far it is, in one step, so that a crash leaves the last state or this one.
-func writeState(name string, text []byte) error {
-	next := name + ".next"
-	if err := os.WriteFile(next, text, 0o600); err != nil {
-		return fmt.Errorf("keeping how far it is: %w", err)
+// printWarm prints what became of everything.
+func printWarm(w io.Writer, r warm.Report, f warmFlags, price float64, took time.Duration, err error) {
+	verb := "written"
+	if f.dryRun {
+		verb = "would be written"
 	}
-	if err := os.Rename(next, name); err != nil {
-		return fmt.Errorf("keeping how far it is: %w", err)
+	fmt.Fprintf(w, "%s predictions of %s in %s, %s a second\n", thousands(r.Predictions), strings.Join(f.files, ", "), lasting(took), thousands(int64(float64(r.Predictions)/max(took.Seconds(), 0.001))))
+	row := func(name string, n int64, more string) {
+		if n > 0 || name == verb {
+			fmt.Fprintf(w, "  %-18s %13s%s\n", name, thousands(n), more)
+		}
 	}
-	return nil
+	row(verb, r.Outcomes[prediction.Written], fmt.Sprintf("  %s bytes, %s write units, $%.2f", thousands(r.Bytes), thousands(r.Units), float64(r.Units)*price/1e6))
+	for _, o := range []prediction.Outcome{prediction.Duplicate, prediction.Superseded, prediction.Expired, prediction.Failed} {
+		row(o.String(), r.Outcomes[o], "")
+	}
+	more := ""
+	if f.rejects != "" && !f.dryRun {
+		more = "  see " + f.rejects
+	}
+	row(prediction.Rejected.String(), r.Outcomes[prediction.Rejected], more)
+	for _, reason := range prediction.Reasons {
+		row("  "+string(reason), r.Rejects[reason], "")
+	}
+	if err != nil && r.Offset > 0 && f.state != "" && !f.dryRun {
+		fmt.Fprintf(w, "the first %s bytes of %s are durable: the same command continues from there\n", thousands(r.Offset), r.File)
+	}
 }

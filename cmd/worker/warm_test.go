@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,12 +74,12 @@ func TestWarmFillsEachLayout(t *testing.T) {
 					w := newWire(t, b, kind, item.TypeS, false)
 					t.Setenv("WORKER_QUEUE_URL", "")
 					name := fileOf(t, pack(lines.String()))
-					dry, err := runCommand(t, "warm", "--dry-run", name)
+					dry, err := runCommand(t, "warm", "--dry-run", "--allow-rejects", name)
 					if err != nil || !strings.Contains(dry, "would be written") {
 						t.Fatalf("%s, %v", dry, err)
 					}
 					out, err := runCommand(t, "warm", name)
-					if err != nil {
+					if err == nil || err.Error() != "3 of 307 predictions were rejected: correct them, or give --allow-rejects" {
 						t.Fatalf("%s, %v", out, err)
 					}
 					for _, want := range []string{"307 predictions of ", "duplicate                      1", "expired                        1", "rejected                       3  see " + name + ".rejects", "missing_field                2", "syntax                       1"} {
@@ -113,7 +114,10 @@ func checkRejects(t *testing.T, name string) {
 	}
 	var got []string
 	for line := range strings.Lines(string(text)) {
-		var r rejectedLine
+		var r struct {
+			Line                       int64
+			Reason, Field, Detail, Raw string
+		}
 		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Detail == "" || r.Raw == "" {
 			t.Fatalf("%s: %v", line, err)
 		}
@@ -212,7 +216,7 @@ func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "interrupted") {
 				t.Fatalf("%s, %v", out.String(), err)
 			}
-			var at position
+			var at struct{ Offset, Line int64 }
 			text, err := os.ReadFile(name + ".warm")
 			if err == nil {
 				err = json.Unmarshal(text, &at)
@@ -229,7 +233,7 @@ func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
 				}
 			}
 			again, err := runCommand(t, "warm", "--timestamp", "now", name)
-			if err != nil || !strings.Contains(again, fmt.Sprintf("going on in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Line)+" predictions of") {
+			if err != nil || !strings.Contains(again, fmt.Sprintf("continuing in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Line)+" predictions of") {
 				t.Fatalf("%s, %v", again, err)
 			}
 			ids := map[string]bool{}
@@ -260,5 +264,128 @@ func TestWarmRefusesAFileThatHasChanged(t *testing.T) {
 	}
 	if _, err := runCommand(t, "warm", "--timestamp", "soon", name); err == nil || !strings.Contains(err.Error(), "RFC 3339") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Ties of event time are decided by the order of lines and files.
+func TestWarmTies(t *testing.T) {
+	at := time.Now().Add(-time.Minute).Unix()
+	line := func(id, payload string) string {
+		return fmt.Sprintf("{\"predictionId\":%q,\"timestamp\":%d,\"prediction\":%q}\n", id, at, payload)
+	}
+	for _, b := range backend.All(t) {
+		t.Run(b.Name, func(t *testing.T) {
+			w := newWire(t, b, item.LatestOnly, item.TypeS, false)
+			warm := func(files ...string) {
+				t.Helper()
+				if out, err := runCommand(t, append([]string{"warm"}, files...)...); err != nil {
+					t.Fatalf("%s, %v", out, err)
+				}
+			}
+			want := func(payload string) {
+				t.Helper()
+				for _, id := range []string{"a", "b"} {
+					if got := w.payload(t, id); got != strconv.Quote(payload) {
+						t.Errorf("%s is %s, want %s", id, got, payload)
+					}
+				}
+			}
+			all := fileOf(t, []byte(line("x", "")+line("y", "")+line("a", "first")+line("b", "first")+line("a", "later line")+line("b", "later line")))
+			corrections := fileOf(t, []byte(line("a", "later file")+line("b", "later file")))
+			warm(all)
+			want("later line")
+			warm(all, corrections)
+			want("later file")
+		})
+	}
+}
+
+func TestWarmFormats(t *testing.T) {
+	good := "{\"predictionId\":\"a\",\"prediction\":1}\n"
+	utf16 := []byte{0xff, 0xfe}
+	for _, c := range good {
+		utf16 = append(utf16, byte(c), 0)
+	}
+	for _, test := range []struct{ name, text, want string }{
+		{"a byte order mark", "\ufeff" + good, ""},
+		{"an array a line", "[" + strings.TrimSpace(good) + "]\n" + good, ""},
+		{"nothing", "", ""},
+		{"CSV", "predictionId,prediction\na,1\n", "if it is CSV, convert it"},
+		{"an array over several lines", "[\n" + good + "]\n", "is one JSON array: make it one object a line"},
+		{"Parquet", "PAR1\x15\x04", "is Parquet: give one JSON object a line"},
+		{"a zip archive", "PK\x03\x04\x14", "is a zip archive"},
+		{"UTF-16", string(utf16), "is UTF-16"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := backend.All(t)[0]
+			w := newWire(t, b, item.Versioned, item.TypeS, false)
+			name := fileOf(t, []byte(test.text))
+			out, err := runCommand(t, "warm", "--timestamp", "now", name)
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Fatalf("%s, %v, want %q", out, err, test.want)
+			}
+			items := len(b.FakeDynamoDB.Items(w.table))
+			if want := min(strings.Count(test.text, "predictionId"), 1); test.want == "" && items != want || test.want != "" && items != 0 {
+				t.Errorf("the table has %d items", items)
+			}
+			if _, err := os.Stat(name + ".rejects"); !os.IsNotExist(err) {
+				t.Errorf("there are rejects: %v", err)
+			}
+		})
+	}
+}
+
+// A run that is continued keeps the rejects that belong to what is durable, and writes each of the others once.
+func TestWarmContinuesItsRejects(t *testing.T) {
+	b := backend.All(t)[0]
+	newWire(t, b, item.Versioned, item.TypeS, false)
+	var lines strings.Builder
+	const n = 2000
+	for i := range n {
+		if i%10 == 0 {
+			fmt.Fprintf(&lines, "{\"predictionId\":\"%d\"}\n", i)
+			continue
+		}
+		fmt.Fprintf(&lines, "{\"predictionId\":\"%d\",\"prediction\":1}\n", i)
+	}
+	name := fileOf(t, []byte(lines.String()))
+	if err := os.WriteFile(name+".rejects", []byte("of an earlier run\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var calls atomic.Int32
+	b.FakeDynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
+		if c.Operation != "BatchWriteItem" || calls.Add(1) < 20 {
+			return awstest.Fault{}
+		}
+		interrupt()
+		return awstest.Fault{Err: awstest.ServiceUnavailable()}
+	})
+	t.Setenv("WORKER_DRAIN_TIMEOUT", "2s")
+	t.Setenv("WORKER_RECEIVE_WAIT", "1s")
+	var out bytes.Buffer
+	err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, nil, &out, &out)
+	b.FakeDynamoDB.SetFault(nil)
+	if err == nil || !strings.Contains(err.Error(), "interrupted") || !strings.Contains(out.String(), "interrupted: settling") {
+		t.Fatalf("%s, %v", out.String(), err)
+	}
+	if out, err := runCommand(t, "warm", "--timestamp", "now", "--allow-rejects", name); err != nil {
+		t.Fatalf("%s, %v", out, err)
+	}
+	text, err := os.ReadFile(name + ".rejects")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := int64(1)
+	for line := range strings.Lines(string(text)) {
+		var r struct{ Line int64 }
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.Line != next {
+			t.Fatalf("%s, %v, want line %d", line, err, next)
+		}
+		next += 10
+	}
+	if next != n+1 {
+		t.Errorf("the rejects end at line %d", next-10)
 	}
 }

@@ -253,15 +253,18 @@ func (it *Item) MaxJSONSize() int {
 
 // AppendSent appends the value of AttrSent.
 func (it *Item) AppendSent(dst []byte) []byte {
-	dst = strconv.AppendInt(dst, it.Version.Sent, 10)
-	if it.Version.Place > 0 {
-		dst = append(dst, '.')
-		const places = 1_000_000 // more than a message may have. The leading 1 keeps the zeros and is removed below
-		point := len(dst)
-		dst = strconv.AppendInt(dst, places+int64(it.Version.Place), 10)
-		dst = append(dst[:point], dst[point+1:]...)
+	sent, place := it.Version.Sent, int64(it.Version.Place)
+	if place == 0 {
+		return strconv.AppendInt(dst, sent, 10)
 	}
-	return dst
+	const places = 1_000_000 // more than a message may have
+	if sent < 0 {            // -5 and 1 millionth is -4.999999
+		sent, place = sent+1, places-place
+	}
+	dst = append(strconv.AppendInt(dst, sent, 10), '.')
+	point := len(dst)
+	dst = strconv.AppendInt(dst, places+place, 10) // a leading 1 keeps the zeros, and is taken out again
+	return append(dst[:point], dst[point+1:]...)
 }
 
 func appendName(dst []byte, name string) []byte {

@@ -1,4 +1,4 @@
-package main
+package warm
 
 import (
 	"bufio"
@@ -9,79 +9,78 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
-// A position is how far a run has come: what comes before it is in the table, or can never be.
-type position struct {
-	File   string    `json:"file"`
-	Index  int       `json:"index"`  // of the file among those of the command
-	Offset int64     `json:"offset"` // in bytes, decompressed
-	Line   int64     `json:"line"`
-	Size   int64     `json:"size"` // of the file, by which it is known again
-	Time   time.Time `json:"modified"`
-}
-
 // A source reads one file's lines.
 type source struct {
 	position
-	lines   *bufio.Reader
-	passed  *atomic.Int64 // bytes read from the file itself, for progress
-	closers []func()
+	lines       *bufio.Reader
+	passed      atomic.Int64 // bytes read of the file itself, for progress
+	bytesBefore int64        // of the files before it
+	closers     []func()
 }
 
-// openSource opens a file at a position of an earlier run, or at its start.
-func openSource(name string, index int, at *position, passed *atomic.Int64) (*source, error) {
-	s := &source{position: position{File: name, Index: index}, passed: passed}
-	file := os.Stdin
+// open opens a file where an interrupted run was, or at its start.
+func (r *Run) open(name string, index int, at *position) (_ *source, err error) {
+	s := &source{position: position{File: name, Index: index}}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	var file *os.File
+	in := r.o.Stdin
 	if name != "-" {
-		var err error
 		if file, err = os.Open(name); err != nil {
 			return nil, fmt.Errorf("opening the predictions: %w", err)
 		}
 		s.closers = append(s.closers, func() { file.Close() })
 		info, err := file.Stat()
 		if err != nil {
-			s.close()
 			return nil, fmt.Errorf("opening the predictions: %w", err)
 		}
-		s.Size, s.Time = info.Size(), info.ModTime().UTC()
+		s.Size, s.Time, in = info.Size(), info.ModTime().UTC(), file
 	}
-	raw := bufio.NewReaderSize(&counter{file, passed}, 256<<10)
-	var lines io.Reader = raw
+	raw := bufio.NewReaderSize(&counter{in, &s.passed}, 256<<10)
+	text, err := s.decompressed(raw)
+	if err != nil {
+		return nil, err
+	}
+	s.lines = bufio.NewReaderSize(text, 256<<10)
+	if err := s.checkFormat(); err != nil {
+		return nil, err
+	}
+	if at != nil && at.Offset > s.Offset {
+		return s, s.skip(*at, file, raw, text == io.Reader(raw))
+	}
+	return s, nil
+}
+
+// decompressed returns the text of a file: what it holds tells how it is compressed, whatever its name.
+func (s *source) decompressed(raw *bufio.Reader) (io.Reader, error) {
 	start, err := raw.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		s.close()
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+		return nil, fmt.Errorf("reading %s: %w", s.File, err)
 	}
 	switch {
 	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
 		unzip, err := gzip.NewReader(raw)
 		if err != nil {
-			s.close()
-			return nil, fmt.Errorf("reading %s as gzip: %w", name, err)
+			return nil, fmt.Errorf("reading %s as gzip: %w", s.File, err)
 		}
-		lines = unzip
+		return unzip, nil
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		unzip, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
-			s.close()
-			return nil, fmt.Errorf("reading %s as zstd: %w", name, err)
+			return nil, fmt.Errorf("reading %s as zstd: %w", s.File, err)
 		}
 		s.closers = append(s.closers, unzip.Close)
-		lines = unzip
+		return unzip, nil
 	}
-	s.lines = bufio.NewReaderSize(lines, 256<<10)
-	if at != nil && at.Offset > 0 {
-		if err := s.skip(*at, file, raw, lines == io.Reader(raw)); err != nil {
-			s.close()
-			return nil, err
-		}
-	}
-	return s, nil
+	return raw, nil
 }
 
 // skip goes to where an earlier run was.
@@ -89,17 +88,18 @@ func (s *source) skip(at position, file *os.File, raw *bufio.Reader, plain bool)
 	if at.Size != s.Size || !at.Time.Equal(s.Time) {
 		return fmt.Errorf("%s is no longer the file that the interrupted run read: remove its state to start again", s.File)
 	}
-	s.Offset, s.Line = at.Offset, at.Line
+	from := s.Offset
+	s.Offset, s.Line, s.LinesBefore = at.Offset, at.Line, at.LinesBefore
 	if plain && s.File != "-" {
 		if _, err := file.Seek(at.Offset, io.SeekStart); err != nil {
 			return fmt.Errorf("going on in %s: %w", s.File, err)
 		}
 		s.passed.Store(at.Offset)
-		raw.Reset(&counter{file, s.passed})
+		raw.Reset(&counter{file, &s.passed})
 		s.lines.Reset(raw)
 		return nil
 	}
-	if _, err := io.CopyN(io.Discard, s.lines, at.Offset); err != nil {
+	if _, err := io.CopyN(io.Discard, s.lines, at.Offset-from); err != nil {
 		return fmt.Errorf("going on in %s at byte %d: %w", s.File, at.Offset, err)
 	}
 	return nil

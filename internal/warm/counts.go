@@ -1,0 +1,85 @@
+package warm
+
+import (
+	"sync/atomic"
+
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// counts are what a run reports.
+type counts struct {
+	outcomes   [prediction.NumOutcomes]atomic.Int64
+	reasons    map[prediction.Reason]*atomic.Int64
+	bytes      atomic.Int64 // of items written
+	milliUnits atomic.Int64 // write units, times a thousand: the service counts in fractions
+}
+
+func (c *counts) init() {
+	c.reasons = map[prediction.Reason]*atomic.Int64{}
+	for _, reason := range prediction.Reasons {
+		c.reasons[reason] = &atomic.Int64{}
+	}
+}
+
+// Outcome implements dedup.Observer.
+func (c *counts) Outcome(o prediction.Outcome, _ int, _ int64) {
+	c.outcomes[o].Add(1)
+}
+
+func (c *counts) spent(units float64) { c.milliUnits.Add(int64(units * 1000)) }
+
+// predictions is how many have an outcome.
+func (c *counts) predictions() (n int64) {
+	for o := range c.outcomes {
+		n += c.outcomes[o].Load()
+	}
+	return n
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	// Durable are the bytes of the files whose predictions are in the table, or can never be. Total is -1 if unknown.
+	Durable, Total int64
+	Predictions    int64 // with an outcome, of this run
+}
+
+// Progress returns how far the run is.
+func (r *Run) Progress() Progress {
+	_, _, passed := r.ledger.position()
+	return Progress{Durable: passed, Total: r.total, Predictions: r.counts.predictions()}
+}
+
+// Resumed returns the file and the byte offset at which an interrupted run is continued. file is "" for a new run.
+func (r *Run) Resumed() (file string, offset int64) {
+	if r.resumed == nil {
+		return "", 0
+	}
+	return r.resumed.File, r.resumed.Offset
+}
+
+// A Report is what became of a run's predictions.
+type Report struct {
+	Predictions  int64
+	Outcomes     [prediction.NumOutcomes]int64
+	Rejects      map[prediction.Reason]int64
+	Bytes, Units int64  // of items written
+	File         string // of the durable position
+	Offset       int64
+}
+
+// Report returns what became of the predictions so far.
+func (r *Run) Report() Report {
+	c := &r.counts
+	at, _, _ := r.ledger.position()
+	report := Report{
+		Predictions: c.predictions(), Rejects: map[prediction.Reason]int64{}, Bytes: c.bytes.Load(), Units: (c.milliUnits.Load() + 500) / 1000,
+		File: at.File, Offset: at.Offset,
+	}
+	for o := range c.outcomes {
+		report.Outcomes[o] = c.outcomes[o].Load()
+	}
+	for reason, n := range c.reasons {
+		report.Rejects[reason] = n.Load()
+	}
+	return report
+}

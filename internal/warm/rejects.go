@@ -1,0 +1,86 @@
+package warm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// A rejectedLine is a line of the rejects file, which is NDJSON.
+type rejectedLine struct {
+	File   string            `json:"file"`
+	Line   int64             `json:"line"`
+	Reason prediction.Reason `json:"reason"`
+	Field  string            `json:"field,omitempty"`
+	Detail string            `json:"detail"`
+	Raw    string            `json:"raw"`
+}
+
+// A rejectsFile holds what a run can't store. The ledger's mutex guards it.
+type rejectsFile struct {
+	name string // "" for none
+	file *os.File
+	size int64
+}
+
+// open begins a new file, or goes on with that of an interrupted run, from where that was durable. The file itself is made for
+// the first reject.
+func (f *rejectsFile) open(o Options, resumed *position) error {
+	if o.DryRun || o.Rejects == "" {
+		return nil
+	}
+	f.name = o.Rejects
+	if resumed == nil {
+		if err := os.Remove(f.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the rejects of an earlier run: %w", err)
+		}
+		return nil
+	}
+	f.size = resumed.Rejects
+	if err := os.Truncate(f.name, f.size); err != nil && (f.size > 0 || !errors.Is(err, fs.ErrNotExist)) {
+		return fmt.Errorf("going on with the rejects of the interrupted run: %w", err)
+	}
+	return nil
+}
+
+func (f *rejectsFile) write(lines []rejectedLine) error {
+	if f.name == "" || len(lines) == 0 {
+		return nil
+	}
+	slices.SortFunc(lines, func(a, b rejectedLine) int { return int(a.Line - b.Line) })
+	var text []byte
+	for i := range lines {
+		line, err := json.Marshal(lines[i])
+		if err != nil {
+			return fmt.Errorf("writing the rejects: %w", err)
+		}
+		text = append(append(text, line...), '\n')
+	}
+	if f.file == nil {
+		var err error
+		if f.file, err = os.OpenFile(f.name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+			return fmt.Errorf("writing the rejects: %w", err)
+		}
+	}
+	n, err := f.file.Write(text)
+	f.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("writing the rejects: %w", err)
+	}
+	return nil
+}
+
+func (f *rejectsFile) close() error {
+	if f.file == nil {
+		return nil
+	}
+	if err := f.file.Close(); err != nil {
+		return fmt.Errorf("writing the rejects: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,308 @@
+// Package warm fills the table straight from files: predictions one a line, through the worker's own ingest, deduplication and
+// writer, with a ledger in the place of the queue.
+package warm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/ingest"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/worker"
+	"github.com/predcache/predcache/internal/writer"
+)
+
+// Options of a Run.
+type Options struct {
+	Config  *config.Config
+	Clients *awsclient.Clients
+	Files   []string  // "-" is Stdin
+	Stdin   io.Reader // for "-"
+	DryRun  bool      // count, and write nothing
+	// State names the file that keeps how far a run is, and Rejects the one for what can't be stored; "" for neither.
+	State, Rejects string
+	// EventTime is that of predictions that have none, in milliseconds since the epoch. 0 rejects them.
+	EventTime int64
+	// Notify is told in words of trouble with the table. It may be nil.
+	Notify func(format string, args ...any)
+}
+
+const (
+	// room bounds what is under way, as text with what it becomes: at 1 KB a prediction, some 10,000.
+	room = 32 << 20
+	// A chunk of lines is read, submitted and settled together.
+	chunkBytes = 64 << 10
+	chunkLines = 100
+	// lineBytes is about what a line takes beside its text.
+	lineBytes = 1 << 10
+)
+
+// A Run fills the table from files once:
+//
+//	read -> ingest (decode, admit) -> batch -> write -> ledger
+type Run struct {
+	o       Options
+	layout  *item.Layout
+	ingest  *ingest.Ingest
+	window  *dedup.Window
+	writer  *writer.Writer
+	ledger  ledger
+	rejects rejectsFile
+	counts  counts
+	passed  atomic.Int64 // bytes of the files that have been read
+	total   int64        // bytes of the files; -1 if unknown
+	started int64        // orders this run's predictions: see order
+	resumed *position    // where an interrupted run was; nil for a new one
+
+	abort context.CancelFunc // ends the reading
+	mu    sync.Mutex
+	err   error // why abort was called
+}
+
+// New prepares a run: it reads the table, and the state of an interrupted run of the same files.
+func New(ctx context.Context, o Options) (*Run, error) {
+	if o.Notify == nil {
+		o.Notify = func(string, ...any) {}
+	}
+	cfg := *o.Config
+	o.Config = &cfg
+	layout, table, err := findTable(ctx, &cfg, o.Clients)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{o: o, layout: layout, started: time.Now().Unix()}
+	r.ledger.run, r.ledger.room = r, semaphore.NewWeighted(room)
+	r.counts.init()
+	r.window = dedup.NewWindow(dedup.Config{
+		Size: cfg.DedupWindow, Observer: &r.counts,
+		Submit: func(items ...*item.Item) { r.writer.Submit(items...) },
+	})
+	r.writer = writer.New(r.writerConfig(table), r.window.Begin)
+	decoder := cfg.Prediction()
+	decoder.RequireTimestamp = o.EventTime == 0
+	r.ingest = ingest.New(ingest.Config{
+		Decoder: decoder, Layout: layout, Admit: r.window.Admit, Submit: r.writer.Submit,
+		Observer: &r.counts, Now: o.Clients.Clock.Now, Grace: writer.ExpiryGrace, Log: slog.New(slog.DiscardHandler),
+	})
+	if err := r.measure(); err != nil {
+		return nil, err
+	}
+	if err := r.resume(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// findTable finds the table. One that keeps only the newest prediction of an id is written so that it does.
+func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
+	cfg.Ordering = config.OrderingLastWrite
+	layout, table, err := worker.FindTable(ctx, cfg, clients)
+	if err == nil && layout.Kind == item.LatestOnly {
+		cfg.Ordering = config.OrderingNewest
+		layout, err = cfg.NewLayout(table)
+	}
+	return layout, table, err //nolint:wrapcheck // it names the table
+}
+
+func (r *Run) writerConfig(table item.Table) writer.Config {
+	cfg := r.o.Config
+	wc := writer.Config{
+		Window: r.window, Observer: unobserved{}, Concurrency: cfg.WriteConcurrency, CallTimeout: cfg.CallTimeout,
+		MaxUnits: cfg.MaxWriteUnits, Now: r.o.Clients.Clock.Now, Recheck: worker.NewRechecker(r.o.Clients, cfg, table).Recheck, OnState: r.onState,
+	}
+	direct := awsclient.NewTable(r.o.Clients, cfg.TableName, r.layout, r.counts.spent)
+	switch {
+	case r.o.DryRun:
+		wc.Table, wc.MaxUnits = &dryTable{&r.counts}, 0
+	case r.layout.Ordered:
+		wc.Newest = &countedPuts{direct, &r.counts}
+	default:
+		wc.Table = &countedBatches{direct, &r.counts}
+	}
+	return wc
+}
+
+// onState says when the table can't be written, and when it can again.
+func (r *Run) onState(s writer.State, reason error) {
+	if s == writer.Down {
+		r.o.Notify("the table can't be written, retrying: %v", reason)
+	}
+}
+
+// The writer's own counting is of no interest here.
+type unobserved struct{}
+
+func (unobserved) Batch(int, int) {}
+func (unobserved) Limit(int)      {}
+
+// measure adds up the sizes of the files.
+func (r *Run) measure() error {
+	for _, name := range r.o.Files {
+		info, err := os.Stat(name)
+		switch {
+		case name == "-":
+			r.total = -1
+		case err != nil:
+			return fmt.Errorf("opening the predictions: %w", err)
+		case r.total >= 0:
+			r.total += info.Size()
+		}
+	}
+	return nil
+}
+
+// ErrInterrupted is the error of a run that was stopped before it had read everything.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run reads all files. It ends early when ctx is done: what is under way is then settled as far as the drain timeout lets it.
+func (r *Run) Run(ctx context.Context) error {
+	ctx, r.abort = context.WithCancel(ctx)
+	defer r.abort()
+	if err := r.rejects.open(r.o, r.resumed); err != nil {
+		return err
+	}
+	writing, stopWriting := context.WithCancel(context.Background())
+	defer stopWriting()
+	var background errgroup.Group
+	background.Go(func() error { return r.writer.Run(writing) })
+	background.Go(func() error { return r.keep(writing) })
+
+	all, err := r.readAll(ctx)
+	deadline, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if !all {
+		defer time.AfterFunc(r.o.Config.WriteDeadline(), cancel).Stop()
+	} else { // the table may be down for long; an interrupt still ends the waiting
+		stop := context.AfterFunc(ctx, func() { time.AfterFunc(r.o.Config.WriteDeadline(), cancel) })
+		defer stop()
+	}
+	r.ledger.wait(deadline)
+	stopWriting()
+	err = errors.Join(err, background.Wait(), r.problem(), r.rejects.close())
+	if all && err == nil && r.counts.outcomes[prediction.Failed].Load() == 0 {
+		return r.removeState()
+	}
+	if err = errors.Join(err, r.keepState()); err == nil {
+		err = ErrInterrupted
+	}
+	return err
+}
+
+// readAll reads every file from where an interrupted run was. It returns false if it did not come to their end.
+func (r *Run) readAll(ctx context.Context) (all bool, err error) {
+	first := 0
+	if r.resumed != nil {
+		first = r.resumed.Index
+	}
+	var bytes, lines int64 // of the files that are done
+	for i, name := range r.o.Files {
+		if i < first {
+			if info, err := os.Stat(name); err == nil {
+				bytes += info.Size()
+			}
+			continue
+		}
+		var from *position
+		if i == first {
+			from = r.resumed
+		}
+		s, err := r.open(name, i, from)
+		if err != nil {
+			return false, err
+		}
+		s.bytesBefore = bytes
+		if from == nil {
+			s.LinesBefore = lines
+		}
+		err = r.readFile(ctx, s)
+		s.close()
+		if err != nil || ctx.Err() != nil {
+			return false, err
+		}
+		bytes += s.passed.Load()
+		lines = s.LinesBefore + s.Line
+	}
+	return true, nil
+}
+
+// readFile reads a file chunk by chunk. That ctx is done is no error.
+func (r *Run) readFile(ctx context.Context, s *source) error {
+	type text struct {
+		line    string
+		number  int64
+		tooLong bool
+	}
+	var lines []text
+	for more := true; more && ctx.Err() == nil; {
+		lines = lines[:0]
+		size := 0
+		for size < chunkBytes && len(lines) < chunkLines {
+			line, tooLong, err := s.next(r.o.Config.MaxDecodedBytes)
+			if errors.Is(err, io.EOF) {
+				more = false
+				break
+			}
+			if err != nil {
+				return err
+			}
+			size += len(line)
+			lines = append(lines, text{line, s.Line, tooLong})
+		}
+		passed := s.bytesBefore + s.passed.Load()
+		r.passed.Store(passed)
+		c := &chunk{run: r, end: s.position, passed: passed, cost: min(int64(2*size+lineBytes*len(lines)), room)}
+		if err := r.ledger.begin(ctx, c); err != nil {
+			return nil //nolint:nilerr // ctx is done
+		}
+		batch := r.ingest.Begin()
+		for _, l := range lines {
+			sink := &line{c, l.number}
+			switch {
+			case l.tooLong:
+				r.counts.Outcome(prediction.Rejected, 0, 0)
+				sink.reject(l.line[:min(len(l.line), 1<<10)], prediction.Rejectf(prediction.ReasonTooLarge, "", "the line is longer than %d bytes: see WORKER_MAX_DECODED_BYTES", r.o.Config.MaxDecodedBytes))
+			case !blank(l.line):
+				batch.Add(ctx, ingest.Text{Name: s.File, Body: l.line, Sent: r.o.EventTime, Order: r.order(s.LinesBefore + l.number)}, sink)
+			}
+		}
+		batch.End()
+		c.resolved()
+	}
+	return nil
+}
+
+// order orders the predictions of one id and event time: of two lines the later one wins, of two files the later one, and of two
+// runs the later one. It is negative, so that every live message wins over every file: a message's order is its sent time. The
+// upper 31 bits hold the run's start in seconds since the epoch, the lower 32 the line among all files.
+func (r *Run) order(line int64) int64 {
+	return math.MinInt64 + r.started<<32 + min(line, math.MaxUint32)
+}
+
+// fail ends the run for a reason of its own.
+func (r *Run) fail(err error) {
+	r.mu.Lock()
+	r.err = errors.Join(r.err, err)
+	r.mu.Unlock()
+	r.abort()
+}
+
+func (r *Run) problem() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
