@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,35 +32,52 @@ status 1 if there is a problem.`,
 
 // runCheck tries the settings.
 func runCheck(ctx context.Context, stdout io.Writer) error {
+	var wrong []error
+	for _, name := range config.Unknown() {
+		wrong = append(wrong, fmt.Errorf("%s is not a setting: correct its name (worker config lists them), or remove it", name))
+	}
 	cfg, err := config.Load()
 	if err != nil {
-		return problems{"the settings are not valid", err}
+		return problems{"the settings are not valid", errors.Join(append(wrong, err)...)}
 	}
 	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: 4, Clock: &awsclient.Clock{}})
 	if err != nil {
-		return problems{"the settings are not valid", err}
+		return problems{"the settings are not valid", errors.Join(append(wrong, err)...)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*cfg.CallTimeout)
 	defer cancel()
 	found, err := worker.FindResources(ctx, cfg, clients)
-	report{stdout}.all(cfg, found, clients.Clock)
 	if err != nil {
-		return problems{"problems were found", err}
+		wrong = append(wrong, err)
+	}
+	findings := found.Findings(cfg)
+	report{stdout, findings}.all(cfg, found, clients.Clock)
+	for _, f := range findings {
+		if f.Problem {
+			wrong = append(wrong, errors.New(f.Text))
+		}
+	}
+	if len(wrong) > 0 {
+		return problems{"problems were found", errors.Join(wrong...)}
 	}
 	fmt.Fprintln(stdout, "\nNo problem was found: `worker run` will start.")
 	return nil
 }
 
-// A report prints what was found, a line a fact.
-type report struct{ w io.Writer }
+// A report prints what was found, a line a fact, and advice below what it is about.
+type report struct {
+	w        io.Writer
+	findings []worker.Finding
+}
 
 func (r report) title(s string) { fmt.Fprintf(r.w, "%s\n", s) }
 func (r report) line(name, format string, args ...any) {
 	fmt.Fprintf(r.w, "  %-20s %s\n", name, fmt.Sprintf(format, args...))
 }
 func (r report) unread() { fmt.Fprintln(r.w, "  could not be read") }
-func (r report) warn(format string, args ...any) {
-	for i, line := range wrap(fmt.Sprintf(format, args...), 90) {
+
+func (r report) advise(text string) {
+	for i, line := range wrap(text, 90) {
 		if i == 0 {
 			fmt.Fprintf(r.w, "  ! %s\n", line)
 		} else {
@@ -66,29 +86,31 @@ func (r report) warn(format string, args ...any) {
 	}
 }
 
-func (r report) all(cfg *config.Config, f *worker.Resources, clock *awsclient.Clock) {
-	for _, name := range config.Unknown() {
-		r.warn("%s is no setting of the worker: see `worker config` for the names", name)
+// advice prints the findings about a subject that are no problems: those are the command's error.
+func (r report) advice(about worker.Subject) {
+	for _, f := range r.findings {
+		if f.Subject == about && !f.Problem {
+			r.advise(f.Text)
+		}
 	}
+}
+
+func (r report) all(cfg *config.Config, f *worker.Resources, clock *awsclient.Clock) {
 	r.title("Queue " + cfg.QueueURL)
 	r.queue(f.Queue)
-	if q := f.Queue; q != nil && q.RedriveTarget == "" {
-		r.warn("the queue has no dead-letter queue: a message that can't be deleted would circle until its retention ends. Set a redrive policy with a maxReceiveCount of 50.")
-	} else if q != nil && q.MaxReceives < 10 {
-		r.warn("after only %d receives a message goes to the dead-letter queue: an outage of the table or a few restarts could move good ones there. The worker rejects bad messages itself, so 50 is right.", q.MaxReceives)
-	}
+	r.advice(worker.SubjectQueue)
 	if cfg.RejectQueueURL == "" {
 		r.title("No reject queue")
-		r.warn("without WORKER_REJECT_QUEUE_URL a message with a prediction that can't be written stays on the queue, invisible for longer and longer, until the redrive policy moves it.")
 	} else {
 		r.title("Reject queue " + cfg.RejectQueueURL)
 		r.queue(f.Rejects)
 	}
+	r.advice(worker.SubjectRejectQueue)
 	r.title("Table " + cfg.TableName)
 	r.table(f)
 	if off := clock.Offset(); off != 0 {
 		r.title("Clock")
-		r.warn("this host's clock is %v off the services': expiry goes by theirs, but requests may be refused when it is more than 5 minutes. Correct it.", off)
+		r.advise(fmt.Sprintf("this host's clock is %v off the services': correct it. Expiry goes by theirs, but AWS refuses requests whose time is more than 5 minutes off.", off))
 	}
 }
 
@@ -101,19 +123,15 @@ func (r report) queue(q *awsclient.QueueInfo) {
 	if q.FIFO {
 		kind = "FIFO"
 	}
-	r.line("type", "%s, messages up to %d KiB, kept for %s", kind, q.MaxMessageBytes>>10, days(q.Retention))
+	r.line("type", "%s, messages up to %d KiB, kept for %s", kind, q.MaxMessageBytes>>10, lasting(q.Retention))
 	r.line("visibility timeout", "%v", q.Visibility)
 	if q.RedriveTarget != "" {
-		r.line("dead-letter queue", "%s after %d receives", q.RedriveTarget, q.MaxReceives)
+		r.line("dead-letter queue", "%s after %s", q.RedriveTarget, counted(q.MaxReceives, "receive"))
 	}
-	r.line("now", "about %d messages waiting, %d in flight", q.Messages, q.InFlight)
-}
-
-func days(d time.Duration) string {
-	if d%(24*time.Hour) == 0 {
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	if q.KMSKey != "" {
+		r.line("encryption key", "%s", q.KMSKey)
 	}
-	return d.String()
+	r.line("now", "about %s messages waiting, %s in flight", thousands(int64(q.Messages)), thousands(int64(q.InFlight)))
 }
 
 func (r report) table(f *worker.Resources) {
@@ -124,7 +142,7 @@ func (r report) table(f *worker.Resources) {
 	}
 	source := "as the table says"
 	if f.TableInfo == nil {
-		source = "from WORKER_TABLE_SCHEMA; the table was not read"
+		source = "as WORKER_LAYOUT says; the table was not asked"
 	}
 	if l := f.Layout; l != nil {
 		r.line("layout", "%s, %s", l.Kind, source)
@@ -139,14 +157,20 @@ func (r report) table(f *worker.Resources) {
 	} else {
 		r.line("TTL", "by the attribute %q", t.TTLAttribute)
 	}
-	for name, key := range t.Indexes {
-		r.line("index key", "%s (%s)", name, key.Type)
+	for _, name := range slices.Sorted(maps.Keys(t.Indexes)) {
+		r.line("index key", "%s (%s)", name, t.Indexes[name].Type)
 	}
-	if f.TableInfo != nil {
+	if i := f.TableInfo; i != nil {
 		billing := "provisioned"
-		if f.TableInfo.OnDemand {
+		if i.OnDemand {
 			billing = "on demand"
 		}
-		r.line("now", "%s, %s, about %d items", f.TableInfo.Status, billing, f.TableInfo.Items)
+		r.line("now", "%s, %s, about %s items", i.Status, billing, thousands(i.Items))
+	}
+	if c, known := f.Capacity(); known {
+		r.line("capacity", "%s write units a second now", thousands(c.WriteUnits))
+		if c.Backlog >= time.Second {
+			r.line("backlog", "needs about %s at that rate, at one prediction a message and %s each", lasting(c.Backlog), counted(int(c.ItemUnits), "write unit"))
+		}
 	}
 }

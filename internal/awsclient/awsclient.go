@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -78,19 +77,9 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 	}
 	conf.HTTPClient = &http.Client{Transport: cfg.Clock.Watch(transport)}
 	conf.APIOptions = append(conf.APIOptions, plainBodies)
-	return &Clients{
-		SQS:      sqs.NewFromConfig(conf),
-		DynamoDB: dynamodb.NewFromConfig(conf),
-		Clock:    cfg.Clock,
-	}, nil
-}
-
-var queueHost = regexp.MustCompile(`^https://sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)`)
-
-// regionOf returns the region that a queue's URL names, or nothing.
-func regionOf(queueURL string) string {
-	if m := queueHost.FindStringSubmatch(queueURL); m != nil {
-		return m[1]
+	clients := &Clients{SQS: sqs.NewFromConfig(conf), DynamoDB: dynamodb.NewFromConfig(conf), Clock: cfg.Clock}
+	if err := clients.checkRegion("the queue", cfg.QueueURL); err != nil {
+		return nil, err
 	}
-	return ""
+	return clients, nil
 }

@@ -29,10 +29,15 @@ type QueueInfo struct {
 	MaxReceives     int    // after which a message goes there
 	Messages        int    // visible, about
 	InFlight        int    // about
+	// KMSKey is the customer managed key that encrypts the queue: an id, an ARN or an alias. Callers need permissions on it.
+	KMSKey string
 }
 
 // DescribeQueue reads a queue's attributes.
 func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*QueueInfo, error) {
+	if err := clients.checkRegion(what, url); err != nil {
+		return nil, err
+	}
 	out, err := clients.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	}, func(o *sqs.Options) { o.Retryer = patient() })
@@ -52,6 +57,10 @@ func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*Qu
 		InFlight:        number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
 	}
 	info.RedriveTarget, info.MaxReceives = redrivePolicy(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
+	// The key policy of SQS's own key lets everybody in the account use it ("Amazon SQS Key management").
+	if key := out.Attributes[string(types.QueueAttributeNameKmsMasterKeyId)]; key != "alias/aws/sqs" {
+		info.KMSKey = key
+	}
 	return info, nil
 }
 
@@ -62,6 +71,8 @@ type TableInfo struct {
 	OnDemand bool
 	Items    int64 // about
 	Bytes    int64 // about
+	// WriteUnits is how many write units a second the table takes now; 0 is unknown.
+	WriteUnits int64
 }
 
 // DescribeTable reads a table's keys, indexes and TTL.
@@ -77,11 +88,34 @@ func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableIn
 		return nil, Remedy("DescribeTimeToLive", "the TTL setting of "+what, err)
 	}
 	d := out.Table
-	return &TableInfo{
+	info := &TableInfo{
 		Table: awsitem.Table(d, ttl.TimeToLiveDescription), Status: string(d.TableStatus),
 		OnDemand: d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == dynamodbtypes.BillingModePayPerRequest,
 		Items:    aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes),
-	}, nil
+	}
+	info.WriteUnits = writeUnits(d, info.OnDemand)
+	return info, nil
+}
+
+// writeUnits returns how many write units a second a table takes now: what is provisioned, or on demand what the table is warm
+// for, unless a maximum is set ("Understanding DynamoDB warm throughput").
+func writeUnits(d *dynamodbtypes.TableDescription, onDemand bool) int64 {
+	if !onDemand {
+		if d.ProvisionedThroughput == nil {
+			return 0
+		}
+		return aws.ToInt64(d.ProvisionedThroughput.WriteCapacityUnits)
+	}
+	if d.WarmThroughput == nil {
+		return 0
+	}
+	units := aws.ToInt64(d.WarmThroughput.WriteUnitsPerSecond)
+	if d.OnDemandThroughput != nil {
+		if limit := aws.ToInt64(d.OnDemandThroughput.MaxWriteRequestUnits); limit > 0 {
+			units = min(units, limit)
+		}
+	}
+	return units
 }
 
 // patient retries what the worker asks at its start, for which nobody else retries.

@@ -117,6 +117,8 @@ func Remedy(operation, what string, err error) error {
 	code := Code(err)
 	var hint string
 	switch {
+	case answeredIn(err) != "":
+		return fmt.Errorf("%s can't be used: the endpoint answers in %s, as no AWS service does; it is a proxy or another service: check AWS_ENDPOINT_URL and HTTPS_PROXY (%w)", what, answeredIn(err), brief(operation, err))
 	case code == "AWS.SimpleQueueService.NonExistentQueue" || code == "QueueDoesNotExist":
 		return fmt.Errorf("%s does not exist in this account and region: create it, or correct its URL (%w)", what, brief(operation, err))
 	case code == "ResourceNotFoundException":
@@ -135,4 +137,20 @@ func Remedy(operation, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, brief(operation, err))
 	}
 	return fmt.Errorf("%s can't be used: %s (%w)", what, hint, brief(operation, err))
+}
+
+// answeredIn names the format of an answer that is not JSON: HTML or XML.
+func answeredIn(err error) string {
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &response) || response.Response == nil || response.Response.Response == nil {
+		return ""
+	}
+	kind, _, _ := strings.Cut(response.Response.Header.Get("Content-Type"), ";")
+	switch kind = strings.ToLower(strings.TrimSpace(kind)); {
+	case strings.HasSuffix(kind, "html"):
+		return "HTML"
+	case strings.HasSuffix(kind, "xml"):
+		return "XML"
+	}
+	return ""
 }
