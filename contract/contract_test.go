@@ -1,4 +1,4 @@
-// Package contract tests the contract's vectors and schemas against the worker's own code.
+// Package contract tests the vectors and schemas of the contract against the worker's and the reader's code.
 package contract
 
 import (
@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the code makes of the inputs into the vectors: read the difference before it is committed")
 
-// A vector is a message, and what becomes of it. README.md tells what each member means.
+// A vector is a message with its expected results. README.md explains the members.
 type vector struct {
 	Name     string   `json:"name"`
 	Settings settings `json:"settings,omitzero"`
@@ -84,7 +84,7 @@ type reject struct {
 	Whole  bool              `json:"whole,omitempty"` // the message as a whole
 }
 
-// The clock and the sent time where a vector doesn't say.
+// The default clock and sent time of a vector.
 const (
 	defaultNow  = "2026-01-31T12:00:00Z"
 	defaultSent = 1769860799500
@@ -122,7 +122,7 @@ func (s settings) layout(t *testing.T) *item.Layout {
 	return l
 }
 
-// run makes of the inputs what the worker and the reader make of them.
+// run computes a vector's results with the code of the worker and the reader.
 func (v *vector) run(t *testing.T) (out vector) {
 	t.Helper()
 	out = vector{Name: v.Name, Settings: v.Settings, Now: v.Now, Message: v.Message}
@@ -309,7 +309,7 @@ func write(t *testing.T, name string, vectors []vector) {
 	}
 }
 
-// compare goes by meaning. Compressed bytes are the compressor's business: what they decompress to is compared, in reads.
+// compare compares values. Compressed bytes may differ between compressors, so compare checks their text, in reads.
 func compare(t *testing.T, want, got vector) {
 	t.Helper()
 	if !slices.Equal(want.Rejects, got.Rejects) || len(want.Items) != len(got.Items) || len(want.Sizes) != len(got.Sizes) || len(want.Reads) != len(got.Reads) {
@@ -364,10 +364,10 @@ func instance(t *testing.T, text []byte) any {
 	return v
 }
 
-// bySchema are the reasons that a schema can tell.
+// bySchema are the reasons that a schema can detect.
 var bySchema = []prediction.Reason{prediction.ReasonMissingField, prediction.ReasonFieldType, prediction.ReasonReservedName}
 
-// checkMessage checks that the schema takes what the worker takes, and refuses what it can tell.
+// checkMessage checks that the schema accepts what the worker accepts, and refuses what a schema can detect.
 func checkMessage(t *testing.T, schema *jsonschema.Schema, v vector) {
 	t.Helper()
 	if v.Message.ContentEncoding != "" || len(v.Message.Parts) > 0 {
