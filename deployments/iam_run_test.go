@@ -118,14 +118,14 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 	t.Cleanup(func() { queues.Close(); tables.Close(); sqsServer.Close(); tableServer.Close() })
 
 	urls := map[string]string{}
-	for _, name := range []string{"predictions", "rejects"} {
+	for _, name := range []string{"predictions", "rejects", "dead-letters"} {
 		queues.CreateQueue(name, nil)
 		urls[name] = sqsServer.URL + "/000000000000/" + name
 	}
 	direct := queues.Client()
-	send := func(body string) {
+	send := func(queue, body string) {
 		t.Helper()
-		url := "https://sqs.eu-west-1.amazonaws.com/000000000000/predictions"
+		url := "https://sqs.eu-west-1.amazonaws.com/000000000000/" + queue
 		if _, err := direct.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body}); err != nil {
 			t.Fatal(err)
 		}
@@ -189,13 +189,17 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 		{"worker run, newest wins", []string{"worker", "worker-newest"}, []string{good},
 			run(append(slices.Clone(env), "WORKER_ORDERING=newest"), "sqs:DeleteMessage predictions"), []string{"dynamodb:BatchWriteItem predictions", "sqs:ChangeMessageVisibility predictions"}},
 		{"worker redrive", []string{"redrive"}, nil, once(append(slices.Clone(env), rejects), "", "redrive", "--all"), []string{"sqs:ChangeMessageVisibility rejects"}},
+		{"worker redrive, from the dead-letter queue", []string{"redrive-dead-letters"}, nil, func() {
+			send("dead-letters", good)
+			once(env, "", "redrive", "--all", "--from", urls["dead-letters"])()
+		}, []string{"sqs:ChangeMessageVisibility dead-letters"}},
 		{"worker get", []string{"reader"}, nil, once(env, "", "get", "a"), []string{"dynamodb:BatchGetItem predictions", "dynamodb:Query predictions"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sqsGuard.allow(t, c.policies...)
 			tableGuard.allow(t, c.policies...)
 			for _, body := range c.before {
-				send(body)
+				send("predictions", body)
 			}
 			c.do()
 			for _, refused := range append(sqsGuard.refused, tableGuard.refused...) {

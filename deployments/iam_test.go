@@ -32,10 +32,11 @@ type statement struct {
 
 // names are what the placeholders of the policies stand for, in tests.
 var names = map[string]string{
-	"QueueArn":       "arn:aws:sqs:us-east-1:123456789012:predictions",
-	"RejectQueueArn": "arn:aws:sqs:us-east-1:123456789012:rejects",
-	"TableArn":       "arn:aws:dynamodb:us-east-1:123456789012:table/predictions",
-	"KeyArn":         "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+	"QueueArn":           "arn:aws:sqs:us-east-1:123456789012:predictions",
+	"RejectQueueArn":     "arn:aws:sqs:us-east-1:123456789012:rejects",
+	"DeadLetterQueueArn": "arn:aws:sqs:us-east-1:123456789012:dead-letters",
+	"TableArn":           "arn:aws:dynamodb:us-east-1:123456789012:table/predictions",
+	"KeyArn":             "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
 }
 
 func policyText(t *testing.T, name string) string {
@@ -183,7 +184,7 @@ func TestPoliciesAllowJustWhatTheCodeCalls(t *testing.T) {
 		folders  []string
 		policies []string
 	}{
-		{"the worker and its commands", []string{"../cmd", "../internal"}, []string{"worker", "worker-rejects", "worker-newest", "redrive"}},
+		{"the worker and its commands", []string{"../cmd", "../internal"}, []string{"worker", "worker-rejects", "worker-newest", "redrive", "redrive-dead-letters"}},
 		{"readers and publishers", []string{"../cache"}, []string{"reader", "publisher"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -51,7 +51,7 @@ type Args struct {
 	WorkerSettings map[string]string `json:"workerSettings"`
 	// PodIdentity makes a role that EKS Pod Identity may give to the worker's pods.
 	PodIdentity bool `json:"podIdentity"`
-	// Redrive makes a policy for who sends rejects back to the queue.
+	// Redrive makes a policy for whoever sends rejects and dead letters back to the queue.
 	Redrive bool `json:"redrive"`
 	// Scaler makes a policy for KEDA's operator.
 	Scaler bool `json:"scaler"`
@@ -156,7 +156,6 @@ func (a Args) problems() error {
 	wrong(a.Queue.RetentionDays < 1 || a.Queue.RetentionDays > 14, "queue.retentionDays is %d: give 1 to 14", a.Queue.RetentionDays)
 	wrong(a.Queue.MaxReceives < 10 || a.Queue.MaxReceives > 1000, "queue.maxReceives is %d: give 10 to 1000; an outage or a few restarts would move good messages away after fewer", a.Queue.MaxReceives)
 	wrong(a.KeyArn != "" && !strings.HasPrefix(a.KeyArn, "arn:"), "keyArn is %q: give the key's ARN", a.KeyArn)
-	wrong(a.Redrive && a.Queue.NoRejectQueue, "redrive needs the reject queue, and queue.noRejectQueue leaves it out")
 	wrong(a.Alarms != nil && a.Alarms.MaxAgeSeconds < 60, "alarms.maxAgeSeconds can't be under 60: CloudWatch knows the age by the minute")
 	for name := range a.WorkerSettings {
 		wrong(!strings.HasPrefix(name, "WORKER_"), "workerSettings: %q is no setting of the worker", name)

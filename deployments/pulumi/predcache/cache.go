@@ -237,7 +237,7 @@ func (c *Cache) makeSettings(*pulumi.Context) error {
 
 // policy declares an IAM policy out of the named ones.
 func (c *Cache) policy(ctx *pulumi.Context, name, description string, names ...string) (*iam.Policy, error) {
-	arns := pulumi.StringMap{"QueueArn": c.Queue.Arn, "TableArn": c.Table.Arn, "KeyArn": pulumi.String(c.args.KeyArn)}
+	arns := pulumi.StringMap{"QueueArn": c.Queue.Arn, "DeadLetterQueueArn": c.DeadLetters.Arn, "TableArn": c.Table.Arn, "KeyArn": pulumi.String(c.args.KeyArn)}
 	if c.Rejects != nil {
 		arns["RejectQueueArn"] = c.Rejects.Arn
 	}
@@ -272,11 +272,14 @@ func (c *Cache) makePolicies(ctx *pulumi.Context) (err error) {
 		return err
 	}
 	if c.args.Redrive {
-		redrive := []string{"redrive"}
+		redrive := []string{"redrive-dead-letters"}
+		if c.Rejects != nil {
+			redrive = append(redrive, "redrive")
+		}
 		if c.args.KeyArn != "" {
 			redrive = append(redrive, "publisher-key")
 		}
-		if c.RedrivePolicy, err = c.policy(ctx, "redrive", "Sends rejected predictions back to the queue", redrive...); err != nil {
+		if c.RedrivePolicy, err = c.policy(ctx, "redrive", "Sends rejects and dead letters back to the queue", redrive...); err != nil {
 			return err
 		}
 	}

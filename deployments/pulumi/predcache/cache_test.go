@@ -212,9 +212,14 @@ func TestPolicies(t *testing.T) {
 			"reader":    append(slices.Clone(reader), "kms:Decrypt key/1"),
 			"publisher": {"kms:Decrypt key/1", "kms:GenerateDataKey key/1", "sqs:SendMessage predictions-queue"},
 		}},
+		{"redrive without a reject queue", Args{Redrive: true, Queue: Queue{NoRejectQueue: true}}, map[string][]string{"redrive": {
+			"sqs:ChangeMessageVisibility predictions-dead-letters", "sqs:DeleteMessage predictions-dead-letters", "sqs:ReceiveMessage predictions-dead-letters", "sqs:SendMessage predictions-queue",
+		}}},
 		{"by choice", Args{Redrive: true, Scaler: true}, map[string][]string{
 			"redrive": {
-				"sqs:ChangeMessageVisibility predictions-rejects", "sqs:DeleteMessage predictions-rejects", "sqs:ReceiveMessage predictions-rejects", "sqs:SendMessage predictions-queue",
+				"sqs:ChangeMessageVisibility predictions-dead-letters", "sqs:ChangeMessageVisibility predictions-rejects",
+				"sqs:DeleteMessage predictions-dead-letters", "sqs:DeleteMessage predictions-rejects",
+				"sqs:ReceiveMessage predictions-dead-letters", "sqs:ReceiveMessage predictions-rejects", "sqs:SendMessage predictions-queue", "sqs:SendMessage predictions-queue",
 			},
 			"scaler": {"cloudwatch:GetMetricData *", "sqs:GetQueueAttributes predictions-queue"},
 		}},
@@ -255,7 +260,6 @@ func TestRefusals(t *testing.T) {
 		`queue.maxReceives is 3`:                   {Queue: Queue{MaxReceives: 3}},
 		`queue.retentionDays is 15`:                {Queue: Queue{RetentionDays: 15}},
 		`keyArn is "alias/mine"`:                   {KeyArn: "alias/mine"},
-		`redrive needs the reject queue`:           {Redrive: true, Queue: Queue{NoRejectQueue: true}},
 		`alarms.maxAgeSeconds`:                     {Alarms: &Alarms{MaxAgeSeconds: 10}},
 		`"TTL" is no setting of the worker`:        {WorkerSettings: map[string]string{"TTL": "1h"}},
 		`WORKER_QUEUE_URL comes from the stack`:    {WorkerSettings: map[string]string{"WORKER_QUEUE_URL": "x"}},
