@@ -100,9 +100,17 @@ func runRedrive(ctx context.Context, f redriveFlags, stdout io.Writer) error {
 		From: awsclient.NewQueue(clients, source), To: awsclient.NewQueue(clients, cfg.QueueURL),
 		All: f.all, Reasons: f.reasons, DryRun: f.dryRun || listing, PerSecond: f.rate, CallTimeout: cfg.CallTimeout, Answered: clock.Answered,
 	})
-	printRedrive(stdout, done, f.dryRun || listing)
-	if ctx.Err() != nil {
+	if err == nil || done.Found > 0 {
+		printRedrive(stdout, done, f.dryRun || listing)
+	}
+	var call *redrive.CallError
+	switch {
+	case ctx.Err() != nil:
 		return errors.New("interrupted; nothing is lost: continue with the same command")
+	case errors.As(err, &call) && call.Source:
+		return awsclient.Remedy(call.Operation, "the queue to take messages from", call.Err)
+	case errors.As(err, &call):
+		return awsclient.Remedy(call.Operation, "the queue", call.Err)
 	}
 	if err == nil && listing && done.Found > 0 {
 		fmt.Fprintln(stdout, "\nSend some back with --reason REASON, or everything with --all.")

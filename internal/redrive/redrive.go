@@ -75,11 +75,21 @@ func (e *UnmatchedError) Error() string {
 	return fmt.Sprintf("no message has the reason %s; the reasons in the queue are %s", strings.Join(e.Reasons, " or "), strings.Join(found, ", "))
 }
 
+// CallError is the error of a Run whose call failed for good.
+type CallError struct {
+	Operation string // of SQS
+	Source    bool   // of Config.From, not of Config.To
+	Err       error
+}
+
+func (e *CallError) Error() string { return e.Err.Error() }
+func (e *CallError) Unwrap() error { return e.Err }
+
 // Run goes once through the queue and sends the chosen messages back, each at most once. A message is deleted only after the
 // queue has taken it: an interruption or a failure loses nothing. Messages that arrive during the run are left, since a worker
 // may reject again what is sent back. What stays is visible again when Run returns, with one receive more.
 //
-// Run returns what it did even with an error. The error is an UnmatchedError where a reason matched nothing.
+// Run returns what it did even with an error, such as a CallError. It is an UnmatchedError where a reason matched nothing.
 func Run(ctx context.Context, cfg Config) (*Summary, error) {
 	r := &run{
 		Config: cfg, reasons: map[string]bool{}, receipts: map[string]string{}, groups: map[group]*Group{},
@@ -117,9 +127,10 @@ type run struct {
 type group struct{ reason, field string }
 
 func (r *run) through(ctx context.Context) error {
-	// The end is where receives bring nothing, or, in a queue so long that what was received first is visible again before the
-	// end is reached, where many bring nothing new.
-	const wait, enough = 2 * time.Second, 20
+	// A receive that waits asks all of SQS's servers ("Amazon SQS short and long polling"), so a second is enough. The queue
+	// ends where receives bring nothing. In a long queue, what was received first is visible again before that: there it ends
+	// where many receives bring nothing new.
+	const wait, enough = time.Second, 20
 	for nothing := 0; nothing < enough && ctx.Err() == nil; {
 		var received []consumer.Received
 		err := r.attempt(ctx, wait, func(ctx context.Context) (err error) {
@@ -127,7 +138,7 @@ func (r *run) through(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("receiving: %w", err)
+			return &CallError{"ReceiveMessage", true, err}
 		}
 		if r.end == 0 {
 			r.bound()
@@ -244,7 +255,7 @@ func (r *run) release(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("making messages visible again: %w", err)
+			return &CallError{"ChangeMessageVisibilityBatch", true, err}
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -66,7 +65,7 @@ func (r *run) call(ctx context.Context, out []consumer.Outgoing, sources []*cons
 	})
 	if err != nil {
 		r.Failed += len(out)
-		return fmt.Errorf("sending: %w", err)
+		return &CallError{"SendMessageBatch", false, err}
 	}
 	failed := make([]bool, len(out))
 	for _, f := range failures {
@@ -102,7 +101,7 @@ func (r *run) remove(ctx context.Context, messages []*consumer.Received) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("deleting what was sent back: %w", err)
+		return &CallError{"DeleteMessageBatch", true, err}
 	}
 	for i, m := range messages {
 		if !slices.ContainsFunc(failures, func(f consumer.Failure) bool { return f.Index == i }) {
@@ -110,7 +109,7 @@ func (r *run) remove(ctx context.Context, messages []*consumer.Received) error {
 		}
 	}
 	if len(failures) > 0 {
-		return errors.New(strconv.Itoa(len(failures)) + " messages that were sent back could not be deleted: " + failures[0].Code)
+		return fmt.Errorf("%d messages that were sent back could not be deleted: %s", len(failures), failures[0].Code)
 	}
 	return nil
 }
