@@ -17,8 +17,8 @@ func newConfigCmd() *cobra.Command {
 		Example: `  # Read all settings
   worker config
 
-  # Find the settings about throughput
-  worker config | grep -A2 WRITE`,
+  # Find the settings of the dedup window
+  worker config | grep -A2 DEDUP`,
 	}
 	markdown := cmd.Flags().Bool("markdown", false, "print Markdown, as in docs/settings.md")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return printConfig(cmd.OutOrStdout(), *markdown) }
@@ -30,13 +30,21 @@ func printConfig(stdout io.Writer, markdown bool) error {
 		_, err := io.WriteString(stdout, config.Markdown())
 		return err
 	}
+	group := ""
 	for _, s := range config.Settings() {
+		if s.Group != group {
+			if group != "" {
+				fmt.Fprintln(stdout)
+			}
+			group = s.Group
+			fmt.Fprintf(stdout, "# %s\n", group)
+		}
 		value := s.Default
 		if value == "" {
 			value = "(empty)"
 		}
 		fmt.Fprintf(stdout, "%-28s %s\n", s.Name, value)
-		for _, line := range wrap(s.Meaning, 96) {
+		for _, line := range wrap(s.Meaning, 92) {
 			fmt.Fprintf(stdout, "    %s\n", line)
 		}
 	}

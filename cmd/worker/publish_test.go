@@ -47,8 +47,9 @@ func TestPublish(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for _, stdin := range []bool{false, true} {
 				w := newWire(t, b, item.Versioned, item.TypeS, false)
-				input, file, source := "", fileOf(t, []byte(test.text)), ""
-				if source = file; stdin {
+				input, file := "", fileOf(t, []byte(test.text))
+				source := file
+				if stdin {
 					input, file, source = test.text, "-", "standard input"
 				}
 				status, stdout, stderr := invoke(t, input, append([]string{"publish", file}, strings.Fields(test.flags)...)...)

@@ -124,3 +124,11 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
+
+// runCommand runs a command line and returns what it printed on both streams.
+func runCommand(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := dispatch(t.Context(), args, nil, &out, &out)
+	return out.String(), err
+}
