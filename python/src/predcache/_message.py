@@ -1,0 +1,189 @@
+"""Makes messages: one line of JSON for each prediction, as the worker reads it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from predcache import _contract as contract
+from predcache import _json, _times
+from predcache._json import bad
+from predcache.errors import InvalidPredictionError
+from predcache.rules import Rules
+
+# A line of this length can't make an item of over 400 KB: natively a value is at most twice its text.
+_SURELY_FITS = 190_000
+
+
+class Encoder:
+    """Turns predictions into lines. What the worker would reject is an error."""
+
+    def __init__(self, rules: Rules, nan: _json.NaN) -> None:
+        self._rules = rules
+        self._nan = nan
+        self._plain_ids = not rules.layout.numeric
+        self._checks_payload = rules.payload_encoding == "map"
+
+    def line(
+        self,
+        id: Any,  # noqa: A002
+        payload: Any,
+        timestamp: Any,
+        ttl: Any,
+        expires_at: Any,
+        attributes: Mapping[str, Any],
+    ) -> bytes:
+        """Return a prediction as one line of JSON, in UTF-8.
+
+        Raises:
+            InvalidPredictionError: The worker would reject it.
+        """
+        try:
+            return self._line(id, payload, timestamp, ttl, expires_at, attributes)
+        except InvalidPredictionError as err:
+            err.id = id
+            raise
+
+    def _line(
+        self,
+        id: Any,  # noqa: A002
+        payload: Any,
+        timestamp: Any,
+        ttl: Any,
+        expires_at: Any,
+        attributes: Mapping[str, Any],
+    ) -> bytes:
+        rules = self._rules
+        if type(id) is str and self._plain_ids:
+            key: Any = contract.string_key(id, contract.ID)
+        else:
+            key = rules.key(id)
+        created: int | None = None
+        if timestamp is None:
+            timestamp = time.time_ns() // 1000
+        else:
+            created = rules.event_time(timestamp)
+            if isinstance(timestamp, datetime.datetime):
+                timestamp = number_of(created)
+        fields = {contract.ID: key, contract.TIMESTAMP: timestamp, contract.PAYLOAD: payload}
+        if ttl is not None or expires_at is not None:
+            rules.check_life(created, ttl, expires_at)
+            if isinstance(ttl, datetime.timedelta):
+                ttl = _times.finite_seconds(ttl, contract.TTL_SECONDS)
+            if isinstance(expires_at, datetime.datetime):
+                expires_at = _times.parse(expires_at, contract.EXPIRES_AT) // _times.ATTO
+            if ttl is not None:
+                fields[contract.TTL_SECONDS] = ttl
+            else:
+                fields[contract.EXPIRES_AT] = expires_at
+        others = 0
+        if attributes:
+            others = rules.attributes_size(attributes)
+            fields.update(attributes)
+        if self._checks_payload:
+            rules.check_payload(payload)
+        line = _json.encode(fields, "", self._nan)
+        if len(line) > _SURELY_FITS:
+            rules.check_size(key, created, others, len(_json.encode(payload, contract.PAYLOAD, self._nan)))
+            check_message(line)
+        return line
+
+    def raw_line(self, text: str) -> bytes:
+        """Return a JSON object that is a prediction already as one line.
+
+        Raises:
+            InvalidPredictionError: The worker would reject it.
+        """
+        members = parse(text)
+        try:
+            self._check(members)
+            # A line end can only stand between tokens: inside of a string JSON has it escaped.
+            line = text.strip().replace("\r", " ").replace("\n", " ")
+            check_message(encoded := line.encode())
+        except InvalidPredictionError as err:
+            err.id = members.get(contract.ID)
+            raise
+        return encoded
+
+    def _check(self, members: dict[str, Any]) -> None:
+        rules = self._rules
+        if isinstance(members, contract.Members):
+            raise bad("duplicate_name", members.twice, "is there twice: send it once")
+        key = rules.key(members.get(contract.ID))
+        if contract.PAYLOAD not in members:
+            raise bad("missing_field", contract.PAYLOAD, "is missing")
+        created = None
+        if (timestamp := members.get(contract.TIMESTAMP)) is not None:
+            created = rules.event_time(timestamp)
+        rules.check_life(created, members.get(contract.TTL_SECONDS), members.get(contract.EXPIRES_AT))
+        others = rules.attributes_size(
+            {name: value for name, value in members.items() if name not in contract.FIELDS}
+        )
+        payload = members[contract.PAYLOAD]
+        rules.check_payload(payload)
+        rules.check_size(key, created, others, len(_json.encode(payload, contract.PAYLOAD)))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the members of a prediction that is JSON text, with every digit of its numbers.
+
+    Raises:
+        InvalidPredictionError: It is no JSON object.
+    """
+    try:
+        value = json.loads(
+            text,
+            parse_float=Decimal,
+            parse_constant=_constant,
+            object_pairs_hook=contract.object_of,
+        )
+    except RecursionError as err:
+        raise bad("nesting", "", "the text is nested too deeply") from err
+    except InvalidPredictionError:
+        raise
+    except ValueError as err:
+        raise bad("syntax", "", f"the text is not JSON: {err}") from err
+    if not isinstance(value, dict):
+        raise bad("field_type", "", "the text is JSON, but no object")
+    return value
+
+
+def _constant(text: str) -> Any:
+    raise bad("number", "", f"the text holds {text}, which JSON has no number for: publish null")
+
+
+def number_of(atto: int) -> int | Decimal:
+    """Return a time as the number that a message has: whole microseconds where that is exact.
+
+    Numbers below 1e14 would be read as milliseconds or seconds, so early times are Decimal seconds.
+    """
+    micros, rest = divmod(atto, 10**12)
+    if rest == 0 and micros >= 10**14:
+        return micros
+    return Decimal(_times.seconds_text(atto))
+
+
+def check_message(line: bytes) -> None:
+    """Refuse what no message can carry."""
+    if len(line) > contract.MAX_MESSAGE:
+        raise bad(
+            "too_large",
+            "",
+            f"the prediction has {len(line)} bytes of SQS's {contract.MAX_MESSAGE}: send a smaller one",
+        )
+
+
+def body_of(lines: list[bytes]) -> str:
+    """Join lines into a message's body.
+
+    JSON may have U+FFFE and U+FFFF as they are, and SQS refuses them ("SendMessage"): they are escaped.
+    They can only be inside of strings.
+    """
+    body = b"\n".join(lines).decode()
+    if not body.isascii():
+        body = body.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+    return body

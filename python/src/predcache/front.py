@@ -1,0 +1,155 @@
+"""The front: a bounded memory of what was read, in the service's own process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from predcache import _fork
+from predcache.prediction import Prediction
+
+__all__ = ["Front", "FrontStats"]
+
+_MISS_COST = 300  # about what Python needs for an id that was not found
+COMPUTED_AGE = 30.0  # seconds that a result of this process is known before the table has it
+
+
+@dataclass(frozen=True)
+class FrontStats:
+    """Counts since the start.
+
+    Attributes:
+        hits: Predictions returned from memory.
+        negative_hits: Misses returned from memory.
+        misses: Ids that had to be asked for.
+        entries: Ids that are remembered now.
+        bytes: About what they take now.
+    """
+
+    hits: int
+    negative_hits: int
+    misses: int
+    entries: int
+    bytes: int
+
+
+class _Entry:
+    __slots__ = ("cost", "deadline", "prediction")
+
+    def __init__(self, prediction: Prediction | None, deadline: float, cost: int) -> None:
+        self.prediction = prediction
+        self.deadline = deadline
+        self.cost = cost
+
+
+class Front:
+    """Remembers predictions, and ids that have none, bounded in bytes and in age.
+
+    Nothing older than ``max_age`` is returned, counted from when the read was sent; nothing past its
+    own expiry; and nothing older than what is remembered and still live. The least recently used goes
+    first. Errors are not remembered. Give each Cache a Front of its own.
+
+    Args:
+        max_bytes: About how much memory it may take, undecoded. Payloads that were decoded take more.
+        max_age: How many seconds a prediction is returned without asking the table again.
+        negative_age: How many seconds an id without a prediction is taken for one. 0 remembers none.
+
+    Raises:
+        ValueError: An age or a size is negative.
+    """
+
+    def __init__(self, max_bytes: int = 64 << 20, max_age: float = 60.0, negative_age: float = 1.0) -> None:
+        if max_bytes <= 0 or max_age <= 0 or negative_age < 0:
+            raise ValueError("a Front needs max_bytes and max_age above 0, and negative_age of at least 0")
+        self.max_bytes = max_bytes
+        self.max_age = max_age
+        self.negative_age = negative_age
+        self._lock = threading.Lock()  # of everything below
+        self._entries: LRUCache[str, _Entry] = LRUCache(max_bytes, lambda entry: entry.cost)
+        self._hits = self._negative_hits = self._misses = 0
+        _fork.watch(self)
+
+    def after_fork(self) -> None:
+        """Take a lock that no thread of the parent holds; what is remembered stays right."""
+        self._lock = threading.Lock()
+        self._entries = LRUCache(self.max_bytes, lambda entry: entry.cost)
+
+    def lookup(self, key: str) -> tuple[bool, Prediction | None]:
+        """Return whether an id is known, and its prediction or None for a miss."""
+        with self._lock:
+            try:
+                entry = self._entries[key]
+            except KeyError:
+                self._misses += 1
+                return False, None
+            if entry.deadline > time.monotonic():
+                prediction = entry.prediction
+                if prediction is None:
+                    self._negative_hits += 1
+                    return True, None
+                if prediction.expires > time.time():
+                    self._hits += 1
+                    return True, prediction
+            self._misses += 1
+            return False, None
+
+    def remember(self, key: str, prediction: Prediction | None, sent: float) -> Prediction | None:
+        """Remember what a read returned, and return what callers should get.
+
+        Args:
+            key: The id as its items have it.
+            prediction: What was read; None for a miss.
+            sent: ``time.monotonic()`` of when the read was sent.
+        """
+        with self._lock:
+            known = self._entries.get(key)
+            newer = self._newer(known, prediction)
+            if newer is not None:
+                return newer
+            if prediction is None:
+                self._store(key, _Entry(None, sent + self.negative_age, _MISS_COST + len(key)))
+            else:
+                self._store(key, _Entry(prediction, sent + self.max_age, prediction.cost + len(key)))
+        return prediction
+
+    def computed(self, key: str, prediction: Prediction) -> None:
+        """Remember what this process has computed and published, until the table has it."""
+        with self._lock:
+            age = min(COMPUTED_AGE, self.max_age)
+            deadline = time.monotonic() + age
+            self._store(key, _Entry(prediction, deadline, prediction.cost + len(key)))
+
+    def _newer(self, known: _Entry | None, prediction: Prediction | None) -> Prediction | None:
+        """Return what is remembered, where it may be returned and a read found what is older."""
+        if known is None or known.prediction is None or known.deadline <= time.monotonic():
+            return None
+        if known.prediction.expires <= time.time():
+            return None
+        if prediction is None or prediction.created < known.prediction.created:
+            return known.prediction
+        return None
+
+    def _store(self, key: str, entry: _Entry) -> None:
+        if entry.cost > self.max_bytes:
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = entry
+
+    def forget(self, key: str) -> None:
+        """Forget an id: the next read asks the table."""
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def stats(self) -> FrontStats:
+        """Return the counts since the start."""
+        with self._lock:
+            return FrontStats(
+                self._hits,
+                self._negative_hits,
+                self._misses,
+                len(self._entries),
+                int(self._entries.currsize),
+            )
