@@ -27,6 +27,7 @@ build: ## Build the worker into bin/
 test: ## Run all tests with the race detector, against stand-ins for SQS and DynamoDB
 	PREDCACHE_REQUIRE_STANDINS=1 dev/standins/run.sh go test -race -timeout 12m ./...
 	$(MAKE) --no-print-directory test-dev
+	$(MAKE) --no-print-directory test-python
 
 .PHONY: test-quick
 test-quick: ## Run the tests that need no stand-ins
@@ -60,7 +61,7 @@ docs: ## Write the generated tables of docs/settings.md and docs/telemetry.md
 	go test ./internal/config -run TestSettingsPage -update
 	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update
 
--include dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
+-include python.mk dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
 
 .PHONY: clean
 clean: ## Remove build outputs and downloads

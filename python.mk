@@ -1,0 +1,42 @@
+# The Python package in python/. The Makefile includes this file.
+
+PYTHON ?= python3
+PYTHON_VENV := .cache/python/venv
+PYTHON_SOURCES := $(shell find python/src -name '*.py') python/pyproject.toml python/README.md
+
+.PHONY: python-wheel
+python-wheel: .cache/python/dist/.built ## Build the Python package's wheel into .cache/python/dist
+
+.cache/python/tools/.installed: python/requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: PYTHON=…"; exit 1; }
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.cache/python/dist/.built: .cache/python/tools/.installed $(PYTHON_SOURCES)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@.cache/python/tools/bin/python -m build --no-isolation --outdir $(@D) python >$(@D)/build.log || { cat $(@D)/build.log; exit 1; }
+	@touch $@
+
+# What is tested is the wheel as a user would install it, not the sources.
+$(PYTHON_VENV)/.installed: .cache/python/dist/.built python/requirements-test.txt
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@wheel=$$(ls .cache/python/dist/*.whl) && $(@D)/bin/pip install --quiet --disable-pip-version-check "$$wheel[aio,speed,zstd]" -r python/requirements-test.txt
+	@touch $@
+
+.PHONY: test-python
+test-python: $(PYTHON_VENV)/.installed ## Test the Python package: its wheel in a fresh environment, with the worker and stand-ins
+	go build -o .cache/python/worker ./cmd/worker
+	env -u AWS_CA_BUNDLE PREDCACHE_REQUIRE_STANDINS=1 PREDCACHE_WORKER=$(CURDIR)/.cache/python/worker \
+		dev/standins/run.sh $(PYTHON_VENV)/bin/python -m pytest python/tests $(PYTEST)
+
+.PHONY: lint-python
+lint-python: .cache/python/tools/.installed ## Check the Python package's style and types
+	.cache/python/tools/bin/ruff check python examples/pipeline
+	.cache/python/tools/bin/ruff format --check python
+	cd python && ../.cache/python/tools/bin/mypy
+
+.PHONY: bench-python
+bench-python: $(PYTHON_VENV)/.installed ## Measure the Python package beside boto3
+	@$(PYTHON_VENV)/bin/pip install --quiet --disable-pip-version-check boto3
+	env -u AWS_CA_BUNDLE $(PYTHON_VENV)/bin/python python/bench/bench.py
