@@ -59,11 +59,11 @@ func runGet(ctx context.Context, id string, stdout io.Writer, all, asJSON bool) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*cfg.CallTimeout)
 	defer cancel()
-	layout, _, err := worker.FindTable(ctx, cfg, clients)
+	found, err := worker.FindTable(ctx, cfg, clients)
 	if err != nil {
 		return problems{"the table can't be read", err}
 	}
-	g := &getter{cfg: cfg, clients: clients, layout: layout, out: stdout, json: asJSON}
+	g := &getter{cfg: cfg, clients: clients, layout: found.Layout, out: stdout, json: asJSON}
 	if all {
 		return g.all(ctx, id)
 	}

@@ -78,7 +78,7 @@ func (w *wire) consume(t *testing.T) {
 			}
 		}
 	}()
-	left, err := worker.NewPipeline(worker.NewServices(cfg, resources, clients, metrics), cfg, resources, metrics, log).Run(intake)
+	left, err := worker.NewPipeline(worker.NewServices(cfg, resources, clients, metrics, log), cfg, resources, metrics, log).Run(intake)
 	if err != nil || left > 0 {
 		t.Fatalf("the worker ended with %d messages held and error %v", left, err)
 	}

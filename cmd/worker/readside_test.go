@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
@@ -199,11 +199,59 @@ func TestNewestWinsAcrossReplicas(t *testing.T) {
 	}
 }
 
-func TestNewestIsForLatestOnlyTables(t *testing.T) {
-	newWire(t, backend.All(t)[0], item.Versioned, item.TypeS, false)
+// Predictions that share an item are ordered in every layout: within one sort unit, and where two lives end together.
+func TestNewestInEveryLayout(t *testing.T) {
 	t.Setenv("WORKER_ORDERING", "newest")
-	if out, err := runCommand(t, "check"); err == nil || !strings.Contains(err.Error(), "WORKER_ORDERING=newest is for tables that keep only the newest") {
-		t.Errorf("%s, %v", out, err)
+	for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
+		t.Run(string(kind), func(t *testing.T) {
+			workertest.WithFakes(t, kind, func(w *workertest.Fakes) {
+				event := time.Now().Add(-time.Minute).Truncate(time.Second)
+				message := func(at time.Duration, payload string) string {
+					return fmt.Sprintf(`{"predictionId":"a","timestamp":%q,"expiresAt":%d,"prediction":%q}`,
+						event.Add(at).UTC().Format(time.RFC3339Nano), event.Add(time.Hour).Unix(), payload)
+				}
+				consume := func(body string) { // each by a worker that knows nothing of the others
+					w.Send(body)
+					r := w.Start()
+					time.Sleep(time.Minute)
+					r.Stop()
+				}
+				consume(message(900*time.Millisecond, "newer"))
+				consume(message(100*time.Millisecond, "older"))
+				w.WantDeleted(2)
+				w.WantItems(1)
+				if got := w.DynamoDB.Items(workertest.TableName)[0].Text("prediction"); got != `"newer"` {
+					t.Errorf("the item is %s", got)
+				}
+			})
+		})
 	}
-	os.Unsetenv("WORKER_ORDERING")
+}
+
+// One that was sent again is newer than what was sent in between, whichever worker writes that.
+func TestNewestKnowsRepeats(t *testing.T) {
+	t.Setenv("WORKER_ORDERING", "newest")
+	workertest.WithFakes(t, item.LatestOnly, func(w *workertest.Fakes) {
+		message := func(payload string) string {
+			return fmt.Sprintf(`{"predictionId":"a","timestamp":%d,"prediction":%q}`, time.Now().Truncate(time.Hour).Unix(), payload)
+		}
+		x, y := message("x"), message("y")
+		first := w.Start()
+		w.Send(x)
+		time.Sleep(time.Second)
+		if _, err := w.SQS.Client().SendMessage(w.T.Context(), &sqs.SendMessageInput{QueueUrl: &w.Config.QueueURL, MessageBody: &y, DelaySeconds: 60}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		w.Send(x)
+		time.Sleep(time.Second)
+		first.Stop()
+		second := w.Start() // which knows nothing of the first
+		time.Sleep(2 * time.Minute)
+		second.Stop()
+		w.WantDeleted(3)
+		if got := w.DynamoDB.Items(workertest.TableName)[0].Text("prediction"); got != `"x"` {
+			t.Errorf("the item is %s", got)
+		}
+	})
 }

@@ -67,6 +67,7 @@ func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*Qu
 // TableInfo is what the worker wants to know of a table.
 type TableInfo struct {
 	item.Table
+	ID       string // another for a table that was deleted and created again; "" if a stand-in has none
 	Status   string
 	OnDemand bool
 	Items    int64 // about
@@ -89,7 +90,7 @@ func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableIn
 	}
 	d := out.Table
 	info := &TableInfo{
-		Table: awsitem.Table(d, ttl.TimeToLiveDescription), Status: string(d.TableStatus),
+		Table: awsitem.Table(d, ttl.TimeToLiveDescription), ID: aws.ToString(d.TableId), Status: string(d.TableStatus),
 		OnDemand: d.BillingModeSummary != nil && d.BillingModeSummary.BillingMode == dynamodbtypes.BillingModePayPerRequest,
 		Items:    aws.ToInt64(d.ItemCount), Bytes: aws.ToInt64(d.TableSizeBytes),
 	}

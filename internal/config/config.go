@@ -39,7 +39,7 @@ type Config struct {
 	PayloadEncoding item.Encoding `group:"Items and table layout" split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed where that saves a write unit)."`
 	TableSchema     string        `split_words:"true" default:"auto" desc:"Key and TTL attribute of the table. auto reads them from the table. Without permission for DescribeTable and DescribeTimeToLive, set them like hash=predictionId:S,sort=timestamp,ttl=expiresAt: S or N is the type of the partition key, and a latest-only table has no sort."`
 	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Predictions of one id within one unit share an item. Do not change it for a table that has items."`
-	Ordering        string        `split_words:"true" default:"last-write" desc:"Which prediction of an id a latest-only table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
+	Ordering        string        `split_words:"true" default:"last-write" desc:"Which of the predictions that share an item a table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
 
 	Pollers          int           `group:"Throughput and latency" split_words:"true" default:"8" desc:"Maximum concurrent receives. The worker uses one on an empty queue, more while receives return full. 8 pollers at 10 messages a receive and 10 ms a call receive 8,000 a second."`
 	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and the cheapest: an idle worker makes 3 receives a minute."`
@@ -48,10 +48,11 @@ type Config struct {
 	MaxAddedLatency  time.Duration `split_words:"true" default:"0s" desc:"Maximum latency added to fill receives and writes, up to 20s. Higher values lower the SQS cost: at 20 messages a second, 500ms needs a quarter of the requests. 0s disables pacing."`
 	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"Maximum time that a delete waits for nine others to fill its call, 0s to 5s. The message stays invisible meanwhile."`
 
-	MaxHeldMessages int   `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together."`
-	MaxHeldBytes    int64 `split_words:"true" default:"134217728" desc:"Maximum bytes of messages held (128 MiB). A receive starts only if 10 messages of the queue's maximum size fit: 10 MiB on a queue that allows 1 MiB, 80 MiB for 8 pollers."`
-	MaxDecodedBytes int   `split_words:"true" default:"16777216" desc:"Maximum memory of one decoded message beside its body (16 MiB): its decompressed text, 768 bytes a prediction, 40 an attribute."`
-	DedupWindow     int   `split_words:"true" default:"100000" desc:"Maximum written keys remembered, at least half of them at any time, at about 60 bytes each. At 1,000 a second, 100,000 cover the last 50 to 100 s."`
+	MaxHeldMessages int           `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together."`
+	MaxHeldBytes    int64         `split_words:"true" default:"134217728" desc:"Maximum bytes of messages held (128 MiB). A receive starts only if 10 messages of the queue's maximum size fit: 10 MiB on a queue that allows 1 MiB, 80 MiB for 8 pollers."`
+	MaxDecodedBytes int           `split_words:"true" default:"16777216" desc:"Maximum memory of one decoded message beside its body (16 MiB): its decompressed text, 768 bytes a prediction, 40 an attribute."`
+	DedupMaxAge     time.Duration `split_words:"true" default:"1h" desc:"Maximum time for which a written key is remembered, and twice the minimum. Items deleted by hand are written again when they are sent again after this time."`
+	DedupWindow     int           `split_words:"true" default:"100000" desc:"Maximum written keys remembered, at least half of them at any time, at about 60 bytes each. At 1,000 a second, 100,000 cover the last 50 to 100 s."`
 
 	DrainTimeout time.Duration `group:"Timeouts" split_words:"true" default:"25s" desc:"Maximum time from SIGTERM to exit. In it, held messages are written and deleted, or released. ECS and Kubernetes kill after 30 s."`
 	CallTimeout  time.Duration `split_words:"true" default:"5s" desc:"Maximum time for one attempt of an AWS call; a receive gets its wait on top. 25 items of 400 KB take about 1 s."`
@@ -106,6 +107,7 @@ func (c *Config) validate() (errs []error) {
 	refuse(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: must be 0 (no limit) or more", c.MaxWriteUnits)
 	refuse(c.MaxHeldMessages < 10, "WORKER_MAX_HELD_MESSAGES is %d: must be at least 10, one receive", c.MaxHeldMessages)
 	refuse(c.MaxDecodedBytes < 1<<20, "WORKER_MAX_DECODED_BYTES is %d: must be at least 1048576, the largest message", c.MaxDecodedBytes)
+	refuse(c.DedupMaxAge < time.Second, "WORKER_DEDUP_MAX_AGE is %v: must be at least 1s", c.DedupMaxAge)
 	refuse(c.DedupWindow < 2, "WORKER_DEDUP_WINDOW is %d: must be at least 2", c.DedupWindow)
 	refuse(c.PriceWriteUnits < 0, "WORKER_PRICE_WRITE_UNITS is %v: must be 0 dollars per million or more", c.PriceWriteUnits)
 	refuse(c.PriceSQSRequests < 0, "WORKER_PRICE_SQS_REQUESTS is %v: must be 0 dollars per million or more", c.PriceSQSRequests)

@@ -5,6 +5,7 @@ package dedup
 import (
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
@@ -28,6 +29,12 @@ type Config struct {
 	Size     int                       // maximum number of written keys to remember, 2 or more. At least half are remembered
 	Submit   func(items ...*item.Item) // hands items to the write batcher
 	Observer Observer
+	// MaxAge is how long a written key is remembered at most, and half of it at least. Somebody may delete items by hand: what is
+	// sent again after that time is written again. 0 is no limit.
+	MaxAge time.Duration
+	// Ordered says that the table keeps the sent time of each item and orders versions by it: see item.Layout. A duplicate that was
+	// sent later is then written, so that the table knows it for newer than what was sent between the two.
+	Ordered bool
 }
 
 // A Window holds the pending writes and the recently written keys.
@@ -39,7 +46,8 @@ type Window struct {
 	pending map[item.Key]*pending
 	// Recently written keys, in two generations. When written is full it becomes before, and the previous before is dropped.
 	written, before generation
-	renewed         int // keys in both generations
+	began           time.Time // when written began
+	renewed         int       // keys in both generations
 
 	pendingHits, writtenHits uint64
 }
@@ -92,6 +100,7 @@ func NewWindow(cfg Config) *Window {
 		cfg:     cfg,
 		seed:    [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		pending: map[item.Key]*pending{},
+		began:   time.Now(),
 		written: generation{max: cfg.Size / 2},
 		before:  generation{max: cfg.Size / 2},
 	}
@@ -123,13 +132,14 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 		last = p.next
 	}
 	newer := it.Version.Compare(last.version) > 0
+	again := newer && w.cfg.Ordered // a duplicate that the table must have with its later sent time
 	switch {
-	case it.Version.SameContent(last.version):
+	case it.Version.SameContent(last.version) && !(again && last != p.next && p.inFlight):
 		if newer && (last == p.next || !p.inFlight) {
 			*last.item = *it
 		}
 		last.repeat(me, it.Version)
-	case it.Version.SameContent(p.version):
+	case it.Version.SameContent(p.version) && !again:
 		// It duplicates the write in flight. If it is the newest version, the waiting write is redundant.
 		if newer {
 			p.overtake(p.next.waiters)
@@ -151,6 +161,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 // known returns Duplicate or Superseded for a prediction whose key was recently written with this or a newer version, and
 // Written if it must be written. It requires w.mu.
 func (w *Window) known(it *item.Item) prediction.Outcome {
+	w.forgetOld()
 	f := w.fingerprint(it.Key)
 	e := w.written.find(f)
 	if e == nil {
@@ -162,7 +173,7 @@ func (w *Window) known(it *item.Item) prediction.Outcome {
 	latest := e.version()
 	newer := it.Version.Compare(latest) > 0
 	switch {
-	case it.Version.SameContent(latest):
+	case it.Version.SameContent(latest) && !(newer && w.cfg.Ordered):
 		if newer {
 			e.set(it.Version) // versions sent between the two are older
 		}
@@ -277,14 +288,43 @@ func (w *Window) remember(k item.Key, v prediction.Version) {
 		e.set(v)
 		return
 	}
-	if w.written.full() {
-		w.before.clear()
-		w.written, w.before, w.renewed = w.before, w.written, 0
+	if w.forgetOld(); w.written.full() {
+		w.rotate(time.Now())
 	}
 	if w.before.find(f) != nil {
 		w.renewed++
 	}
 	w.written.add(f, v)
+}
+
+// rotate begins a generation at a time, and forgets the one before the last. It requires w.mu.
+func (w *Window) rotate(at time.Time) {
+	w.before.clear()
+	w.written, w.before, w.renewed = w.before, w.written, 0
+	w.began = at
+}
+
+// forgetOld rotates a generation after half of the maximum age, so that none lives longer than the whole. It requires w.mu.
+func (w *Window) forgetOld() {
+	if w.cfg.MaxAge == 0 {
+		return
+	}
+	now := time.Now()
+	age := now.Sub(w.began)
+	if age >= w.cfg.MaxAge/2 {
+		w.rotate(w.began.Add(w.cfg.MaxAge / 2)) // when it was due
+	}
+	if age >= w.cfg.MaxAge {
+		w.rotate(now)
+	}
+}
+
+// Forget forgets the written keys: the table that has them is gone. Pending writes stay.
+func (w *Window) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rotate(time.Now())
+	w.rotate(time.Now())
 }
 
 func (w *Window) fingerprint(k item.Key) fingerprint {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -324,4 +326,100 @@ func TestObserver(t *testing.T) {
 	if want := []string{"superseded 0 units, sent 4", "superseded 1 units, sent 5"}; !slices.Equal(w.observed, want) {
 		t.Errorf("%q", w.observed)
 	}
+}
+
+func TestOrdered(t *testing.T) {
+	ordered := func() *world {
+		w := &world{t: t}
+		w.Window = dedup.NewWindow(dedup.Config{Size: 100, Observer: w, Ordered: true, Submit: func(items ...*item.Item) { w.submitted = append(w.submitted, items...) }})
+		return w
+	}
+	write := func(w *world, it *item.Item) {
+		w.begin(it)
+		w.Done(it, prediction.Written, nil)
+	}
+	t.Run("a duplicate that was sent later is written", func(t *testing.T) {
+		w := ordered()
+		write(w, w.first("x", 10, 1))
+		write(w, w.first("x again", 10, 3))
+		w.join("y", 10, 2) // between the two: the table knows that it is older
+		w.expect("x written", "x again written", "y superseded")
+	})
+	t.Run("a redelivery is not", func(t *testing.T) {
+		w := ordered()
+		write(w, w.first("x", 10, 1))
+		w.join("x again", 10, 1)
+		w.expect("x written", "x again duplicate")
+	})
+	t.Run("while the first is pending it replaces it", func(t *testing.T) {
+		w := ordered()
+		it := w.first("x", 10, 1)
+		w.join("x again", 10, 3)
+		if it.Version.Sent != 3 {
+			t.Errorf("the item was sent at %d", it.Version.Sent)
+		}
+		write(w, it)
+		w.expect("x written", "x again duplicate")
+	})
+	t.Run("while the first is in flight it waits for its turn", func(t *testing.T) {
+		w := ordered()
+		it := w.first("x", 10, 1)
+		w.begin(it)
+		w.join("x again", 10, 3)
+		w.join("x once more", 10, 4)
+		w.join("y", 10, 2)
+		w.Done(it, prediction.Written, nil)
+		write(w, w.take())
+		w.expect("x written", "x again written", "x once more duplicate", "y superseded")
+	})
+	t.Run("it replaces what waits behind the first", func(t *testing.T) {
+		w := ordered()
+		it := w.first("x", 10, 1)
+		w.begin(it)
+		w.join("y", 10, 2)
+		w.join("x again", 10, 3)
+		w.Done(it, prediction.Written, nil)
+		next := w.take()
+		w.expectContent(next, "x")
+		write(w, next)
+		w.expect("x written", "x again written", "y superseded")
+	})
+}
+
+func TestMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t}
+		w.Window = dedup.NewWindow(dedup.Config{Size: 100, Observer: w, MaxAge: time.Hour})
+		write := func(name string) {
+			it := w.first(name, 10, 1)
+			w.begin(it)
+			w.Done(it, prediction.Written, nil)
+		}
+		write("x")
+		time.Sleep(29 * time.Minute)
+		w.join("x again", 10, 2)
+		time.Sleep(30 * time.Minute) // 59 minutes
+		w.join("x again", 10, 3)
+		time.Sleep(2 * time.Minute) // 61 minutes
+		write("x after an hour")
+		time.Sleep(24 * time.Hour)
+		write("x after a day")
+		w.join("x again", 10, 4)
+		if n := w.Stats().Written; n != 1 {
+			t.Errorf("%d keys are remembered", n)
+		}
+	})
+}
+
+func TestForget(t *testing.T) {
+	w := newWorld(t, 4)
+	it := w.first("x", 10, 1)
+	w.begin(it)
+	w.Done(it, prediction.Written, nil)
+	w.join("x again", 10, 2)
+	w.Forget()
+	if n := w.Stats().Written; n != 0 {
+		t.Errorf("%d keys are remembered", n)
+	}
+	w.first("x in a new table", 10, 3)
 }

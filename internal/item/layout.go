@@ -60,7 +60,7 @@ type Layout struct {
 	TTLAttribute string  // SortKey for ExpirySorted
 	Encoding     Encoding
 	Indexes      map[string]IndexKey
-	Ordered      bool // items have AttrSent and replace only older versions; LatestOnly only
+	Ordered      bool // items have AttrSent and replace only older versions of their key
 }
 
 // A Table is the schema of a table, from DynamoDB or from the settings.
@@ -114,9 +114,6 @@ func NewLayout(t Table, o Options) (*Layout, error) {
 				refuse("the sort key %q is the TTL attribute, which DynamoDB reads as seconds: set WORKER_SORT_UNIT=s", t.SortKey)
 			}
 		}
-	}
-	if o.Ordered && l.Kind != LatestOnly {
-		refuse("WORKER_ORDERING=newest is for tables that keep only the newest prediction of an id: here each version is an item of its own and none replaces another, so set WORKER_ORDERING=last-write")
 	}
 	if t.TTLAttribute == "" {
 		l.TTLAttribute = defaultTTLAttribute

@@ -71,8 +71,6 @@ func TestNewLayoutErrors(t *testing.T) {
 		{"index on a payload that may be compressed", with(versioned, func(t *item.Table) { t.Indexes = map[string]item.IndexKey{"prediction": {Type: item.TypeS}} }),
 			item.Options{PerSecond: 1, Encoding: item.Zstd},
 			[]string{`an index has the attribute "prediction" in its key, but under WORKER_PAYLOAD_ENCODING=zstd it is S or B by its length: use another attribute in that index, or another encoding`}},
-		{"newest in the versioned layout", versioned, item.Options{PerSecond: 1, Encoding: item.JSON, Ordered: true},
-			[]string{"WORKER_ORDERING=newest is for tables that keep only the newest prediction of an id: here each version is an item of its own and none replaces another, so set WORKER_ORDERING=last-write"}},
 		{"several errors", item.Table{HashKey: "a", HashType: item.TypeB, SortKey: "b", SortType: item.TypeB}, seconds, []string{
 			`TTL is off, so the table would grow for ever: switch it on (attribute "expiresAt" for a new table), or set WORKER_ALLOW_NO_TTL=true`,
 			`the hash key "a" is of type B: a prediction's id is a string or a number, so use a table whose hash key is S or N`,

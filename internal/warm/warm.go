@@ -81,22 +81,22 @@ func New(ctx context.Context, o Options) (*Run, error) {
 	}
 	cfg := *o.Config
 	o.Config = &cfg
-	layout, table, err := findTable(ctx, &cfg, o.Clients)
+	found, err := findTable(ctx, &cfg, o.Clients)
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{o: o, layout: layout, started: time.Now().Unix()}
+	r := &Run{o: o, layout: found.Layout, started: time.Now().Unix()}
 	r.ledger.run, r.ledger.room = r, semaphore.NewWeighted(room)
 	r.counts.init()
 	r.window = dedup.NewWindow(dedup.Config{
-		Size: cfg.DedupWindow, Observer: &r.counts,
+		Size: cfg.DedupWindow, MaxAge: cfg.DedupMaxAge, Ordered: found.Layout.Ordered, Observer: &r.counts,
 		Submit: func(items ...*item.Item) { r.writer.Submit(items...) },
 	})
-	r.writer = writer.New(r.writerConfig(table), r.window.Begin)
+	r.writer = writer.New(r.writerConfig(found), r.window.Begin)
 	decoder := cfg.Prediction()
 	decoder.RequireTimestamp = o.EventTime == 0
 	r.ingest = ingest.New(ingest.Config{
-		Decoder: decoder, Layout: layout, Admit: r.window.Admit, Submit: r.writer.Submit,
+		Decoder: decoder, Layout: found.Layout, Admit: r.window.Admit, Submit: r.writer.Submit,
 		Observer: &r.counts, Now: o.Clients.Clock.Now, Grace: writer.ExpiryGrace, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := r.measure(); err != nil {
@@ -109,21 +109,22 @@ func New(ctx context.Context, o Options) (*Run, error) {
 }
 
 // findTable finds the table. One that keeps only the newest prediction of an id is written so that it does.
-func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
+func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*worker.Resources, error) {
 	cfg.Ordering = config.OrderingLastWrite
-	layout, table, err := worker.FindTable(ctx, cfg, clients)
-	if err == nil && layout.Kind == item.LatestOnly {
+	found, err := worker.FindTable(ctx, cfg, clients)
+	if err == nil && found.Layout.Kind == item.LatestOnly {
 		cfg.Ordering = config.OrderingNewest
-		layout, err = cfg.NewLayout(table)
+		found.Layout, err = cfg.NewLayout(found.Table)
 	}
-	return layout, table, err //nolint:wrapcheck // it names the table
+	return found, err //nolint:wrapcheck // it names the table
 }
 
-func (r *Run) writerConfig(table item.Table) writer.Config {
+func (r *Run) writerConfig(found *worker.Resources) writer.Config {
 	cfg := r.o.Config
 	wc := writer.Config{
 		Window: r.window, Observer: unobserved{}, Concurrency: cfg.WriteConcurrency, CallTimeout: cfg.CallTimeout,
-		MaxUnits: cfg.MaxWriteUnits, Now: r.o.Clients.Clock.Now, Recheck: worker.NewRechecker(r.o.Clients, cfg, table).Recheck, OnState: r.onState,
+		MaxUnits: cfg.MaxWriteUnits, Now: r.o.Clients.Clock.Now, OnState: r.onState,
+		Recheck: worker.NewTableWatch(cfg, r.o.Clients, found, func(bool) {}, slog.New(slog.DiscardHandler)).Recheck,
 	}
 	direct := awsclient.NewTable(r.o.Clients, cfg.TableName, r.layout, r.counts.spent)
 	switch {

@@ -4,8 +4,7 @@ package worker
 
 // RunTableWatch and the others run a watch by itself.
 var (
-	NewTableWatch = newTableWatch
-	RunTableWatch = (*tableWatch).run
+	RunTableWatch = (*TableWatch).run
 	NewQueueWatch = newQueueWatch
 	RunQueueWatch = (*queueWatch).run
 	WatchReceives = (*queueWatch).watchReceives

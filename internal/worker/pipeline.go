@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
@@ -30,15 +31,16 @@ type Pipeline struct {
 	health   *telemetry.Health
 	ingest   *ingest.Ingest
 	window   *dedup.Window
+	watch    *TableWatch
 	writer   *writer.Writer
 	consumer *consumer.Consumer
 }
 
 // NewPipeline joins the stages to these services. The simulator passes services with faults.
 func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *telemetry.Metrics, log *slog.Logger) *Pipeline {
-	p := &Pipeline{cfg: cfg, log: log, metrics: metrics, health: metrics.Health()}
+	p := &Pipeline{cfg: cfg, log: log, watch: s.Watch, metrics: metrics, health: metrics.Health()}
 	p.window = dedup.NewWindow(dedup.Config{
-		Size: cfg.DedupWindow, Observer: metrics,
+		Size: cfg.DedupWindow, MaxAge: cfg.DedupMaxAge, Ordered: resources.Layout.Ordered, Observer: metrics,
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
 	})
 	admit := Admit(p.window.Admit)
@@ -56,7 +58,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		MaxUnits:    cfg.MaxWriteUnits,
 		Waiting:     metrics.Health().Active, // else a batch of large items under a low cap would look stuck
 		Now:         s.Clock,
-		Recheck:     s.Recheck,
+		Recheck:     s.Watch.Recheck,
 		OnState:     p.onState,
 	}, p.window.Begin)
 	p.ingest = ingest.New(ingest.Config{
@@ -104,6 +106,7 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	defer stop()
 
 	var stages errgroup.Group
+	stages.Go(func() error { return p.watch.run(settling, p.window.Forget) })
 	written := make(chan struct{})
 	stages.Go(func() error { return p.consumer.Run(settling) })
 	stages.Go(func() error {
@@ -142,6 +145,9 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 	case writer.Down:
 		p.health.Report("the table", "nothing is received until it can be written again, which is tried every 30 s at the latest; correct the reason", reason)
 		p.consumer.SetMode(consumer.Closed)
+		if awsclient.Code(reason) == "ResourceNotFoundException" {
+			p.window.Forget() // another table may be in its place when it can be written again
+		}
 	case writer.Probing:
 		p.consumer.SetMode(consumer.One) // in case nothing is held that could be the probe
 	}

@@ -45,18 +45,7 @@ func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.C
 		r.Rejects, err = awsclient.DescribeQueue(ctx, clients, "the reject queue", cfg.RejectQueueURL)
 		note(err)
 	}
-	table, configured := cfg.Table()
-	if !configured {
-		if r.TableInfo, err = awsclient.DescribeTable(ctx, clients, cfg.TableName); err != nil {
-			note(err)
-			return &r, errors.Join(errs...)
-		}
-		table = r.TableInfo.Table
-	}
-	r.Table = table
-	if r.Layout, err = cfg.NewLayout(table); err != nil {
-		note(fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err))
-	}
+	note(r.findTable(ctx, cfg, clients))
 	return &r, errors.Join(errs...)
 }
 
@@ -69,19 +58,25 @@ func maxMessageBytes(q *awsclient.QueueInfo) int64 {
 	return int64(q.MaxMessageBytes)
 }
 
-// FindTable returns the table and its layout, as the settings or the table itself describe them.
-func FindTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*item.Layout, item.Table, error) {
+// FindTable reads the table alone.
+func FindTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*Resources, error) {
+	var r Resources
+	err := r.findTable(ctx, cfg, clients)
+	return &r, err
+}
+
+// findTable finds the table and its layout, as the settings or the table itself describe them.
+func (r *Resources) findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (err error) {
 	table, configured := cfg.Table()
 	if !configured {
-		info, err := awsclient.DescribeTable(ctx, clients, cfg.TableName)
-		if err != nil {
-			return nil, table, err //nolint:wrapcheck // it names the table
+		if r.TableInfo, err = awsclient.DescribeTable(ctx, clients, cfg.TableName); err != nil {
+			return err //nolint:wrapcheck // it names the table
 		}
-		table = info.Table
+		table = r.TableInfo.Table
 	}
-	layout, err := cfg.NewLayout(table)
-	if err != nil {
-		return nil, table, fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err)
+	r.Table = table
+	if r.Layout, err = cfg.NewLayout(table); err != nil {
+		return fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err)
 	}
-	return layout, table, nil
+	return nil
 }

@@ -1,7 +1,7 @@
 package worker
 
 import (
-	"context"
+	"log/slog"
 	"time"
 
 	"github.com/predcache/predcache/internal/awsclient"
@@ -18,19 +18,19 @@ type Services struct {
 	Table   writer.Table
 	Newest  writer.NewestTable // used instead of Table under WORKER_ORDERING=newest; nil otherwise
 	Clock   func() time.Time   // the services' clock
-	Recheck func(ctx context.Context) error
+	Watch   *TableWatch        // nil: the table may not be read
 	// WrapAdmit replaces the deduplication's admission. It is nil outside of the simulator.
 	WrapAdmit func(next Admit) Admit
 }
 
 // NewServices returns the services on AWS.
-func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics) Services {
+func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics, log *slog.Logger) Services {
 	table := awsclient.NewTable(clients, cfg.TableName, resources.Layout, metrics.Spent)
 	s := Services{
-		Queue:   metrics.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)),
-		Table:   metrics.WatchTable(table),
-		Clock:   clients.Clock.Now,
-		Recheck: NewRechecker(clients, cfg, resources.Table).Recheck,
+		Queue: metrics.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)),
+		Table: metrics.WatchTable(table),
+		Clock: clients.Clock.Now,
+		Watch: NewTableWatch(cfg, clients, resources, metrics.TableTTL, log),
 	}
 	if resources.Layout.Ordered {
 		s.Newest = metrics.WatchNewest(table)

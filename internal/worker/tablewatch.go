@@ -2,8 +2,9 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"reflect"
+	"maps"
 	"time"
 
 	"github.com/predcache/predcache/internal/awsclient"
@@ -11,27 +12,64 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// tableEvery is how often the table is read again. No write reports that TTL was switched off. DynamoDB deletes expired items
-// up to days late ("Using time to live (TTL) in DynamoDB"), so an alert after an hour is early enough.
-const tableEvery = time.Hour
+// tableEvery is how often the table is read again, and for how long an answer is valid for whoever asks in between. What changes
+// is reported by no write: TTL that was switched off, an index that was added, a table that was deleted and created again.
+const tableEvery = time.Minute
 
-// A tableWatch follows the table's TTL setting, and reports changed keys or indexes.
-type tableWatch struct {
+// A TableWatch reads the table again while the worker runs, and reports what has changed. A changed key stops the writer; what was
+// remembered as written is forgotten with a table that was replaced.
+type TableWatch struct {
 	cfg     *config.Config
 	clients *awsclient.Clients
 	log     *slog.Logger
-	atStart item.Table
 	setTTL  func(on bool)
+	atStart item.Table
+
+	reading chan struct{} // holds one while somebody reads, which takes calls: no mutex for that
+	// Guarded by reading.
+	last      time.Time
+	id        string // of the table
+	seen      item.Table
+	fatal     error
+	recreated func() // set by run
 }
 
-func newTableWatch(cfg *config.Config, clients *awsclient.Clients, log *slog.Logger, atStart item.Table, setTTL func(on bool)) *tableWatch {
-	return &tableWatch{cfg, clients, log, atStart, setTTL}
+// NewTableWatch returns a TableWatch for the table as it was at the start, or nil if the settings describe the table: the worker
+// may then not ask. setTTL is told whether TTL is on.
+func NewTableWatch(cfg *config.Config, clients *awsclient.Clients, resources *Resources, setTTL func(on bool), log *slog.Logger) *TableWatch {
+	if resources.TableInfo == nil {
+		return nil
+	}
+	return &TableWatch{
+		cfg: cfg, clients: clients, log: log, setTTL: setTTL, reading: make(chan struct{}, 1),
+		atStart: resources.Table, seen: resources.Table, id: resources.TableInfo.ID, last: time.Now(), recreated: func() {},
+	}
 }
 
-// run reads the table every hour until ctx is done.
-func (w *tableWatch) run(ctx context.Context) error {
-	wasOn, reported := w.atStart.TTLAttribute != "", false
-	w.setTTL(wasOn)
+// Recheck returns an error if the table can no longer be served as it was at the start. A TableWatch that is nil knows nothing.
+func (w *TableWatch) Recheck(ctx context.Context) error {
+	if w == nil {
+		return nil
+	}
+	select {
+	case w.reading <- struct{}{}:
+		defer func() { <-w.reading }()
+	case <-ctx.Done():
+		return nil
+	}
+	w.read(ctx)
+	return w.fatal
+}
+
+// run reads the table every minute until ctx is done. recreated is called when it is another table of the same name.
+func (w *TableWatch) run(ctx context.Context, recreated func()) error {
+	if w == nil {
+		return nil
+	}
+	w.reading <- struct{}{}
+	w.recreated = recreated
+	w.setTTL(w.seen.TTLAttribute != "")
+	<-w.reading
 	tick := time.NewTicker(tableEvery)
 	defer tick.Stop()
 	for {
@@ -39,23 +77,44 @@ func (w *tableWatch) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		attempt, cancel := context.WithTimeout(ctx, 4*w.cfg.CallTimeout)
-		info, err := awsclient.DescribeTable(attempt, w.clients, w.cfg.TableName)
-		cancel()
-		if err != nil {
-			continue // the calls that matter report failures
-		}
-		on := info.TTLAttribute != ""
-		w.setTTL(on)
-		if wasOn && !on {
-			w.log.Warn("table TTL switched off", "table", w.cfg.TableName, "remedy", "switch it on again: expired predictions are no longer deleted, and the table grows")
-		}
-		wasOn = on
-		info.TTLAttribute = w.atStart.TTLAttribute
-		if !reported && !reflect.DeepEqual(info.Table, w.atStart) {
-			reported = true
-			w.log.Warn("table keys or indexes changed since the start", "table", w.cfg.TableName, "remedy", "restart the worker")
+			_ = w.Recheck(ctx) // the writer hears of it when it asks
 		}
 	}
+}
+
+// read reads the table, unless it was read a short time ago. A failure is not reported: the calls that matter fail too.
+func (w *TableWatch) read(ctx context.Context) {
+	if time.Since(w.last) < tableEvery {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*w.cfg.CallTimeout)
+	defer cancel()
+	info, err := awsclient.DescribeTable(ctx, w.clients, w.cfg.TableName)
+	if err != nil {
+		return
+	}
+	w.last = time.Now()
+	if info.ID != w.id && w.id != "" {
+		w.log.Warn("table deleted and created again", "table", w.cfg.TableName, "remedy", "none needed: what was written before is written again when it is sent again")
+		w.id = info.ID
+		w.recreated()
+	}
+	if was, on := w.seen.TTLAttribute != "", info.TTLAttribute != ""; was != on {
+		w.setTTL(on)
+		if was {
+			w.log.Warn("table TTL switched off", "table", w.cfg.TableName, "remedy", "switch it on again: expired predictions are no longer deleted, and the table grows")
+		}
+	}
+	if !maps.Equal(info.Indexes, w.seen.Indexes) {
+		w.log.Warn("table indexes changed since the start", "table", w.cfg.TableName, "remedy", "restart the worker: until then, items that a new index refuses are rejected one by one")
+	}
+	w.seen, w.fatal = info.Table, nil
+	if !sameKey(info.Table, w.atStart) {
+		w.fatal = errors.New("the table's key is no longer what it was when the worker started: restart the worker")
+	}
+}
+
+// sameKey reports whether items for one table fit into the other.
+func sameKey(a, b item.Table) bool {
+	return a.HashKey == b.HashKey && a.HashType == b.HashType && a.SortKey == b.SortKey && a.SortType == b.SortType
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/awstest"
@@ -115,24 +116,79 @@ func TestQueueWatch(t *testing.T) {
 }
 
 func TestTableWatch(t *testing.T) {
-	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
-		w := newWatched(f)
-		ctx, stop := context.WithCancel(f.T.Context())
-		defer stop()
-		watch := worker.NewTableWatch(f.Config, w.clients, w.log, w.resources.Table, func(bool) {})
-		go func() { _ = worker.RunTableWatch(watch, ctx) }()
-		time.Sleep(3 * time.Hour)
-		if w.text.String() != "" {
-			t.Errorf("logged about an unchanged table: %s", w.text.String())
+	name := workertest.TableName
+	recreate := func(f *workertest.Fakes, layout item.Kind) {
+		client := f.DynamoDB.Client()
+		if _, err := client.DeleteTable(f.T.Context(), &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
+			f.T.Fatal(err)
 		}
+		workertest.CreateTable(f.T, client, name, layout, item.TypeS)
+	}
+	for _, test := range []struct {
+		name      string
+		change    func(f *workertest.Fakes)
+		recreated int
+		fatal     bool
+		logged    string
+	}{
+		{"unchanged", func(*workertest.Fakes) {}, 0, false, ""},
+		{"created again", func(f *workertest.Fakes) { recreate(f, item.Versioned) }, 1, false, "table deleted and created again"},
+		{"created again with another key", func(f *workertest.Fakes) { recreate(f, item.LatestOnly) }, 1, true, "table deleted and created again"},
+		{"TTL switched off", func(f *workertest.Fakes) {
+			if _, err := f.DynamoDB.Client().UpdateTimeToLive(f.T.Context(), &dynamodb.UpdateTimeToLiveInput{
+				TableName: &name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("expiresAt"), Enabled: aws.Bool(false)},
+			}); err != nil {
+				f.T.Fatal(err)
+			}
+		}, 0, false, "table TTL switched off"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+				w := newWatched(f)
+				ctx, stop := context.WithCancel(f.T.Context())
+				defer stop()
+				watch := worker.NewTableWatch(f.Config, w.clients, w.resources, w.metrics.TableTTL, w.log)
+				recreated := 0
+				go func() { _ = worker.RunTableWatch(watch, ctx, func() { recreated++ }) }()
+				time.Sleep(2 * time.Hour)
+				if w.text.String() != "" {
+					t.Errorf("logged about an unchanged table: %s", w.text.String())
+				}
+				test.change(f)
+				time.Sleep(3 * time.Hour)
+				if err := watch.Recheck(ctx); (err != nil) != test.fatal || recreated != test.recreated {
+					t.Errorf("recheck: %v, %d times created again", err, recreated)
+				}
+				lines := strings.Count(w.text.String(), "level=WARN")
+				if test.logged == "" && lines > 0 || test.logged != "" && (lines != 1 || !strings.Contains(w.text.String(), test.logged)) {
+					t.Errorf("%d lines were logged, want one of %q: %s", lines, test.logged, w.text.String())
+				}
+				if ttl := w.shows("predcache_table_ttl_enabled 1"); ttl == strings.Contains(test.logged, "TTL") {
+					t.Errorf("the metric says that TTL is on: %v", ttl)
+				}
+			})
+		})
+	}
+}
+
+// What was written into a table that is gone is no duplicate, and a changed index or TTL stops nobody.
+func TestPipelineOnAChangedTable(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		again := workertest.Message("a", time.Minute, `1`)
+		r := f.Start()
+		f.Send(again)
+		time.Sleep(time.Minute)
+		f.WantItems(1)
 		client := f.DynamoDB.Client()
 		if _, err := client.DeleteTable(f.T.Context(), &dynamodb.DeleteTableInput{TableName: aws.String(workertest.TableName)}); err != nil {
 			t.Fatal(err)
 		}
-		workertest.CreateTable(f.T, client, workertest.TableName, item.LatestOnly, item.TypeS)
-		time.Sleep(3 * time.Hour)
-		if n := strings.Count(w.text.String(), "table keys or indexes changed"); n != 1 {
-			t.Errorf("%d lines were logged, want one: %s", n, w.text.String())
-		}
+		workertest.CreateTable(f.T, client, workertest.TableName, item.Versioned, item.TypeS)
+		time.Sleep(2 * time.Minute)
+		f.Send(again)
+		time.Sleep(time.Minute)
+		f.WantItems(1)
+		r.Stop()
+		f.WantDeleted(2)
 	})
 }

@@ -67,16 +67,12 @@ func Run(ctx, intake context.Context, o Options) error {
 		return err
 	}
 	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr())
-	if resources.TableInfo != nil {
-		watch := newTableWatch(cfg, clients, log, resources.Table, metrics.TableTTL)
-		background.Go(func() error { return watch.run(serving) })
-	}
 	if status != nil {
 		status.SetResources(string(resources.Layout.Kind), backlog(cfg, clients, metrics))
 	}
 	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
 	background.Go(func() error { return queueWatch.run(serving) })
-	services := NewServices(cfg, resources, clients, metrics)
+	services := NewServices(cfg, resources, clients, metrics, log)
 	services.Queue = queueWatch.watchReceives(services.Queue)
 
 	held, err := NewPipeline(services, cfg, resources, metrics, log).Run(intake)

@@ -165,7 +165,7 @@ func (f *Fakes) Start() *Replica {
 	if err != nil {
 		f.T.Fatal(err)
 	}
-	r.Pipeline = worker.NewPipeline(worker.NewServices(f.Config, resources, clients, metrics), f.Config, resources, metrics, log)
+	r.Pipeline = worker.NewPipeline(worker.NewServices(f.Config, resources, clients, metrics, log), f.Config, resources, metrics, log)
 	intake, terminate := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -69,11 +69,11 @@ type oracle struct {
 // A view is what the oracle knows of a replica.
 type view struct {
 	doomed, killed bool
-	delivered      map[string]bool  // message ids that it was ever sent
-	out            map[string]bool  // message ids that it must be holding
-	underWay       map[string]*call // by key: its write
-	acked          map[string]int64 // by key: the newest event time that it knows to be written
-	ackedMark      map[int]bool
+	delivered      map[string]bool      // message ids that it was ever sent
+	out            map[string]bool      // message ids that it must be holding
+	underWay       map[string]*call     // by key: its write
+	acked          map[string]int64     // by key: the newest event time that it knows to be written
+	ackedMark      map[int]string       // what it knows to be written, with the sent time that the item has
 	downSince      map[*fault]time.Time // when an outage first struck it
 	deep           map[*fault]int       // receives long after that
 	second         int64                // the second that failures counts the faults of
@@ -100,7 +100,7 @@ func (o *oracle) view(r *replica) *view {
 	if v == nil {
 		v = &view{
 			delivered: map[string]bool{}, out: map[string]bool{}, underWay: map[string]*call{}, acked: map[string]int64{},
-			ackedMark: map[int]bool{}, downSince: map[*fault]time.Time{}, deep: map[*fault]int{},
+			ackedMark: map[int]string{}, downSince: map[*fault]time.Time{}, deep: map[*fault]int{},
 		}
 		o.views[r] = v
 	}

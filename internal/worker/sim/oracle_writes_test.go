@@ -14,6 +14,7 @@ import (
 type write struct {
 	part *part
 	key  string
+	sent string // the item's predcache.sent, under newest
 }
 
 // writeAsked checks that one worker never has two writes of a key under way, and that it doesn't write again what it knows
@@ -30,7 +31,9 @@ func (o *oracle) writeAsked(v *view, call *call, c *awstest.Call) {
 		v.underWay[key] = call
 		call.keys = append(call.keys, key)
 		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
-		if p != nil && !p.bad && v.ackedMark[p.mark] && o.tied[key][p.event] == p.mark {
+		// A repeat that was sent later is written under newest, so that the table knows it for the newer one.
+		sent, known := v.ackedMark[markOf(e.Item.Text(item.AttrPayload))]
+		if p != nil && !p.bad && known && sent == e.Item.Text(item.AttrSent) && o.tied[key][p.event] == p.mark {
 			o.violated(needless, "%s writes #%d# of %s again", call.replica.name, p.mark, key)
 		}
 	}
@@ -73,7 +76,7 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 		if newest, found := o.top[key]; !found || p.event > newest {
 			o.top[key] = p.event
 		}
-		call.writes = append(call.writes, write{p, key})
+		call.writes = append(call.writes, write{p, key, e.Item.Text(item.AttrSent)})
 	}
 }
 
@@ -88,7 +91,7 @@ func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 		return
 	}
 	for _, w := range call.writes {
-		v.ackedMark[w.part.mark] = true
+		v.ackedMark[w.part.mark] = w.sent
 		if newest, found := v.acked[w.key]; !found || w.part.event > newest {
 			v.acked[w.key] = w.part.event
 		}

@@ -77,7 +77,7 @@ func (s *simulation) launch() {
 	}
 	intake, terminate := context.WithCancel(context.Background())
 	r.terminate = terminate
-	services := worker.NewServices(cfg, resources, clients, metrics)
+	services := worker.NewServices(cfg, resources, clients, metrics, log)
 	if s.bug != nil && s.bug.services != nil {
 		s.bug.services(seams{&services, intake, log})
 	}
