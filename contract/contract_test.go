@@ -373,7 +373,7 @@ func checkMessage(t *testing.T, schema *jsonschema.Schema, v vector) {
 	if v.Message.ContentEncoding != "" || len(v.Message.Parts) > 0 {
 		return
 	}
-	texts := []string{v.Message.body()}
+	texts := []string{strings.TrimPrefix(v.Message.body(), "\ufeff")}
 	if strings.Count(strings.TrimSpace(texts[0]), "\n") > 0 { // objects one a line
 		texts = strings.Split(strings.TrimSpace(texts[0]), "\n")
 	}

@@ -196,13 +196,16 @@ const (
 	maxMembers = 10_000
 )
 
+// byteOrderMark begins the UTF-8 texts of some editors and exports. RFC 8259 (section 8.1) lets a parser ignore it.
+const byteOrderMark = "\ufeff"
+
 // body reads one object, an array of objects, or one object per line.
 func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	text, why := r.decompress(text, contentEncoding)
 	if why != nil {
 		return why
 	}
-	if text = trimSpace(text); text == "" {
+	if text = trimSpace(strings.TrimPrefix(text, byteOrderMark)); text == "" {
 		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of objects, or one object per line")
 	}
 	if text[0] == '[' {

@@ -110,6 +110,10 @@ func TestDecodeForms(t *testing.T) {
 	}{
 		{"an object", a, "", []string{"a"}},
 		{"an object with white space around", "\r\n\t " + a + "\n", "", []string{"a"}},
+		{"an object after a byte order mark", "\ufeff" + a, "", []string{"a"}},
+		{"an array after a byte order mark", "\ufeff\r\n[" + a + "]", "", []string{"a"}},
+		{"lines after a byte order mark, inside SNS", inSNS("\ufeff"+a+"\n"+b, ""), "", []string{"a", "b"}},
+		{"gzip of a byte order mark and an object", gzipped("\ufeff" + a), "gzip", []string{"a"}},
 		{"an object over several lines", "{\n  \"predictionId\": \"a\",\n  \"prediction\": [\n    {\"x\": 1}\n  ]\n}\n", "", []string{"a"}},
 		{"an array", "[" + a + ",\n" + b + "]", "", []string{"a", "b"}},
 		{"an empty array", " [ ] ", "", nil},

@@ -146,11 +146,13 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 func isAbsent(v jsonscan.Value) bool { return v.Text == "" || v.Kind() == jsonscan.Null }
 
 func badTime(field string, err error) *Reject {
-	reason := ReasonFieldValue
-	if errors.Is(err, errTimeForm) {
-		reason = ReasonFieldType
+	switch {
+	case errors.Is(err, errNoZone):
+		return Rejectf(ReasonFieldType, field, "%v", err)
+	case errors.Is(err, errTimeForm):
+		return Rejectf(ReasonFieldType, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
 	}
-	return Rejectf(reason, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
+	return Rejectf(ReasonFieldValue, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
 }
 
 // expiry sets p.Expires from the event time and the message. It does not use the clock, so that a redelivery makes the same
@@ -171,11 +173,15 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 	}
 	life := Time{int64(r.cfg.TTL / time.Second), uint64(r.cfg.TTL%time.Second) * attosPerNano}
 	if !isAbsent(ttl) {
-		if ttl.Kind() != jsonscan.Number {
+		seconds := ttl.Text
+		if ttl.Kind() == jsonscan.String {
+			seconds = unquoted(inside(ttl))
+		}
+		if !isNumber(seconds) {
 			return Rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
 		}
 		var err error
-		if life, err = decimalTime(jsonscan.ParseDecimal(ttl.Text)); err != nil || life == (Time{}) {
+		if life, err = decimalTime(jsonscan.ParseDecimal(seconds)); err != nil || life == (Time{}) {
 			return Rejectf(ReasonFieldValue, ttlName, "is out of range: send a number of seconds above 0")
 		}
 	}
@@ -209,7 +215,7 @@ func (r *decoding) attributes(p *Prediction) {
 
 func (r *decoding) isField(name string) bool {
 	for i := range r.fields {
-		if p := &r.fields[i]; p.name != "" && p.first == name && len(p.rest) == 0 {
+		if r.fields[i].name != "" && r.fields[i].name == name {
 			return true
 		}
 	}
@@ -236,11 +242,17 @@ func (r *decoding) has(field int) bool {
 	return v.Text != "" || why != nil
 }
 
-// follow returns the value of a field in the scanned object, along its path.
+// follow returns the value of a field in the scanned object, along its path. A member that is named like the whole path wins:
+// flattened publishers send {"meta.id": …}.
 func (r *decoding) follow(field int) (jsonscan.Value, *Reject) {
 	p := &r.fields[field]
 	if p.name == "" {
 		return jsonscan.Value{}, nil
+	}
+	if len(p.rest) > 0 {
+		if v := r.member(p.name); v.Text != "" {
+			return v, nil
+		}
 	}
 	v := r.member(p.first)
 	for i, part := range p.rest {

@@ -85,6 +85,8 @@ func TestExpires(t *testing.T) {
 		{`"timestamp":1000,"expiresAt":1`, 1}, // expired before its event; dropped later
 		{`"timestamp":1000,"expiresAt":253402300799000000000`, 253402300799},
 		{`"ttlSeconds":60`, 1769860859}, // counted from the sent time
+		{`"timestamp":"1000","ttlSeconds":"60"`, 1060},
+		{`"timestamp":"1970-01-01 00:16:40+0000","expiresAt":"2000"`, 2000},
 	} {
 		p := one(t, cfg, `{"predictionId":"a","prediction":1,`+test.fields+`}`)
 		if p.Expires != test.want {
@@ -146,9 +148,25 @@ func TestFieldPaths(t *testing.T) {
 	if p := one(t, cfg, `{"meta":{"key":{"id":"a"},"at":1000},"result":1,"ends":2000}`); p.Expires != 2000 {
 		t.Errorf("expires at %d", p.Expires)
 	}
-	for _, body := range []string{`{"meta":{"key":"a"},"result":1}`, `{"meta":[{"key":{"id":"a"}}],"result":1}`, `{"meta.key.id":"a","result":1}`, `{"result":1}`} {
+	for _, body := range []string{`{"meta":{"key":"a"},"result":1}`, `{"meta":[{"key":{"id":"a"}}],"result":1}`, `{"result":1}`} {
 		if d := decode(cfg, Message{Body: body}); len(d.Rejected) != 1 || d.Rejected[0].Why.Reason != ReasonMissingField || d.Rejected[0].Why.Field != "meta.key.id" {
 			t.Errorf("%s: %+v", body, d)
+		}
+	}
+}
+
+// A member that is named like the whole path wins over the path, and is no attribute.
+func TestFieldPathLiteral(t *testing.T) {
+	cfg := config()
+	cfg.Fields.ID, cfg.Fields.Timestamp = "meta.id", "meta.at"
+	for body, kept := range map[string][]string{
+		`{"meta.id":"a","prediction":1,"meta.at":5}`:                               nil,
+		`{"meta.id":"a","prediction":1,"meta":{"id":"b","at":5}}`:                  {`meta={"id":"b","at":5}`},
+		`{"meta":{"id":"b","at":7},"prediction":1,"met\u0061.id":"a","meta.at":5}`: {`meta={"id":"b","at":7}`},
+	} {
+		p := one(t, cfg, body)
+		if p.ID.Text != "a" || p.EventTime.Sec != 5 || !slices.Equal(attributes(p), kept) {
+			t.Errorf("%s: %+v, attributes %q", body, p, attributes(p))
 		}
 	}
 }

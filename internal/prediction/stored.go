@@ -34,13 +34,13 @@ func allDigits(s string) bool {
 	return true
 }
 
-// ParseTime parses a time in the forms of a message: RFC 3339, or a number of seconds, milliseconds, microseconds or
-// nanoseconds since the epoch. The size of the number determines its unit.
+// ParseTime parses a time in the forms of a message: a date and time with its zone, or a number of seconds, milliseconds,
+// microseconds or nanoseconds since the epoch. The size of the number determines its unit.
 func ParseTime(text string) (Time, error) {
-	if v, err := jsonscan.Parse(text); err == nil && v.Kind() == jsonscan.Number {
-		return parseEpoch(v.Text)
+	if isNumber(text) {
+		return parseEpoch(text)
 	}
-	return parseRFC3339(text)
+	return parseDateTime(text)
 }
 
 // FromTime returns t as a Time. t must not be before 1970.

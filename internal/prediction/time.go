@@ -31,6 +31,7 @@ var (
 	errLateTime     = errors.New("is after the year 9999")
 	errFineTime     = errors.New("has more than 18 decimals of a second")
 	errTimeForm     = errors.New("is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z")
+	errNoZone       = errors.New("is a time without its zone, so its instant is unknown: append Z if it is UTC, or its offset, like +01:00")
 )
 
 // FromMillis returns the Time of ms milliseconds since the epoch.
@@ -79,21 +80,31 @@ func (t Time) AppendSeconds(dst []byte) []byte {
 	return dst
 }
 
-// parseTime parses a time of a message: an RFC 3339 string, or a number of seconds, milliseconds, microseconds or nanoseconds
-// since the epoch. The size of the number determines its unit.
+// parseTime parses a time of a message: a date and time with its zone, or a number of seconds, milliseconds, microseconds or
+// nanoseconds since the epoch. The size of the number determines its unit. A number may be in a string: protobuf's JSON mapping
+// writes int64 so, and DynamoDB's JSON every number.
 func parseTime(v jsonscan.Value) (Time, error) {
 	switch v.Kind() {
 	case jsonscan.Number:
 		return parseEpoch(v.Text)
 	case jsonscan.String:
-		text, err := jsonscan.Unquote(v.Text[1 : len(v.Text)-1])
+		text, err := jsonscan.Unquote(inside(v))
 		if err != nil {
 			return Time{}, errTimeForm
 		}
-		return parseRFC3339(text)
+		if isNumber(text) {
+			return parseEpoch(text)
+		}
+		return parseDateTime(text)
 	default:
 		return Time{}, errTimeForm
 	}
+}
+
+// isNumber reports whether text is exactly one JSON number.
+func isNumber(text string) bool {
+	v, end, err := jsonscan.ParsePrefix(text)
+	return err == nil && v.Kind() == jsonscan.Number && len(v.Text) == len(text) && end == len(text)
 }
 
 // epochDecimals returns the power of ten of the unit of a Unix time with so many integer digits: up to 11 digits (below 1e11)
@@ -171,35 +182,84 @@ func attos(decimals string) uint64 {
 	return n
 }
 
-// parseRFC3339 parses the decimals itself, since time.Parse keeps only nine. It checks the byte after the seconds, since
-// time.Parse also accepts a decimal comma and hours of one digit, which RFC 3339 does not.
-func parseRFC3339(s string) (Time, error) {
-	const point = len("2006-01-02T15:04:05")
-	if len(s) <= point {
+// parseDateTime parses RFC 3339 and its usual variants, which can mean nothing else: a space for the T, as Python's str and SQL
+// write it, and offsets like +0000 and +00. It parses by itself, since time.Parse keeps only nine decimals.
+func parseDateTime(s string) (Time, error) {
+	const seconds = len("2006-01-02T15:04:05")
+	if len(s) < seconds || s[4] != '-' || s[7] != '-' || s[13] != ':' || s[16] != ':' || strings.IndexByte("Tt ", s[10]) < 0 {
 		return Time{}, errTimeForm
 	}
-	fraction := ""
-	if s[point] == '.' {
-		end := point + 1
-		for end < len(s) && s[end]-'0' <= 9 {
+	year, month, day := number(s[:4]), number(s[5:7]), number(s[8:10])
+	hour, minute, second := number(s[11:13]), number(s[14:16]), number(s[17:19])
+	if min(year, month, day, hour, minute, second) < 0 || hour > 23 || minute > 59 || second > 59 {
+		return Time{}, errTimeForm
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	if t.Month() != time.Month(month) || t.Day() != day { // such as February 30
+		return Time{}, errTimeForm
+	}
+	zone, fraction := s[seconds:], ""
+	if zone != "" && zone[0] == '.' {
+		end := 1
+		for end < len(zone) && zone[end]-'0' <= 9 {
 			end++
 		}
-		if end == point+1 || end == len(s) {
+		if end == 1 {
 			return Time{}, errTimeForm
 		}
-		s, fraction = s[:point]+s[end:], strings.TrimRight(s[point+1:end], "0")
+		zone, fraction = zone[end:], strings.TrimRight(zone[1:end], "0")
 	}
-	if strings.IndexByte("Z+-", s[point]) < 0 {
-		return Time{}, errTimeForm
-	}
-	t, err := time.Parse(time.RFC3339, s)
+	offset, err := parseOffset(zone)
 	switch {
 	case err != nil:
-		return Time{}, errTimeForm
+		return Time{}, err
 	case len(fraction) > attoDigits:
 		return Time{}, errFineTime
 	}
-	return checkTime(Time{t.Unix(), attos(fraction)})
+	return checkTime(Time{t.Unix() - int64(offset), attos(fraction)})
+}
+
+// parseOffset returns the seconds that a zone is ahead of UTC: Z, +hh:mm, +hhmm or +hh.
+func parseOffset(zone string) (int, error) {
+	switch {
+	case zone == "":
+		return 0, errNoZone
+	case zone == "Z" || zone == "z":
+		return 0, nil
+	case zone[0] != '+' && zone[0] != '-':
+		return 0, errTimeForm
+	}
+	hours, minutes := 0, 0
+	switch digits := zone[1:]; {
+	case len(digits) == 2:
+		hours = number(digits)
+	case len(digits) == 4:
+		hours, minutes = number(digits[:2]), number(digits[2:])
+	case len(digits) == 5 && digits[2] == ':':
+		hours, minutes = number(digits[:2]), number(digits[3:])
+	default:
+		return 0, errTimeForm
+	}
+	if hours < 0 || hours > 23 || minutes < 0 || minutes > 59 {
+		return 0, errTimeForm
+	}
+	offset := hours*3600 + minutes*60
+	if zone[0] == '-' {
+		offset = -offset
+	}
+	return offset, nil
+}
+
+// number returns the value of decimal digits, or -1 if there is another byte.
+func number(digits string) int {
+	n := 0
+	for i := range len(digits) {
+		if digits[i]-'0' > 9 {
+			return -1
+		}
+		n = n*10 + int(digits[i]-'0')
+	}
+	return n
 }
 
 func checkTime(t Time) (Time, error) {

@@ -59,10 +59,14 @@ type Fakes struct {
 	Config   *config.Config // of the workers that Start starts
 }
 
+// clockLead is slept at the start of a bubble. Its clock begins at 2000-01-01T00:00:00Z, before which event times are rejected.
+const clockLead = 100 * 24 * time.Hour
+
 // WithFakes runs a test in a synctest bubble, with a table of a layout.
 func WithFakes(t *testing.T, layout item.Kind, test func(f *Fakes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(clockLead)
 		f := &Fakes{T: t, SQS: sqsfake.New(), DynamoDB: dynamodbfake.New()}
 		defer f.DynamoDB.Close()
 		defer f.SQS.Close()

@@ -1,0 +1,84 @@
+package worker_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
+)
+
+// The message contract as its users meet it: what a queue's messages become in the table and in the reject queue. The vectors
+// in contract/ have the rules in full.
+func TestMessageContract(t *testing.T) {
+	at := func(id, timestamp string) string {
+		return fmt.Sprintf(`{"predictionId":%q,"timestamp":%s,"prediction":1}`, id, timestamp)
+	}
+	for _, test := range []struct {
+		name    string
+		body    func(now time.Time) string
+		config  func(f *workertest.Fakes)
+		items   []string // "id at createdAt", the time in seconds before the send
+		rejects []string // "reason of field"
+	}{
+		{name: "times as Python, SQL and protobuf write them", body: func(now time.Time) string {
+			now = now.Add(-time.Minute)
+			return strings.Join([]string{
+				at("python", `"`+now.Format("2006-01-02 15:04:05-07:00")+`"`), at("iso", `"`+now.Format("2006-01-02T15:04:05-0700")+`"`),
+				at("sql", `"`+now.Format("2006-01-02 15:04:05-07")+`"`), at("protobuf", fmt.Sprintf(`"%d"`, now.UnixMilli())),
+				strings.Replace(at("life", fmt.Sprint(now.Unix())), "}", `,"ttlSeconds":"3600"}`, 1),
+			}, "\n")
+		}, items: []string{"iso at 60", "life at 60", "protobuf at 60", "python at 60", "sql at 60"}},
+		{name: "a time without a zone", body: func(now time.Time) string {
+			return at("a", `"`+now.Format("2006-01-02 15:04:05")+`"`)
+		}, rejects: []string{"field_type of timestamp"}},
+		{name: "a byte order mark", body: func(now time.Time) string { return "\ufeff" + at("a", fmt.Sprint(now.Unix())) },
+			items: []string{"a at 0"}},
+		{name: "a field named like a path", body: func(now time.Time) string {
+			return strings.Replace(at("a", fmt.Sprint(now.Unix())), "predictionId", "meta.id", 1)
+		}, config: func(f *workertest.Fakes) { f.Config.FieldID = "meta.id" }, items: []string{"a at 0"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+				if test.config != nil {
+					test.config(f)
+				}
+				now := time.Now()
+				f.Send(test.body(now))
+				r := f.Start()
+				time.Sleep(time.Minute)
+				r.Stop()
+				f.WantDeleted(1)
+				if got := written(f, now); !slices.Equal(got, test.items) {
+					t.Errorf("items %q, want %q", got, test.items)
+				}
+				if got := rejected(f); !slices.Equal(got, test.rejects) {
+					t.Errorf("rejects %q, want %q", got, test.rejects)
+				}
+			})
+		})
+	}
+}
+
+// written lists the items of the table: their ids, and how old their events were when they were sent, in seconds.
+func written(f *workertest.Fakes, sent time.Time) (all []string) {
+	for _, it := range f.DynamoDB.Items(workertest.TableName) {
+		var created float64
+		if _, err := fmt.Sscan(*it["createdAt"].N, &created); err != nil {
+			f.T.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%s at %v", *it["predictionId"].S, float64(sent.Unix())-created))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func rejected(f *workertest.Fakes) (all []string) {
+	for _, m := range f.SQS.Messages(workertest.RejectName) {
+		all = append(all, m.Attributes["predcache.reason"]+" of "+m.Attributes["predcache.field"])
+	}
+	return all
+}
