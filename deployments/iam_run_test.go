@@ -7,13 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +20,7 @@ import (
 
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 // A guard stands before the fakes of SQS and DynamoDB and refuses, as AWS does, what the policies don't allow.
@@ -143,34 +140,39 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	worker := filepath.Join(t.TempDir(), "worker")
-	command{dir: "..", limit: 5 * time.Minute}.must(t, "go", "build", "-o", worker, "./cmd/worker")
+	worker, err := process.Build{}.Binary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	env := []string{
-		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_ENDPOINT_URL_SQS=" + sqsServer.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + tableServer.URL,
-		"WORKER_QUEUE_URL=" + urls["predictions"], "WORKER_TABLE_NAME=predictions", "WORKER_RECEIVE_WAIT=1s", "WORKER_HTTP_ADDR=127.0.0.1:0", "WORKER_ADMIN_ADDR=",
+		"AWS_ENDPOINT_URL_SQS=" + sqsServer.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + tableServer.URL,
+		"WORKER_QUEUE_URL=" + urls["predictions"], "WORKER_TABLE_NAME=predictions", "WORKER_RECEIVE_WAIT=1s",
 	}
 	rejects := "WORKER_REJECT_QUEUE_URL=" + urls["rejects"]
 	once := func(env []string, stdin string, args ...string) func() {
-		return func() { command{env: env, stdin: stdin}.must(t, worker, args...) }
+		return func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if _, err := process.Run(ctx, worker, env, stdin, args...); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 	// run has a worker run until it has made a call that shows that the work is done.
 	run := func(env []string, done string) func() {
 		return func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, worker, "run")
-			cmd.Env = append(os.Environ(), env...)
-			var log bytes.Buffer
-			cmd.Stderr = &log
-			if err := cmd.Start(); err != nil {
+			p, err := process.Start(process.Config{Path: worker, Settings: env})
+			if err != nil {
 				t.Fatal(err)
 			}
-			for ctx.Err() == nil && !sqsGuard.has(done) {
-				time.Sleep(20 * time.Millisecond) // another process: there is nothing to wait on
+			defer p.Kill()
+			if err := p.Until(ctx, func() bool { return sqsGuard.has(done) }); err != nil {
+				t.Errorf("waiting for %s: %v\n%s", done, err, p.Log())
 			}
-			cmd.Process.Signal(syscall.SIGTERM)
-			if err := cmd.Wait(); err != nil || !sqsGuard.has(done) {
-				t.Errorf("the worker: %v, or it never called %s\n%s", err, done, log.String())
+			if err := p.Stop(time.Minute); err != nil {
+				t.Errorf("%v\n%s", err, p.Log())
 			}
 		}
 	}

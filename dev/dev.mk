@@ -21,7 +21,7 @@ dev-is-running:
 
 .PHONY: test-dev
 test-dev: ## Test the demo and the example pipeline
-	go -C dev test ./...
+	go -C dev test ./cmd/...
 	cd examples/pipeline && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest
 
 # Always run: Go checks whether anything has changed.

@@ -13,9 +13,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 // The prices of us-east-1, in dollars a million: write request units (on demand) and SQS requests (standard queue).
@@ -183,59 +184,55 @@ type result struct {
 	stale      float64 // keys whose newest version is not what is stored
 }
 
-// start starts a program for a workload, which is ready to be opened once the program receives. The caller ends it.
-func (b *bench) start(program string, w workload, s *stats) (*exec.Cmd, error) {
+// start starts a program for a workload, which is ready to be opened once the program receives. The caller kills it.
+func (b *bench) start(program string, w workload, s *stats) (*process.Process, error) {
 	if err := b.call("Load", w, s); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(b.dir + "/" + map[string]string{"loop": "afternoon", "worker": b.worker}[program])
-	if program == "worker" {
-		cmd.Args = append(cmd.Args, "run")
+	c := process.Config{Path: b.dir + "/" + b.worker, Log: newTail(program)}
+	if program == "loop" {
+		c.Path, c.Args = b.dir+"/afternoon", []string{}
 	}
-	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKIDBENCH", "AWS_SECRET_ACCESS_KEY=secret",
-		"AWS_ENDPOINT_URL=" + b.url, "AWS_EC2_METADATA_DISABLED=true",
+	c.Settings = append([]string{
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKIDBENCH", "AWS_ENDPOINT_URL=" + b.url,
 		"QUEUE_URL=" + b.url + "/000000000000/predictions", "TABLE_NAME=predictions",
-		"WORKER_QUEUE_URL=" + b.url + "/000000000000/predictions", "WORKER_TABLE_NAME=predictions",
-		"WORKER_HTTP_ADDR=" + httpAddr, "WORKER_ADMIN_ADDR=" + b.admin(), "WORKER_LOG_LEVEL=warn",
+		"WORKER_QUEUE_URL=" + b.url + "/000000000000/predictions", "WORKER_TABLE_NAME=predictions", "WORKER_LOG_LEVEL=warn",
 	}, b.env...)
+	if b.profile == "" {
+		c.Settings = append(c.Settings, "WORKER_ADMIN_ADDR=")
+	}
 	if w.Zstd {
-		cmd.Env = append(cmd.Env, "WORKER_PAYLOAD_ENCODING=zstd")
+		c.Settings = append(c.Settings, "WORKER_PAYLOAD_ENCODING=zstd")
 	}
 	if w.AddedLatency != "" {
-		cmd.Env = append(cmd.Env, "WORKER_MAX_ADDED_LATENCY="+w.AddedLatency)
+		c.Settings = append(c.Settings, "WORKER_MAX_ADDED_LATENCY="+w.AddedLatency)
 	}
-	cmd.Stderr = newTail(program)
-	if err := cmd.Start(); err != nil {
+	p, err := process.Start(c)
+	if err != nil {
 		return nil, err
 	}
 	if err := b.await(s, func() bool { return s.Receives > 0 }, 20*time.Second); err != nil {
-		end(cmd)
+		p.Kill()
 		return nil, fmt.Errorf("it does not start: %w", err)
 	}
-	return cmd, nil
-}
-
-func end(cmd *exec.Cmd) {
-	cmd.Process.Kill()
-	cmd.Wait()
+	return p, nil
 }
 
 // run has a program work through a workload.
 func (b *bench) run(program string, w workload) (result, error) {
 	var s stats
-	cmd, err := b.start(program, w, &s)
+	p, err := b.start(program, w, &s)
 	if err != nil {
 		return result{}, err
 	}
-	defer end(cmd)
+	defer p.Kill()
 	before := s
-	cpu := cpuTime(cmd.Process.Pid)
+	cpu := p.CPUTime()
 	if err := b.call("Open", w, &s); err != nil {
 		return result{}, err
 	}
 	if b.profile != "" && program == "worker" {
-		defer b.saveProfile()()
+		defer b.saveProfile(p.Admin)()
 	}
 	quiet := time.Now()
 	deleted := 0
@@ -253,7 +250,8 @@ func (b *bench) run(program string, w workload) (result, error) {
 	if err := b.await(&s, done, limit); err != nil {
 		return result{}, err
 	}
-	spent := cpuTime(cmd.Process.Pid) - cpu
+	spent := p.CPUTime() - cpu
+	_, peak := p.Resident()
 	if err := b.call("Results", nil, &s); err != nil {
 		return result{}, err
 	}
@@ -262,7 +260,7 @@ func (b *bench) run(program string, w workload) (result, error) {
 	return result{
 		cpu:        spent.Seconds() * 1e6 / predictions,
 		throughput: float64(s.Items+s.Predictions-s.Items) / s.LastWrite.Sub(s.Opened).Seconds(),
-		resident:   resident(cmd.Process.Pid),
+		resident:   float64(peak) / (1 << 20),
 		requests:   float64(s.Receives+s.DeleteCalls) / float64(s.Messages),
 		units:      s.Units / predictions,
 		items:      float64(s.Items+s.Unprocessed) / float64(max(s.Writes, 1)),
@@ -273,25 +271,13 @@ func (b *bench) run(program string, w workload) (result, error) {
 	}, nil
 }
 
-const (
-	httpAddr  = "127.0.0.1:39090"
-	adminAddr = "127.0.0.1:39091"
-)
-
-func (b *bench) admin() string {
-	if b.profile == "" {
-		return ""
-	}
-	return adminAddr
-}
-
 // saveProfile profiles the worker's CPU for six seconds, and then its heap; the function that it returns waits for the end.
-func (b *bench) saveProfile() (wait func()) {
+func (b *bench) saveProfile(admin string) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for _, p := range []struct{ path, file string }{{"profile?seconds=6", b.profile}, {"heap", b.profile + ".heap"}} {
-			if err := save("http://"+adminAddr+"/debug/pprof/"+p.path, p.file); err != nil {
+			if err := save("http://"+admin+"/debug/pprof/"+p.path, p.file); err != nil {
 				log.Print(err)
 			}
 		}
@@ -325,29 +311,6 @@ func (b *bench) await(s *stats, done func() bool, limit time.Duration) error {
 			return fmt.Errorf("not done in %v: %+v", limit, *s)
 		}
 	}
-}
-
-// cpuTime is what a process has used, user and system ("proc_pid_stat": fields 14 and 15, in hundredths of a second).
-func cpuTime(pid int) time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// resident is the most memory that a process had, in MiB.
-func resident(pid int) float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	return kb / 1024
 }
 
 // tail prints the first lines of what a program says on its standard error.

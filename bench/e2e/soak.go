@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
+	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -70,17 +67,17 @@ func (f *fake) isDurable(m *stored) bool {
 // soak has the worker work through a soak, and prints each minute what it took.
 func (b *bench) soak(w workload) error {
 	var s stats
-	cmd, err := b.start("worker", w, &s)
+	p, err := b.start("worker", w, &s)
 	if err != nil {
 		return err
 	}
-	defer end(cmd)
+	defer p.Kill()
 	if err := b.call("Open", w, &s); err != nil {
 		return err
 	}
 	fmt.Println("| minute | messages | CPU us | MiB | heap MiB | goroutines | files | p50 ms | p99 ms | held | lost |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
-	for start, deleted, cpu := time.Now(), 0, cpuTime(cmd.Process.Pid); ; {
+	for start, deleted, cpu := time.Now(), 0, p.CPUTime(); ; {
 		time.Sleep(min(time.Minute, time.Until(start.Add(w.Soak))))
 		over := time.Since(start) >= w.Soak
 		if over {
@@ -91,37 +88,17 @@ func (b *bench) soak(w workload) error {
 		if err := b.call("Results", nil, &s); err != nil {
 			return err
 		}
-		m, err := metrics()
+		m, err := p.Metrics(context.Background())
 		if err != nil {
 			return err
 		}
-		used := cpuTime(cmd.Process.Pid)
+		used := p.CPUTime()
 		fmt.Printf("| %.0f | %d | %.1f | %.0f | %.1f | %.0f | %.0f | %.1f | %.1f | %d | %d |\n", time.Since(start).Minutes(), s.Deleted,
-			(used-cpu).Seconds()*1e6/float64(max(s.Deleted-deleted, 1)), m["process_resident_memory_bytes"]/(1<<20), m["go_memstats_heap_inuse_bytes"]/(1<<20),
-			m["go_goroutines"], m["process_open_fds"], s.AgeP50*1000, s.AgeP99*1000, s.Messages-s.Deleted, s.Lost)
+			(used-cpu).Seconds()*1e6/float64(max(s.Deleted-deleted, 1)), m.Value("process_resident_memory_bytes")/(1<<20), m.Value("go_memstats_heap_inuse_bytes")/(1<<20),
+			m.Value("go_goroutines"), m.Value("process_open_fds"), s.AgeP50*1000, s.AgeP99*1000, s.Messages-s.Deleted, s.Lost)
 		if over {
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				return err
-			}
-			return cmd.Wait() // the drain
+			return p.Stop(time.Minute)
 		}
 		deleted, cpu = s.Deleted, used
 	}
-}
-
-// metrics reads the worker's metrics without labels.
-func metrics() (map[string]float64, error) {
-	resp, err := http.Get("http://" + httpAddr + "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	values := map[string]float64{}
-	lines := bufio.NewScanner(io.LimitReader(resp.Body, 1<<20))
-	for lines.Scan() {
-		if name, value, found := strings.Cut(lines.Text(), " "); found {
-			values[name], _ = strconv.ParseFloat(value, 64)
-		}
-	}
-	return values, lines.Err()
 }

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,53 +23,33 @@ import (
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 var crashKills = flag.Int("crash.kills", 6, "how often TestBinary kills or terminates a worker")
 
-// workerBinary builds the worker, as it is released.
-func workerBinary(t *testing.T) string {
+// startWorker starts the real worker with this test's settings; the test's end kills it if it still runs.
+func startWorker(t *testing.T, path string, settings ...string) *process.Process {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "worker")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the worker: %v\n%s", err, out)
+	var own []string
+	for _, variable := range os.Environ() {
+		if strings.HasPrefix(variable, "AWS_") || strings.HasPrefix(variable, "WORKER_") {
+			own = append(own, variable)
+		}
 	}
-	return path
-}
-
-// A process is the real binary at work.
-type process struct {
-	cmd *exec.Cmd
-	out bytes.Buffer
-}
-
-func startProcess(t *testing.T, path string, env ...string) *process {
-	t.Helper()
-	p := &process{cmd: exec.Command(path, "run")}
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	if err := p.cmd.Start(); err != nil {
+	p, err := process.Start(process.Config{Path: path, Settings: append(own, settings...)})
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = p.Kill() })
 	return p
 }
 
-// stop sends a signal and waits for the end, which must come in time.
-func (p *process) stop(t *testing.T, signal syscall.Signal, within time.Duration) {
+// stopWorker sends SIGTERM. The end must come within the grace period, and cleanly.
+func stopWorker(t *testing.T, p *process.Process, grace time.Duration) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(signal); err != nil {
-		t.Errorf("%v: %v\n%s", signal, err, p.out.String())
-		return
-	}
-	began := time.Now()
-	late := time.AfterFunc(within, func() {
-		t.Errorf("the worker did not end within %v of %v", within, signal)
-		_ = p.cmd.Process.Kill()
-	})
-	err := p.cmd.Wait()
-	late.Stop()
-	if signal == syscall.SIGTERM && err != nil {
-		t.Errorf("after SIGTERM and %v: %v\n%s", time.Since(began), err, p.out.String())
+	if err := p.Stop(grace); err != nil {
+		t.Errorf("%v\n%s", err, p.Log())
 	}
 }
 
@@ -141,7 +117,10 @@ func TestBinary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and runs the worker")
 	}
-	path := workerBinary(t)
+	path, err := process.Build{}.Binary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	backends := backend.All(t)
 	t.Run("drain", func(t *testing.T) { drain(t, path, backends[0]) })
 	for _, b := range backends {
@@ -160,7 +139,7 @@ func crash(t *testing.T, path string, b backend.Services) {
 	queues, queuesURL := newFaultProxy(t, b.SQSEndpoint, 1, 0.03)
 	tables, tablesURL := newFaultProxy(t, b.DynamoDBEndpoint, 2, 0.10)
 	env := []string{
-		"AWS_ENDPOINT_URL_SQS=" + queuesURL, "AWS_ENDPOINT_URL_DYNAMODB=" + tablesURL, "WORKER_HTTP_ADDR=127.0.0.1:0", "WORKER_ADMIN_ADDR=",
+		"AWS_ENDPOINT_URL_SQS=" + queuesURL, "AWS_ENDPOINT_URL_DYNAMODB=" + tablesURL, "WORKER_ADMIN_ADDR=",
 		"WORKER_SORT_UNIT=ms", "WORKER_DRAIN_TIMEOUT=" + patience.String(), "WORKER_CALL_TIMEOUT=1s", "WORKER_POLLERS=2", "WORKER_WRITE_CONCURRENCY=4",
 	}
 	l := &load{client: b.SQS, queue: w.queue, published: map[string]bool{}, bad: map[string]bool{}}
@@ -169,7 +148,7 @@ func crash(t *testing.T, path string, b backend.Services) {
 	publisher.Go(func() { l.run(publishing, t) })
 
 	began := time.Now()
-	workers := []*process{startProcess(t, path, env...), startProcess(t, path, env...)}
+	workers := []*process.Process{startWorker(t, path, env...), startWorker(t, path, env...)}
 	r := rand.New(rand.NewPCG(3, 4))
 	kills, terms := 0, 0
 	for range *crashKills {
@@ -177,18 +156,20 @@ func crash(t *testing.T, path string, b backend.Services) {
 		i := r.IntN(len(workers))
 		if r.IntN(4) == 0 {
 			terms++
-			workers[i].stop(t, syscall.SIGTERM, patience+3*time.Second)
+			stopWorker(t, workers[i], patience+3*time.Second)
 		} else {
 			kills++
-			workers[i].stop(t, syscall.SIGKILL, time.Second)
+			if err := workers[i].Kill(); err != nil {
+				t.Error(err)
+			}
 		}
-		workers[i] = startProcess(t, path, env...)
+		workers[i] = startWorker(t, path, env...)
 	}
 	enough()
 	publisher.Wait()
 	waitUntilEmpty(t, b.SQS, w.queue, 2*time.Minute)
 	for _, p := range workers {
-		p.stop(t, syscall.SIGTERM, patience+3*time.Second)
+		stopWorker(t, p, patience+3*time.Second)
 	}
 	took := time.Since(began)
 
@@ -310,14 +291,14 @@ func drain(t *testing.T, path string, b backend.Services) {
 	}
 	name := w.queue[strings.LastIndexByte(w.queue, '/')+1:]
 	b.FakeSQS.Send(name, bodies...)
-	p := startProcess(t, path, "WORKER_HTTP_ADDR=127.0.0.1:0", "WORKER_ADMIN_ADDR=", "WORKER_DRAIN_TIMEOUT=5s", "WORKER_WRITE_CONCURRENCY=2", "WORKER_POLLERS=4")
-	for deadline := time.Now().Add(30 * time.Second); b.FakeDynamoDB.ItemCount(w.table) < 100; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the worker writes nothing:\n%s", p.out.String())
-		}
+	p := startWorker(t, path, "WORKER_ADMIN_ADDR=", "WORKER_DRAIN_TIMEOUT=5s", "WORKER_WRITE_CONCURRENCY=2", "WORKER_POLLERS=4")
+	patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := p.Until(patience, func() bool { return b.FakeDynamoDB.ItemCount(w.table) >= 100 }); err != nil {
+		t.Fatalf("waiting for writes: %v\n%s", err, p.Log())
 	}
 	sent := time.Now()
-	p.stop(t, syscall.SIGTERM, 8*time.Second)
+	stopWorker(t, p, 8*time.Second)
 
 	deleted := 0
 	for _, c := range b.FakeSQS.Calls("DeleteMessageBatch") {

@@ -25,7 +25,7 @@ import (
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 
-	"github.com/predcache/predcache/internal/awstest/scene"
+	"github.com/predcache/predcache/internal/workertest/e2e"
 )
 
 var results = flag.String("results", "", "a file for what each query returned")
@@ -125,12 +125,7 @@ var fill = strings.NewReplacer("$job", ".+", "$instance", ".+", "$__rate_interva
 // throttled, and in an outage.
 func TestEveryQueryReturnsData(t *testing.T) {
 	program := prometheusProgram(t)
-	path, err := scene.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var output bytes.Buffer
-	s, err := scene.Start(path, &output)
+	s, err := e2e.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +141,10 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	defer loading.Wait()
 	defer stop()
 	for _, act := range []struct {
-		trouble scene.Trouble
-		lasts   time.Duration
-	}{{scene.None, 15 * time.Second}, {scene.Throttled, 8 * time.Second}, {scene.Denied, 10 * time.Second}, {scene.None, 15 * time.Second}} {
-		s.SetTrouble(act.trouble)
+		condition e2e.Condition
+		lasts     time.Duration
+	}{{e2e.Healthy, 15 * time.Second}, {e2e.Throttled, 8 * time.Second}, {e2e.Denied, 10 * time.Second}, {e2e.Healthy, 15 * time.Second}} {
+		s.SetCondition(act.condition)
 		time.Sleep(act.lasts)
 	}
 	end := time.Now()
@@ -190,7 +185,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("the worker logged:\n%s", &output)
+		t.Logf("the worker logged:\n%s", s.Log())
 	}
 }
 

@@ -68,6 +68,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// build builds a program. The worker is run by hand in this file, without the harness of the other tests
+// (internal/workertest/process): users import this module, so it must not need the worker's, which raises versions.
 func build(t *testing.T, dir, output, pkg string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", output, pkg)

@@ -23,7 +23,7 @@ import (
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/predcache/predcache/internal/awstest/scene"
+	"github.com/predcache/predcache/internal/workertest/e2e"
 )
 
 var (
@@ -277,12 +277,7 @@ func (w *window) accessible(name string) {
 // after the worker's end; in light and dark, on a phone, by keyboard.
 func TestPage(t *testing.T) {
 	browser(t)
-	path, err := scene.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var output bytes.Buffer
-	s, err := scene.Start(path, &output, "WORKER_TTL=6h", "WORKER_MAX_HELD_MESSAGES=4000")
+	s, err := e2e.Start(t.Context(), "WORKER_TTL=6h", "WORKER_MAX_HELD_MESSAGES=4000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +287,7 @@ func TestPage(t *testing.T) {
 			s.Stop()
 		}
 		if t.Failed() {
-			t.Logf("the worker logged:\n%s", &output)
+			t.Logf("the worker logged:\n%s", s.Log())
 		}
 	}()
 	if err := s.Ready(t.Context()); err != nil {
@@ -345,12 +340,12 @@ func TestPage(t *testing.T) {
 	w.keyboard()
 
 	// While the table throttles.
-	s.SetTrouble(scene.Throttled)
+	s.SetCondition(e2e.Throttled)
 	w.until("it says that the table slows it down", `document.getElementById('state').dataset.state === 'warning' && document.getElementById('state-text').innerText.includes('sent back')`)
-	s.SetTrouble(scene.None)
+	s.SetCondition(e2e.Healthy)
 
 	// In an outage.
-	s.SetTrouble(scene.Denied)
+	s.SetCondition(e2e.Denied)
 	w.until("it says why nothing is written", `document.getElementById('state').dataset.state === 'critical' && document.getElementById('state-reason').innerText.includes('AccessDeniedException')`)
 	w.until("the intake is closed", `document.getElementById('received').innerText === 'closed' && document.getElementById('table-state').innerText === 'down'`)
 	w.until("the charts show it", `+document.querySelector('#chart-throughput .down')?.getAttribute('width') > 5`)
@@ -365,7 +360,7 @@ func TestPage(t *testing.T) {
 	w.scheme("dark")
 	w.readable("in an outage, dark")
 	w.scheme("light")
-	s.SetTrouble(scene.None)
+	s.SetCondition(e2e.Healthy)
 	w.until("it has recovered", `document.getElementById('state').dataset.state !== 'critical' && document.getElementById('table-state').innerText === 'up'`)
 	w.silent()
 

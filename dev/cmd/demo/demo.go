@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/localaws"
-	"github.com/predcache/predcache/dev/internal/recording"
-	"github.com/predcache/predcache/dev/internal/worker"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/localaws"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 // messagesFile is what the example pipeline published one day.
@@ -33,14 +33,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 
 	path := o.worker
 	if path == "" {
-		dir, err := os.MkdirTemp("", "predcache-demo-")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
 		screen.live("  worker      being built; the first time takes a minute")
 		started := time.Now()
-		if path, err = worker.Build(ctx, o.root, dir); err != nil {
+		if path, err = (process.Build{Root: o.root}).Binary(ctx); err != nil {
 			return err
 		}
 		screen.line("  worker      built from this tree in %s", seconds(time.Since(started)))
@@ -68,31 +63,31 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	screen.line("  published   %s messages with %s predictions", count(len(messages)), count(outcome.Predictions))
 	screen.line("              recorded on %s, all times moved by %s", recordedOn(recorded), days(moved))
 
-	log := io.Discard
+	config := process.Config{Path: path, Settings: append(aws.Environment(), "WORKER_LOG_FORMAT=text",
+		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s")}
 	if o.verbose {
-		log = os.Stderr
+		config.Log = os.Stderr
 	}
-	process, err := worker.Start(ctx, path, append(aws.Environment(),
-		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s"), log)
+	running, err := process.Start(config)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if log := process.Log(); err != nil && ctx.Err() == nil && log != "" && !o.verbose {
+		if log := running.Log().Tail(40); err != nil && ctx.Err() == nil && log != "" && !o.verbose {
 			err = fmt.Errorf("%w\n\nThe end of the worker's log:\n%s", err, log)
 		}
 		select {
-		case <-process.Exited():
+		case <-running.Exited():
 		default:
-			err = errors.Join(err, process.Stop(stopGrace))
+			err = errors.Join(err, running.Stop(stopGrace))
 		}
 	}()
 
-	screen.line("  see it      http://%s/, while it runs; `make dev` leaves it running", process.Page)
-	if err := watch(ctx, screen, aws, process, outcome.Predictions, o.timeout); err != nil {
+	screen.line("  see it      http://%s/, while it runs; `make dev` leaves it running", running.Admin)
+	if err := watch(ctx, screen, aws, running, outcome.Predictions, o.timeout); err != nil {
 		return err
 	}
-	r, err := look(ctx, aws, process, outcome)
+	r, err := look(ctx, aws, running, outcome)
 	if err != nil {
 		return err
 	}
@@ -105,13 +100,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		if err := writeChecks(screen, checks); err != nil {
 			return err
 		}
-		if err := keep(ctx, screen, o, aws, process); err != nil {
+		if err := keep(ctx, screen, o, aws, running); err != nil {
 			return err
 		}
 	}
 	started := time.Now()
 	end := check{"the worker drained and ended with exit status 0 on SIGTERM", nil}
-	if err := process.Stop(stopGrace); err != nil {
+	if err := running.Stop(stopGrace); err != nil {
 		end.differences = []string{err.Error()}
 	}
 	end.text += ", in " + seconds(time.Since(started))
@@ -148,21 +143,21 @@ func publish(ctx context.Context, aws *localaws.Server, messages []recording.Mes
 // watch shows the worker's progress until the queue is empty: it deletes a message only when each prediction in it has
 // its outcome. The time that it tells is from the worker's start until all predictions had theirs; the last deletes may
 // come a little later.
-func watch(ctx context.Context, screen *screen, aws *localaws.Server, process *worker.Process, predictions int, timeout time.Duration) error {
+func watch(ctx context.Context, screen *screen, aws *localaws.Server, running *process.Process, predictions int, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it hasn't finished after %v", timeout))
 	defer cancel()
 	started, empty, took := time.Now(), time.Time{}, time.Duration(0)
-	if err := process.Ready(ctx); err != nil {
+	if err := running.Ready(ctx); err != nil {
 		return err
 	}
 	for {
 		ready, inFlight, err := aws.Depth(ctx, aws.Queue)
 		if err != nil {
-			return giveUp(ctx, process, err)
+			return giveUp(ctx, running, err)
 		}
-		metrics, err := process.Metrics(ctx)
+		metrics, err := running.Metrics(ctx)
 		if err != nil {
-			return giveUp(ctx, process, err)
+			return giveUp(ctx, running, err)
 		}
 		done := metrics.Sum("predcache_predictions_total")
 		if took == 0 && done >= predictions {
@@ -183,8 +178,8 @@ func watch(ctx context.Context, screen *screen, aws *localaws.Server, process *w
 		}
 		screen.live("  consuming   %s %s of %s predictions", bar(done, predictions), count(done), count(predictions))
 		select {
-		case <-process.Exited():
-			return process.Gone()
+		case <-running.Exited():
+			return running.Gone()
 		case <-ctx.Done():
 			return fmt.Errorf("%w: the queue has %d messages ready and %d in flight, and the worker accounts for %d of %d predictions",
 				context.Cause(ctx), ready, inFlight, done, predictions)
@@ -194,10 +189,10 @@ func watch(ctx context.Context, screen *screen, aws *localaws.Server, process *w
 }
 
 // giveUp says why a look at the worker failed: most likely it is gone.
-func giveUp(ctx context.Context, process *worker.Process, err error) error {
+func giveUp(ctx context.Context, running *process.Process, err error) error {
 	select {
-	case <-process.Exited():
-		return process.Gone()
+	case <-running.Exited():
+		return running.Gone()
 	case <-time.After(time.Second):
 	}
 	if ctx.Err() != nil {

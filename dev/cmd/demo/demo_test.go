@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/localaws"
-	"github.com/predcache/predcache/dev/internal/recording"
-	"github.com/predcache/predcache/dev/internal/worker"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/localaws"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 func TestTexts(t *testing.T) {
@@ -81,7 +81,7 @@ func goodResult(t *testing.T) *result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metrics, err := worker.ParseMetrics(`predcache_messages_received_total 4
+	metrics, err := process.ParseMetrics(`predcache_messages_received_total 4
 predcache_messages_settled_total{how="deleted"} 4
 predcache_calls_total{operation="ReceiveMessage"} 3
 predcache_calls_total{operation="BatchWriteItem"} 1

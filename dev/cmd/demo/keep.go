@@ -7,20 +7,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/localaws"
-	"github.com/predcache/predcache/dev/internal/worker"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/localaws"
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 // keep says how to use what runs, and shows what the worker does, until Ctrl-C.
-func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, process *worker.Process) error {
+func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, running *process.Process) error {
 	s.title("Running until Ctrl-C")
 	s.line("  endpoint      %s", aws.Endpoint)
 	s.line("  queue         %s", aws.Queue)
 	s.line("  reject queue  %s", aws.RejectQueue)
 	s.line("  table         %s", aws.Table)
-	s.line("  status page   http://%s/", process.Page)
-	s.line("  metrics       http://%s/metrics", process.Address)
+	s.line("  status page   http://%s/", running.Admin)
+	s.line("  metrics       http://%s/metrics", running.HTTP)
 	if o.envFile != "" {
 		if err := os.WriteFile(o.envFile, []byte(shellVariables(aws)), 0o600); err != nil {
 			return err
@@ -35,7 +35,7 @@ func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, proce
 
 	shown := ""
 	for {
-		metrics, err := process.Metrics(ctx)
+		metrics, err := running.Metrics(ctx)
 		if err == nil {
 			if now := outcomesText(metrics); now != shown {
 				s.line("  %s  %s", time.Now().Format(time.TimeOnly), now)
@@ -43,8 +43,8 @@ func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, proce
 			}
 		}
 		select {
-		case <-process.Exited():
-			return process.Gone()
+		case <-running.Exited():
+			return running.Gone()
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Second):
@@ -52,7 +52,7 @@ func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, proce
 	}
 }
 
-func outcomesText(metrics worker.Metrics) string {
+func outcomesText(metrics process.Metrics) string {
 	by := metrics.By("predcache_predictions_total", "outcome")
 	var parts []string
 	for _, o := range outcomes {

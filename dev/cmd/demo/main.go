@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
 )
 
 func main() { os.Exit(status()) }

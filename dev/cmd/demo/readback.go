@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/localaws"
-	"github.com/predcache/predcache/dev/internal/recording"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/localaws"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
 )
 
 // readBackIDs is how many predictions are read back.

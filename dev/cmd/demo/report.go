@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/localaws"
-	"github.com/predcache/predcache/dev/internal/worker"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/localaws"
+	"github.com/predcache/predcache/internal/workertest/process"
 )
 
 // A result is what the worker made of the messages, and what it should have made of them.
@@ -19,15 +19,15 @@ type result struct {
 	items      []expect.Item
 	rejects    []localaws.Reject
 	left, dead int // messages on the queue, and on its dead-letter queue
-	metrics    worker.Metrics
+	metrics    process.Metrics
 	outcomes   map[string]int // from the metrics
 }
 
 // look reads it all.
-func look(ctx context.Context, aws *localaws.Server, process *worker.Process, want *expect.Outcome) (*result, error) {
+func look(ctx context.Context, aws *localaws.Server, running *process.Process, want *expect.Outcome) (*result, error) {
 	r := &result{want: want}
 	var err error
-	if r.metrics, err = process.Metrics(ctx); err != nil {
+	if r.metrics, err = running.Metrics(ctx); err != nil {
 		return nil, err
 	}
 	r.outcomes = r.metrics.By("predcache_predictions_total", "outcome")
@@ -94,11 +94,7 @@ func (r *result) write(s *screen) {
 	for _, cause := range slices.Sorted(maps.Keys(saved)) {
 		causes = append(causes, fmt.Sprintf("%s %s", count(saved[cause]), cause))
 	}
-	if used := r.metrics.Sum("predcache_write_units_total"); used > 0 {
-		s.line("  %-24s %7s  used", "write units", count(used))
-	} else {
-		s.line("  %-24s %7s  used: the local DynamoDB doesn't count them", "write units", "?")
-	}
+	s.line("  %-24s %7s  used", "write units", count(r.metrics.Sum("predcache_write_units_total")))
 	s.line("  %-24s %7s  saved: %s", "", count(r.metrics.Sum("predcache_write_units_saved_total")), strings.Join(causes, ", "))
 }
 

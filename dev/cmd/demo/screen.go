@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/recording"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
 )
 
 // A screen shows lines and, on a terminal, one live line below them that is written over. Elsewhere, live lines are

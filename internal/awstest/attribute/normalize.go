@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -115,11 +116,11 @@ func normalNumber(s *string) error {
 		return nil
 	}
 	n, err := parseNumber(*s)
-	if err == errNotNumber && *s != "" {
-		return errNotNumber + ValidationError(": "+*s)
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		*s = n.String()
+	case errors.Is(err, errNotNumber) && *s != "":
+		return errNotNumber + ValidationError(": "+*s)
 	}
 	return err
 }

@@ -140,11 +140,11 @@ func (in *batchGetItemInput) check(s *Service, c *awstest.Call) *awstest.Error {
 			if err := t.checkKey(key); err != nil {
 				return err
 			}
-			if k := t.key(key); seen[k] {
+			k := t.key(key)
+			if seen[k] {
 				return Validation("Provided list of item keys contains duplicates")
-			} else {
-				seen[k] = true
 			}
+			seen[k] = true
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/recording"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
 )
 
 // A Layout is one of the worker's three table layouts.

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/predcache/predcache/dev/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
 )
 
 // Items reads the whole table.

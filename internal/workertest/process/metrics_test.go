@@ -1,4 +1,4 @@
-package worker
+package process
 
 import (
 	"maps"
@@ -34,18 +34,5 @@ predcache_held_bytes 1.5e+06
 	}
 	if _, err := ParseMetrics("<html>\n"); err == nil {
 		t.Error("HTML is read as metrics")
-	}
-}
-
-func TestTail(t *testing.T) {
-	var log tail
-	for range 1000 {
-		if _, err := log.Write([]byte("a line that is logged\n")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got := log.String()
-	if len(got) > tailSize || len(got) < tailSize-50 || got[:6] != "a line" {
-		t.Errorf("%d bytes: %.40q", len(got), got)
 	}
 }

@@ -1,4 +1,4 @@
-package worker
+package process
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ type series struct {
 
 var label = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
 
-// ParseMetrics reads Prometheus' text format, as far as the worker uses it: no timestamps.
+// ParseMetrics reads Prometheus' text format as far as the worker uses it: without timestamps.
 func ParseMetrics(text string) (Metrics, error) {
 	var metrics Metrics
 	for line := range strings.Lines(text) {
@@ -44,16 +44,19 @@ func ParseMetrics(text string) (Metrics, error) {
 	return metrics, nil
 }
 
-// Sum adds up all series of a metric.
-func (m Metrics) Sum(name string) int {
+// Value adds up all series of a metric.
+func (m Metrics) Value(name string) float64 {
 	sum := 0.0
 	for _, s := range m {
 		if s.name == name {
 			sum += s.value
 		}
 	}
-	return int(sum)
+	return sum
 }
+
+// Sum is Value for a count.
+func (m Metrics) Sum(name string) int { return int(m.Value(name)) }
 
 // By adds up a metric's series by one of their labels. Zeros are left out.
 func (m Metrics) By(name, label string) map[string]int {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/predcache/predcache/dev/internal/recording"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
 )
 
 var now = time.Unix(1_800_000_000, 0)

@@ -9,25 +9,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/predcache/predcache/dev/internal/expect"
-	"github.com/predcache/predcache/dev/internal/recording"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
+	"github.com/predcache/predcache/dev/cmd/demo/internal/recording"
 )
 
-func TestCheckLoopback(t *testing.T) {
-	for endpoint, fine := range map[string]bool{
-		"http://127.0.0.1:4566": true,
-		"http://[::1]:4566":     true,
-		"http://0.0.0.0:4566":   false,
-		"http://[::]:4566":      false,
-		"http://10.0.0.1:4566":  false,
-	} {
-		if err := checkLoopback(endpoint); (err == nil) != fine {
-			t.Errorf("%s: %v", endpoint, err)
-		}
-	}
-}
-
-// The services can be created once a process, as kumo keeps them in globals: this is the one test that does.
 func TestServices(t *testing.T) {
 	ctx := t.Context()
 	s, err := Start()
