@@ -14,6 +14,7 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/jsonlines"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/telemetry"
 )
@@ -22,18 +23,20 @@ func newPublishCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "publish FILE", GroupID: groupMove, Args: takes(1),
 		Short: "Send predictions, one JSON object a line, to the queue",
-		Long: `Send predictions to WORKER_QUEUE_URL, ten messages a call. FILE has one JSON object a line; - is
-standard input. A line has at most 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and
-so on). The first line that the worker would reject stops it, with the line's number; the lines
-before it are sent.`,
+		Long: `Send predictions to WORKER_QUEUE_URL, ten messages a call. FILE has one JSON object a line, plain
+or compressed by gzip or zstd; - is standard input.
+
+A line has at most 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and so on). The
+first line that the worker would reject stops it, with the line's number; the lines before it are
+sent.`,
 		Example: `  # Send a file
   worker publish predictions.ndjson
 
   # Fill each message with many predictions
   worker publish --pack predictions.ndjson
 
-  # Send a compressed file
-  gunzip -c predictions.ndjson.gz | worker publish -`,
+  # Send what another program prints
+  export-predictions | worker publish -`,
 	}
 	pack := cmd.Flags().Bool("pack", false, "put many predictions into a message, up to the 64 KB that SQS bills as one request")
 	unchecked := cmd.Flags().Bool("unchecked", false, "send each JSON object, whatever its fields")
@@ -52,16 +55,16 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
-	in, size, err := openPredictions(file, stdin)
+	lines, err := jsonlines.Open(file, stdin)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // it names the file
 	}
-	defer in.Close()
+	defer lines.Close()
 	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: publishCalls, Clock: &awsclient.Clock{}})
 	if err != nil {
 		return problems{"nothing can be sent", err}
 	}
-	bar := newBar(stderr, "publishing", size)
+	bar := newBar(stderr, "publishing", lines.Size)
 	sending, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	tracer, err := telemetry.NewTracer(ctx, telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat), "predcache-publisher", version(), cfg.QueueURL, cfg.TableName)
@@ -73,22 +76,19 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 		defer cancel()
 		_ = tracer.Close(ctx) // a failure has been logged
 	}()
-	var sender cache.SQS = clients.SQS
+	var client cache.SQS = clients.SQS
 	if tracer != nil {
-		sender = &tracedSender{sender, tracer}
+		client = &tracedSender{client, tracer}
 	}
-	p := cache.NewPublisher(sender, cfg.QueueURL, cache.PublisherConfig{
+	p := cache.NewPublisher(client, cfg.QueueURL, cache.PublisherConfig{
 		Pack: pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
 		OnFailure: func(f cache.Failure) { stop(f.Err) },
 	})
-	lines := linePublisher{publisher: p, bar: bar, source: file}
-	if file == "-" {
-		lines.source = "standard input"
-	}
+	sender := linePublisher{publisher: p, bar: bar}
 	if !unchecked {
-		lines.decoder = prediction.NewDecoder(cfg.Prediction())
+		sender.decoder = prediction.NewDecoder(cfg.Prediction())
 	}
-	err = lines.publish(sending, in)
+	err = sender.publish(sending, lines)
 	if closing := p.Close(sending); err == nil {
 		err = closing
 	}
@@ -102,23 +102,6 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 	_ = bar.Finish() // it is only shown
 	fmt.Fprintf(stdout, "sent %d predictions in %d messages and %d calls\n", sent.Predictions, sent.Messages, sent.Calls)
 	return nil
-}
-
-// openPredictions opens a file, or standard input for -. The size is -1 where it is unknown.
-func openPredictions(name string, stdin io.Reader) (io.ReadCloser, int64, error) {
-	if name == "-" {
-		return io.NopCloser(stdin), -1, nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, 0, fmt.Errorf("opening the predictions: %w", err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, 0, fmt.Errorf("opening the predictions: %w", err)
-	}
-	return f, info.Size(), nil
 }
 
 func isTerminal(w io.Writer) bool {

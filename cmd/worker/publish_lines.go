@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/jsonlines"
 	"github.com/predcache/predcache/internal/prediction"
 )
 
@@ -25,70 +24,35 @@ type linePublisher struct {
 	publisher *cache.Publisher
 	decoder   *prediction.Decoder // nil: lines are not checked
 	bar       *progressbar.ProgressBar
-	source    string // the file's name, for errors
 
 	decoded prediction.Decoded
 }
 
-// publish sends each line of in, and stops at the first that can't be sent. The error names the line.
-func (l *linePublisher) publish(ctx context.Context, in io.Reader) error {
-	r := bufio.NewReaderSize(in, 64<<10)
-	head, err := r.Peek(4) // fewer of a short file
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading the predictions: %w", err)
-	}
-	if err := l.checkFormat(head); err != nil {
-		return err
-	}
-	if bytes.HasPrefix(head, byteOrderMark) {
-		_, _ = r.Discard(len(byteOrderMark)) // they have been read
-	}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), maxLine+2) // with its end
-	number := 0
-	for lines.Scan() {
-		number++
-		_ = l.bar.Add(len(lines.Bytes()) + 1)
-		line := strings.TrimSpace(lines.Text())
+// publish sends each line, and stops at the first that can't be sent. The error names the line.
+func (l *linePublisher) publish(ctx context.Context, lines *jsonlines.File) error {
+	for {
+		line, tooLong, err := lines.Next(maxLine + len("\r\n"))
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err //nolint:wrapcheck // it names the file
+		}
+		_ = l.bar.Set64(lines.Read())
+		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
 		}
+		if tooLong || len(line) > maxLine {
+			return fmt.Errorf("line %d is longer than %s bytes, the most that SQS takes: shorten it, or fill the table by `worker warm`, which takes longer lines", lines.Line(), thousands(maxLine))
+		}
 		if err := l.check(line); err != nil {
-			return fmt.Errorf("line %d: %w", number, err)
+			return fmt.Errorf("line %d: %w", lines.Line(), err)
 		}
 		if err := l.publisher.PublishJSON(ctx, line); err != nil {
-			return fmt.Errorf("line %d %w", number, err)
+			return fmt.Errorf("line %d %w", lines.Line(), err)
 		}
 	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("line %d is longer than %s bytes, the most that SQS takes: shorten it, or fill the table by `worker warm`, which takes longer lines", number+1, thousands(maxLine))
-	case err != nil:
-		return fmt.Errorf("reading the predictions: %w", err)
-	}
-	return nil
-}
-
-var byteOrderMark = []byte{0xef, 0xbb, 0xbf}
-
-// checkFormat refuses files that are not JSON lines, by their first bytes.
-func (l *linePublisher) checkFormat(head []byte) error {
-	starts := func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }
-	switch {
-	case starts("\x1f\x8b"):
-		return fmt.Errorf("%s is compressed by gzip: gunzip -c FILE | worker publish -", l.source)
-	case starts("\x28\xb5\x2f\xfd"):
-		return fmt.Errorf("%s is compressed by zstd: zstd -dc FILE | worker publish -", l.source)
-	case starts("PK\x03\x04"):
-		return fmt.Errorf("%s is a zip archive: unzip -p FILE | worker publish -", l.source)
-	case starts("PAR1"):
-		return fmt.Errorf("%s is a Parquet file: write one JSON object a line", l.source)
-	case starts("\xff\xfe"), starts("\xfe\xff"):
-		return fmt.Errorf("%s is UTF-16: iconv -f UTF-16 -t UTF-8 FILE | worker publish -", l.source)
-	case starts("["):
-		return fmt.Errorf("%s is a JSON array: jq -c '.[]' FILE | worker publish -", l.source)
-	}
-	return nil
 }
 
 // check decodes a line as the worker will, and returns why the worker would reject it.

@@ -37,12 +37,13 @@ func TestPublish(t *testing.T) {
 		{"an array on a line", good + `[{"predictionId":"2","prediction":1}]`, "", "line 2 is an array: send an object", 1},
 		{"a line too long", good + long, "", "line 2 is longer than 1,048,576 bytes, the most that SQS takes", 1},
 		{"a line too long, unchecked", good + long, "--unchecked", "line 2 is longer than 1,048,576 bytes, the most that SQS takes", 1},
-		{"gzip", "\x1f\x8b\x08\x00", "", " is compressed by gzip: gunzip -c FILE | worker publish -", 0},
-		{"zstd", "\x28\xb5\x2f\xfd\x04", "", " is compressed by zstd: zstd -dc FILE | worker publish -", 0},
-		{"zip", "PK\x03\x04", "", " is a zip archive: unzip -p FILE | worker publish -", 0},
-		{"Parquet", "PAR1\x15", "", " is a Parquet file: write one JSON object a line", 0},
-		{"UTF-16", "\xff\xfe{\x00", "", " is UTF-16: iconv", 0},
-		{"a JSON array", `[{"predictionId":"2","prediction":1}]`, "", " is a JSON array: jq -c '.[]' FILE | worker publish -", 0},
+		{"gzip", string(packed["gzip"](good + good)), "", "sent 2 predictions in 2 messages", 2},
+		{"zstd", string(packed["zstd"](good + good)), "", "sent 2 predictions in 2 messages", 2},
+		{"broken gzip", "\x1f\x8b\x08\x00", "", "reading ", 0},
+		{"Parquet", "PAR1\x15", "", " is Parquet: give one JSON object a line", 0},
+		{"UTF-16", "\xff\xfe{\x00", "", " is UTF-16: give one JSON object a line", 0},
+		{"CSV", "id,score\n1,2\n", "", " does not begin with a JSON object: if it is CSV, convert it", 0},
+		{"a JSON array", "[\n" + `{"predictionId":"2","prediction":1}` + "\n]", "", " is one JSON array: make it one object a line, as `jq -c '.[]'` does", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, stdin := range []bool{false, true} {

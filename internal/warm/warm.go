@@ -228,15 +228,15 @@ func (r *Run) readAll(ctx context.Context) (all bool, err error) {
 		}
 		s.bytesBefore = bytes
 		if from == nil {
-			s.LinesBefore = lines
+			s.linesBefore = lines
 		}
 		err = r.readFile(ctx, s)
-		s.close()
+		s.Close()
 		if err != nil || ctx.Err() != nil {
 			return false, err
 		}
-		bytes += s.passed.Load()
-		lines = s.LinesBefore + s.Line
+		bytes += s.Read()
+		lines = s.linesBefore + s.Line()
 	}
 	return true, nil
 }
@@ -253,7 +253,7 @@ func (r *Run) readFile(ctx context.Context, s *source) error {
 		lines = lines[:0]
 		size := 0
 		for size < chunkBytes && len(lines) < chunkLines {
-			line, tooLong, err := s.next(r.o.Config.MaxDecodedBytes)
+			line, tooLong, err := s.Next(r.o.Config.MaxDecodedBytes)
 			if errors.Is(err, io.EOF) {
 				more = false
 				break
@@ -262,11 +262,11 @@ func (r *Run) readFile(ctx context.Context, s *source) error {
 				return err
 			}
 			size += len(line)
-			lines = append(lines, text{line, s.Line, tooLong})
+			lines = append(lines, text{line, s.Line(), tooLong})
 		}
-		passed := s.bytesBefore + s.passed.Load()
+		passed := s.bytesBefore + s.Read()
 		r.passed.Store(passed)
-		c := &chunk{run: r, end: s.position, passed: passed, cost: min(int64(2*size+lineBytes*len(lines)), room)}
+		c := &chunk{run: r, end: s.position(), passed: passed, cost: min(int64(2*size+lineBytes*len(lines)), room)}
 		if err := r.ledger.begin(ctx, c); err != nil {
 			return nil //nolint:nilerr // ctx is done
 		}
@@ -278,7 +278,7 @@ func (r *Run) readFile(ctx context.Context, s *source) error {
 				r.counts.Outcome(prediction.Rejected, 0, 0)
 				sink.reject(l.line[:min(len(l.line), 1<<10)], prediction.Rejectf(prediction.ReasonTooLarge, "", "the line is longer than %d bytes: see WORKER_MAX_DECODED_BYTES", r.o.Config.MaxDecodedBytes))
 			case !blank(l.line):
-				batch.Add(ctx, ingest.Text{Name: s.File, Body: l.line, Sent: r.o.EventTime, Order: r.order(s.LinesBefore + l.number)}, sink)
+				batch.Add(ctx, ingest.Text{Name: s.Name, Body: l.line, Sent: r.o.EventTime, Order: r.order(s.linesBefore + l.number)}, sink)
 			}
 		}
 		batch.End()

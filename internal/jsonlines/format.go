@@ -1,4 +1,4 @@
-package warm
+package jsonlines
 
 import (
 	"bytes"
@@ -23,22 +23,22 @@ var signatures = []struct {
 const wanted = "give one JSON object a line, in UTF-8, plain or compressed by gzip or zstd"
 
 // checkFormat refuses a file that does not begin with JSON, before anything of it is written, and skips a byte order mark.
-func (s *source) checkFormat() error {
-	start, err := s.lines.Peek(64 << 10)
+func (f *File) checkFormat() error {
+	start, err := f.lines.Peek(64 << 10)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading %s: %w", s.File, err)
+		return fmt.Errorf("reading %s: %w", f.shown(), err)
 	}
 	for _, known := range signatures {
 		if bytes.HasPrefix(start, known.start) {
-			return fmt.Errorf("%s is %s: %s", s.File, known.format, wanted)
+			return fmt.Errorf("%s is %s: %s", f.shown(), known.format, wanted)
 		}
 	}
 	const mark = "\ufeff"
 	if bytes.HasPrefix(start, []byte(mark)) {
-		if _, err := s.lines.Discard(len(mark)); err != nil {
-			return fmt.Errorf("reading %s: %w", s.File, err)
+		if _, err := f.lines.Discard(len(mark)); err != nil {
+			return fmt.Errorf("reading %s: %w", f.shown(), err)
 		}
-		s.Offset += int64(len(mark))
+		f.offset += int64(len(mark))
 		start = start[len(mark):]
 	}
 	text := strings.TrimLeft(string(start), " \t\r\n")
@@ -46,14 +46,12 @@ func (s *source) checkFormat() error {
 	case text == "" || text[0] == '{':
 		return nil
 	case text[0] != '[':
-		return fmt.Errorf("%s does not begin with a JSON object: if it is CSV, convert it; %s", s.File, wanted)
+		return fmt.Errorf("%s does not begin with a JSON object: if it is CSV, convert it; %s", f.shown(), wanted)
 	}
 	// An array on one line is a line like others. One over several lines is not.
 	first, _, ended := strings.Cut(text, "\n")
 	if _, err := jsonscan.Parse(strings.TrimRight(first, " \t\r")); err != nil && ended {
-		return fmt.Errorf("%s is one JSON array: make it one object a line, as `jq -c '.[]'` does", s.File)
+		return fmt.Errorf("%s is one JSON array: make it one object a line, as `jq -c '.[]'` does", f.shown())
 	}
 	return nil
 }
-
-func blank(line string) bool { return strings.TrimLeft(line, " \t\r\n") == "" }
