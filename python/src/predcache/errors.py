@@ -53,7 +53,7 @@ class InvalidPredictionError(PredcacheError, ValueError):
     """A prediction, or an id, that the worker would reject. Nothing of it was sent.
 
     Attributes:
-        reason: The worker's name for it, as in ``docs/messages.md``: ``key``, ``number``, ``future``, …
+        reason: The worker's name for it, as in ``docs/data-model.md``: ``key``, ``number``, ``future``, …
         field: The field, as a path: ``prediction.scores[3]``. Empty where it is the whole.
         id: The prediction's id, where it has one.
         row: Its place in what was given to ``publish_many`` or ``publish_frame``, from 0; else None.

@@ -156,7 +156,7 @@ class Publisher:
         self._add(self._encoder.line(id, payload, timestamp, ttl, expires_at, attributes))
 
     def publish_json(self, text: str) -> None:
-        """Take a JSON object that is a prediction already, in the form of ``docs/messages.md``.
+        """Take a JSON object that is a prediction already, in the form of ``docs/data-model.md``.
 
         Raises:
             InvalidPredictionError: The worker would reject it.
