@@ -16,6 +16,7 @@ import (
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
 )
 
 // A store is a table of one layout, written by the worker's own parts and read by a Cache.
@@ -147,8 +148,9 @@ func (s *store) put(t *testing.T, messages ...string) []*item.Item {
 	items := s.items(t, messages...)
 	w := awsclient.NewTable(&awsclient.Clients{DynamoDB: s.client}, s.table, s.layout, func(float64) {})
 	for _, it := range items {
-		if left, err := w.BatchWrite(t.Context(), []*item.Item{it}); err != nil || len(left) > 0 {
-			t.Fatalf("writing: %v, %v", left, err)
+		results := make([]writer.Result, 1)
+		if w.Write(t.Context(), []*item.Item{it}, results); results[0].Kind != writer.Written {
+			t.Fatalf("writing: %v, %v", results[0].Kind, results[0].Err)
 		}
 	}
 	return items

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/predcache/predcache/internal/jsonscan"
+	"github.com/predcache/predcache/internal/writer"
 )
 
 // BenchmarkCall is the worker's part of a call, without the network: ten messages of 1 KB received, ten deleted, 25 items of 1 KB
@@ -16,8 +17,12 @@ func BenchmarkCall(b *testing.B) {
 	said := &answer{}
 	both := newBoth(b, said, latest)
 	calls := both.operations(b, latest)
-	batch := items(b, latest, 25)
-	calls["BatchWriteItem"] = func(ctx context.Context, way int) (any, error) { return both.tables[way].BatchWrite(ctx, batch) }
+	batch, results := items(b, latest, 25), make([]writer.Result, 25)
+	calls["BatchWriteItem"] = func(ctx context.Context, way int) (any, error) {
+		clear(results)
+		both.tables[way].Write(ctx, batch, results)
+		return nil, writer.CallError(results)
+	}
 
 	body := `{"predictionId":"p","prediction":[` + strings.Repeat(`{"name":"f1","weight":-0.1234},`, 30) + `0]}`
 	messages := make([]string, 10)

@@ -58,37 +58,44 @@ type callError struct {
 func (e *callError) Error() string { return e.operation + ": " + e.what }
 func (e *callError) Unwrap() error { return e.err }
 
-// classify tells the writer what an error of BatchWriteItem means.
-func classify(err error) error { return classifyCall("BatchWriteItem", err) }
+// resultOf returns what the error of a call says about each of its items.
+func resultOf(operation string, err error, items int) writer.Result {
+	r := writer.Result{Kind: kindOf(err), Err: brief(operation, err)}
+	if r.Kind == writer.Suspect && items == 1 {
+		r.Kind = writer.Invalid
+	}
+	return r
+}
 
-func classifyCall(operation string, err error) error {
-	brief := brief(operation, err)
-	switch code := Code(err); code {
+func kindOf(err error) writer.Kind {
+	switch Code(err) {
 	case "ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException":
-		return fmt.Errorf("%w: %w", writer.ErrInvalid, brief)
+		return writer.Suspect
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "LimitExceededException":
 		if onlyKeys(err) {
-			return fmt.Errorf("%w: %w", writer.ErrHotKeys, brief)
+			return writer.HotKey
 		}
-		return fmt.Errorf("%w: %w", writer.ErrThrottled, brief)
+		return writer.Throttled
+	case "TransactionConflictException", "ReplicatedWriteConflictException":
+		return writer.HotKey // somebody else is writing the key; it backs off by itself
 	case "AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "MissingAuthenticationTokenException",
 		"IncompleteSignatureException", "InvalidSignatureException", "ExpiredTokenException":
-		return fmt.Errorf("%w: %w", writer.ErrRefused, brief)
+		return writer.Refused
 	}
 	var response *smithyhttp.ResponseError
 	if errors.As(err, &response) {
 		switch response.HTTPStatusCode() {
 		case http.StatusRequestEntityTooLarge:
-			return fmt.Errorf("%w: %w", writer.ErrInvalid, brief)
+			return writer.Suspect
 		case http.StatusTooManyRequests:
-			return fmt.Errorf("%w: %w", writer.ErrThrottled, brief)
+			return writer.Throttled
 		}
 	}
-	return brief
+	return writer.Failed
 }
 
-// onlyKeys tells whether it was partitions alone that throttled a call, as the service's reasons say
-// ("Diagnosing throttling issues": ResourceType+OperationType+LimitType). Then the table can take other keys.
+// onlyKeys reports whether only partitions throttled a call, by the service's reasons ("Diagnosing throttling issues":
+// ResourceType+OperationType+LimitType). The table can then take other keys.
 func onlyKeys(err error) bool {
 	var (
 		reasons     []types.ThrottlingReason

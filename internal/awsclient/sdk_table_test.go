@@ -2,8 +2,6 @@ package awsclient
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,19 +13,20 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// An sdkTable is the twin of Table on the SDK's client.
-type sdkTable struct {
-	*Table
+// An sdkBatchTable is the twin of BatchTable on the SDK's client.
+type sdkBatchTable struct {
+	*BatchTable
 	clients *Clients
 }
 
-// BatchWrite implements writer.Table.
-func (t *sdkTable) BatchWrite(ctx context.Context, items []*item.Item) (unprocessed []int, err error) {
+// Write implements writer.Table.
+func (t *sdkBatchTable) Write(ctx context.Context, items []*item.Item, results []writer.Result) {
 	requests := make([]types.WriteRequest, len(items))
 	for i, it := range items {
 		attributes, err := attributeValues(it.AppendJSON(nil))
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", writer.ErrInvalid, err)
+			writer.SetAll(results, writer.Result{Kind: writer.Suspect, Err: err})
+			return
 		}
 		requests[i].PutRequest = &types.PutRequest{Item: attributes}
 	}
@@ -36,28 +35,27 @@ func (t *sdkTable) BatchWrite(ctx context.Context, items []*item.Item) (unproces
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	})
 	if err != nil {
-		return nil, classify(err)
+		t.batchWritten(items, results, nil, 0, err)
+		return
 	}
 	units := 0.0
 	for i := range out.ConsumedCapacity {
 		units += aws.ToFloat64(out.ConsumedCapacity[i].CapacityUnits)
 	}
-	var keys []item.Key
+	var unprocessed []item.Key
 	for _, requests := range out.UnprocessedItems {
 		for _, r := range requests {
 			if r.PutRequest == nil {
 				r.PutRequest = &types.PutRequest{}
 			}
-			keys = append(keys, t.key(r.PutRequest.Item))
+			unprocessed = append(unprocessed, t.key(r.PutRequest.Item))
 		}
 	}
-	unprocessed, err = t.match(items, keys)
-	t.count(units, items, unprocessed)
-	return unprocessed, err
+	t.batchWritten(items, results, unprocessed, units, nil)
 }
 
 // key is the key of an item that the service returned, whose numbers it may have written in another way.
-func (t *sdkTable) key(attributes map[string]types.AttributeValue) item.Key {
+func (t *sdkBatchTable) key(attributes map[string]types.AttributeValue) item.Key {
 	var k item.Key
 	switch v := attributes[t.layout.HashKey].(type) {
 	case *types.AttributeValueMemberS:
@@ -75,11 +73,19 @@ func (t *sdkTable) key(attributes map[string]types.AttributeValue) item.Key {
 
 var notNewerNames = map[string]string{"#created": item.AttrCreatedAt, "#sent": item.AttrSent}
 
-// PutNewest implements writer.NewestTable.
-func (t *sdkTable) PutNewest(ctx context.Context, it *item.Item) error {
+// An sdkPutTable is the twin of PutTable on the SDK's client.
+type sdkPutTable struct {
+	*PutTable
+	clients *Clients
+}
+
+// Write implements writer.Table.
+func (t *sdkPutTable) Write(ctx context.Context, items []*item.Item, results []writer.Result) {
+	it := items[0]
 	attributes, err := attributeValues(it.AppendJSON(nil))
 	if err != nil {
-		return fmt.Errorf("%w: %w", writer.ErrInvalid, err)
+		results[0] = writer.Result{Kind: writer.Invalid, Err: err}
+		return
 	}
 	out, err := t.clients.DynamoDB.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &t.name, Item: attributes,
@@ -90,17 +96,9 @@ func (t *sdkTable) PutNewest(ctx context.Context, it *item.Item) error {
 		},
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	})
-	var failed *types.ConditionalCheckFailedException
-	if errors.As(err, &failed) {
-		// The service doesn't say what it cost: the write units of the item that is there, which is about as large.
-		t.spent(float64(it.Units()))
-		return writer.ErrSuperseded
+	units := 0.0
+	if out != nil && out.ConsumedCapacity != nil {
+		units = aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)
 	}
-	if err != nil {
-		return classifyPut(err)
-	}
-	if out.ConsumedCapacity != nil {
-		t.spent(aws.ToFloat64(out.ConsumedCapacity.CapacityUnits))
-	}
-	return nil
+	results[0] = t.putWritten(it, units, err)
 }

@@ -3,7 +3,7 @@ package awsclient
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -14,26 +14,53 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A Table is one DynamoDB table: the writer's table.
-type Table struct {
+// A BatchTable writes the items of one DynamoDB table by BatchWriteItem, up to 25 a call. A later write replaces an
+// earlier one, whatever their versions.
+type BatchTable struct {
+	table
+	prefix string // of a request's body
+	write  *awsjson.Operation
+}
+
+// A PutTable writes the items of one DynamoDB table by PutItem, one a call, and only over a version that is not newer.
+// Its layout is Ordered.
+type PutTable struct {
+	table
+	put *awsjson.Operation
+}
+
+// A table is what the two have in common.
+type table struct {
 	name   string
 	layout *item.Layout
 	spent  func(units float64)
-
-	prefix string // of the body of a BatchWriteItem request
-	write  *awsjson.Operation
-	put    *awsjson.Operation
 }
 
-// NewTable returns the table of a name. spent is told the write units of each call.
-func NewTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) *Table {
+// NewTable returns the table of a name as its layout must be written: a PutTable if that is Ordered, else a BatchTable.
+// spent is called with the write units of each call.
+func NewTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) writer.Table {
+	if layout.Ordered {
+		return newPutTable(clients, name, layout, spent)
+	}
+	return newBatchTable(clients, name, layout, spent)
+}
+
+func newBatchTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) *BatchTable {
 	s := awsjson.DynamoDB(clients.DynamoDB.Options(), name, clients.Clock)
 	prefix := append(jsonscan.AppendQuoted([]byte(`{"RequestItems":{`), name), `:[`...)
-	return &Table{name, layout, spent, string(prefix), s.Operation("BatchWriteItem"), s.Operation("PutItem")}
+	return &BatchTable{table{name, layout, spent}, string(prefix), s.Operation("BatchWriteItem")}
 }
 
-// BatchWrite implements writer.Table.
-func (t *Table) BatchWrite(ctx context.Context, items []*item.Item) (unprocessed []int, err error) {
+func newPutTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) *PutTable {
+	s := awsjson.DynamoDB(clients.DynamoDB.Options(), name, clients.Clock)
+	return &PutTable{table{name, layout, spent}, s.Operation("PutItem")}
+}
+
+// MaxItems implements writer.Table.
+func (t *BatchTable) MaxItems() int { return writer.MaxItems }
+
+// Write implements writer.Table.
+func (t *BatchTable) Write(ctx context.Context, items []*item.Item, results []writer.Result) {
 	c := t.write.Begin()
 	defer t.write.End(c)
 	b := append(c.Request, t.prefix...)
@@ -46,62 +73,57 @@ func (t *Table) BatchWrite(ctx context.Context, items []*item.Item) (unprocessed
 	}
 	c.Request = append(b, `]},"ReturnConsumedCapacity":"TOTAL"}`...)
 
-	var back []item.Key
+	var unprocessed []item.Key
 	var units float64
-	err = t.write.Send(ctx, c, func(w *jsonscan.Walker) {
+	err := t.write.Send(ctx, c, func(w *jsonscan.Walker) {
 		w.Object(func(name string) {
 			switch name {
 			case "UnprocessedItems":
 				w.Object(func(string) { // the one table, whatever the answer calls it
-					w.Array(func() { back = append(back, t.readPut(w)) })
+					w.Array(func() { unprocessed = append(unprocessed, t.readPut(w)) })
 				})
 			case "ConsumedCapacity":
 				w.Array(func() { units += readUnits(w) })
 			}
 		})
 	})
-	if err != nil {
-		return nil, classify(err)
-	}
-	unprocessed, err = t.match(items, back)
-	t.count(units, items, unprocessed)
-	return unprocessed, err
+	t.batchWritten(items, results, unprocessed, units, err)
 }
 
-// count reports the write units of a call. Some stand-ins return none: then the items' own are counted.
-func (t *Table) count(units float64, items []*item.Item, unprocessed []int) {
-	if units == 0 {
-		for _, it := range items {
-			units += float64(it.Units())
-		}
-		for _, i := range unprocessed {
-			units -= float64(items[i].Units())
+// batchWritten sets the results of a call of BatchWriteItem.
+func (t *table) batchWritten(items []*item.Item, results []writer.Result, unprocessed []item.Key, units float64, err error) {
+	if err == nil {
+		err = match(items, results, unprocessed)
+	}
+	if err != nil {
+		writer.SetAll(results, resultOf("BatchWriteItem", err, len(items)))
+		return
+	}
+	if units == 0 { // some stand-ins return none
+		for i, it := range items {
+			if results[i].Kind == writer.Written {
+				units += float64(it.Units())
+			}
 		}
 	}
 	t.spent(units)
 }
 
-// match finds the items that came back, by their keys.
-func (t *Table) match(items []*item.Item, back []item.Key) (indexes []int, err error) {
-	if len(back) == 0 {
-		return nil, nil
-	}
-	sent := make(map[item.Key]int, len(items))
-	for i, it := range items {
-		sent[it.Key] = i
-	}
-	for _, key := range back {
-		index, found := sent[key]
-		if !found {
-			return nil, errors.New("an unprocessed item whose key was not sent")
+// match tells the items that came back from those that were written, by their keys.
+func match(items []*item.Item, results []writer.Result, unprocessed []item.Key) error {
+	writer.SetAll(results, writer.Result{Kind: writer.Written})
+	for _, key := range unprocessed {
+		i := slices.IndexFunc(items, func(it *item.Item) bool { return it.Key == key })
+		if i < 0 {
+			return errors.New("an unprocessed item whose key was not sent")
 		}
-		indexes = append(indexes, index)
+		results[i].Kind = writer.Unprocessed
 	}
-	return indexes, nil
+	return nil
 }
 
 // readPut reads the key of an unprocessed item. It is empty, and so no key that was sent, if the item is no put.
-func (t *Table) readPut(w *jsonscan.Walker) (k item.Key) {
+func (t *BatchTable) readPut(w *jsonscan.Walker) (k item.Key) {
 	w.Object(func(name string) {
 		if name != "PutRequest" {
 			return
@@ -117,7 +139,7 @@ func (t *Table) readPut(w *jsonscan.Walker) (k item.Key) {
 
 // readKey reads the key of an item and skips the rest of it. The service may have written a number in another form than
 // was sent.
-func (t *Table) readKey(w *jsonscan.Walker) (k item.Key) {
+func (t *BatchTable) readKey(w *jsonscan.Walker) (k item.Key) {
 	w.Object(func(name string) {
 		if name != t.layout.HashKey && name != t.layout.SortKey {
 			return
@@ -159,8 +181,12 @@ func readUnits(w *jsonscan.Walker) (units float64) {
 // was lost, or that is redelivered, succeeds again.
 const notNewer = "NOT (#created > :created OR (#created = :created AND #sent > :sent))"
 
-// PutNewest implements writer.NewestTable.
-func (t *Table) PutNewest(ctx context.Context, it *item.Item) error {
+// MaxItems implements writer.Table.
+func (t *PutTable) MaxItems() int { return 1 }
+
+// Write implements writer.Table.
+func (t *PutTable) Write(ctx context.Context, items []*item.Item, results []writer.Result) {
+	it := items[0]
 	c := t.put.Begin()
 	defer t.put.End(c)
 	b := append(jsonscan.AppendQuoted(append(c.Request, `{"TableName":`...), t.name), `,"Item":`...)
@@ -178,23 +204,20 @@ func (t *Table) PutNewest(ctx context.Context, it *item.Item) error {
 			}
 		})
 	})
-	var failed *types.ConditionalCheckFailedException
-	if errors.As(err, &failed) {
-		t.spent(float64(it.Units())) // the service does not report the cost: the write units of the item that is there, which is about as large
-		return writer.ErrSuperseded
-	}
-	if err != nil {
-		return classifyPut(err)
-	}
-	t.spent(units)
-	return nil
+	results[0] = t.putWritten(it, units, err)
 }
 
-func classifyPut(err error) error {
-	switch Code(err) {
-	case "TransactionConflictException", "ReplicatedWriteConflictException":
-		// Somebody else is writing the key just now: it backs off by itself.
-		return fmt.Errorf("%w: %w", writer.ErrHotKeys, brief("PutItem", err))
+// putWritten returns the result of a call of PutItem.
+func (t *table) putWritten(it *item.Item, units float64, err error) writer.Result {
+	var newer *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		t.spent(units)
+		return writer.Result{Kind: writer.Written}
+	case errors.As(err, &newer):
+		// The service does not report the cost: the write units of the item that is there, which is about as large.
+		t.spent(float64(it.Units()))
+		return writer.Result{Kind: writer.Superseded}
 	}
-	return classifyCall("PutItem", err)
+	return resultOf("PutItem", err, 1)
 }

@@ -1,7 +1,6 @@
 package awsclient
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -9,7 +8,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-func TestThrottlingOfKeysAloneIsToldFromThatOfTheTable(t *testing.T) {
+func TestThrottlingReasons(t *testing.T) {
 	const (
 		keys    = "TableWriteKeyRangeThroughputExceeded"
 		index   = "IndexWriteKeyRangeThroughputExceeded"
@@ -24,17 +23,17 @@ func TestThrottlingOfKeysAloneIsToldFromThatOfTheTable(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		err  error
-		want error
+		want writer.Kind
 	}{
-		"a partition":             {&types.ThrottlingException{ThrottlingReasons: reasons(keys)}, writer.ErrHotKeys},
-		"partitions":              {&types.ProvisionedThroughputExceededException{ThrottlingReasons: reasons(keys, index)}, writer.ErrHotKeys},
-		"a partition, by account": {&types.RequestLimitExceeded{ThrottlingReasons: reasons(index)}, writer.ErrHotKeys},
-		"the table":               {&types.ThrottlingException{ThrottlingReasons: reasons(table)}, writer.ErrThrottled},
-		"the table too":           {&types.ProvisionedThroughputExceededException{ThrottlingReasons: reasons(keys, table)}, writer.ErrThrottled},
-		"the account":             {&types.RequestLimitExceeded{ThrottlingReasons: reasons(account)}, writer.ErrThrottled},
-		"no reason":               {&types.ProvisionedThroughputExceededException{}, writer.ErrThrottled},
+		"a partition":             {&types.ThrottlingException{ThrottlingReasons: reasons(keys)}, writer.HotKey},
+		"partitions":              {&types.ProvisionedThroughputExceededException{ThrottlingReasons: reasons(keys, index)}, writer.HotKey},
+		"a partition, by account": {&types.RequestLimitExceeded{ThrottlingReasons: reasons(index)}, writer.HotKey},
+		"the table":               {&types.ThrottlingException{ThrottlingReasons: reasons(table)}, writer.Throttled},
+		"the table too":           {&types.ProvisionedThroughputExceededException{ThrottlingReasons: reasons(keys, table)}, writer.Throttled},
+		"the account":             {&types.RequestLimitExceeded{ThrottlingReasons: reasons(account)}, writer.Throttled},
+		"no reason":               {&types.ProvisionedThroughputExceededException{}, writer.Throttled},
 	} {
-		if got := classify(c.err); !errors.Is(got, c.want) {
+		if got := kindOf(c.err); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}

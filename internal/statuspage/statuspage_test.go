@@ -43,7 +43,7 @@ func newBench() *bench {
 	b.SetWindow(func() dedup.Stats { return dedup.Stats{Pending: 7, Written: 1234} })
 	b.page = New(b.Metrics, b.health, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache",
 		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
-	b.queue, b.table = b.WatchQueue(services{b: b}), b.WatchTable(services{b: b})
+	b.queue, b.table = b.WatchQueue(services{b: b}), b.WatchTable(services{b: b}, telemetry.BatchWriteItem)
 	return b
 }
 
@@ -56,7 +56,14 @@ func (s services) Receive(context.Context, int, time.Duration) ([]consumer.Recei
 	return make([]consumer.Received, s.b.brings), nil
 }
 
-func (s services) BatchWrite(context.Context, []*item.Item) ([]int, error) { return nil, s.b.fault }
+func (services) MaxItems() int { return writer.MaxItems }
+
+func (s services) Write(_ context.Context, _ []*item.Item, results []writer.Result) {
+	writer.SetAll(results, writer.Result{Kind: writer.Failed, Err: s.b.fault})
+	if s.b.fault == nil {
+		writer.SetAll(results, writer.Result{Kind: writer.Written})
+	}
+}
 
 func (b *bench) receive(messages int) {
 	b.brings = messages
@@ -65,7 +72,7 @@ func (b *bench) receive(messages int) {
 
 func (b *bench) write(fault error) {
 	b.fault = fault
-	_, _ = b.table.BatchWrite(context.Background(), nil)
+	b.table.Write(context.Background(), []*item.Item{{}}, make([]writer.Result, 1))
 }
 
 // coded is an error of a service.

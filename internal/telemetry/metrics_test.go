@@ -225,26 +225,28 @@ func TestQueueIsWatched(t *testing.T) {
 	}
 }
 
-// A table that shows how many writes are under way.
-type table func() error
+// A table gives every item the same result.
+type table func() writer.Result
 
-func (t table) BatchWrite(context.Context, []*item.Item) ([]int, error) { return nil, t() }
-func (t table) PutNewest(context.Context, *item.Item) error             { return t() }
+func (table) MaxItems() int { return writer.MaxItems }
+func (t table) Write(_ context.Context, _ []*item.Item, results []writer.Result) {
+	writer.SetAll(results, t())
+}
 
 func TestTableIsWatched(t *testing.T) {
 	m := wired()
 	during := ""
-	var answer error
-	fake := table(func() error { during = scrape(t, m); return answer })
-	_, _ = m.WatchTable(fake).BatchWrite(t.Context(), nil)
+	var answer writer.Result
+	fake := table(func() writer.Result { during = scrape(t, m); return answer })
+	m.WatchTable(fake, BatchWriteItem).Write(t.Context(), nil, nil)
 	if !strings.Contains(during, "predcache_writes_in_flight 1\n") || !strings.Contains(scrape(t, m), "predcache_writes_in_flight 0\n") {
 		t.Error("the writes under way are not counted")
 	}
-	newest := m.WatchNewest(fake)
-	answer = writer.ErrSuperseded
-	_ = newest.PutNewest(t.Context(), &item.Item{})
-	answer = coded("ThrottlingException")
-	_ = newest.PutNewest(t.Context(), &item.Item{})
+	puts := m.WatchTable(fake, PutItem)
+	answer.Kind = writer.Superseded
+	puts.Write(t.Context(), []*item.Item{{}}, make([]writer.Result, 1))
+	answer = writer.Result{Kind: writer.Throttled, Err: coded("ThrottlingException")}
+	puts.Write(t.Context(), []*item.Item{{}}, make([]writer.Result, 1))
 	v := m.Values(time.Now())
 	if got := v.Calls[5]; got.Operation != PutItem || got.Total != 2 {
 		t.Errorf("calls: %+v", got)
@@ -257,7 +259,7 @@ func TestTableIsWatched(t *testing.T) {
 // Counting happens for each prediction: it must not allocate.
 func TestCountingAllocatesNothing(t *testing.T) {
 	m := wired()
-	watched, written := m.WatchQueue(&queue{}), m.WatchTable(table(func() error { return nil }))
+	watched, written := m.WatchQueue(&queue{}), m.WatchTable(table(func() writer.Result { return writer.Result{Kind: writer.Written} }), BatchWriteItem)
 	receipts := make([]string, 10)
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() {
@@ -268,7 +270,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 		m.Batch(25, 0)
 		_, _ = watched.Receive(ctx, 10, 0)
 		_, _ = watched.Delete(ctx, receipts)
-		_, _ = written.BatchWrite(ctx, nil)
+		written.Write(ctx, nil, nil)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

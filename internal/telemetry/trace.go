@@ -26,6 +26,7 @@ import (
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
 )
 
 // A Tracer makes spans by OpenTelemetry's semantic conventions for messaging and databases. A nil *Tracer makes none: a
@@ -270,7 +271,7 @@ func endPrediction(span trace.Span, o prediction.Outcome, why *prediction.Reject
 // write starts the span of a call that writes items, linked to the spans of their predictions. done ends it with the indexes
 // of unprocessed items, or with an error, and adds an event to the spans of the predictions that these hit. done is nil if
 // there is nothing to trace.
-func (t *Tracer) write(ctx context.Context, operation Operation, items []*item.Item) (inside context.Context, done func(unprocessed []int, err error)) {
+func (t *Tracer) write(ctx context.Context, operation Operation, items []*item.Item) (inside context.Context, done func(results []writer.Result)) {
 	if t == nil {
 		return ctx, nil
 	}
@@ -287,23 +288,26 @@ func (t *Tracer) write(ctx context.Context, operation Operation, items []*item.I
 	}
 	ctx, span := t.tracer.Start(ctx, string(operation)+" "+t.table, trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...), trace.WithAttributes(
 		semconv.DBSystemNameAWSDynamoDB, semconv.DBOperationName(string(operation)), semconv.DBCollectionName(t.table), semconv.DBOperationBatchSize(len(items))))
-	return ctx, func(unprocessed []int, err error) {
-		tell := func(i int, event string, attributes ...attribute.KeyValue) {
-			if spans[i] != nil {
-				spans[i].AddEvent(event, trace.WithAttributes(attributes...))
+	return ctx, func(results []writer.Result) {
+		if err := writer.CallError(results); err != nil {
+			fail(span, err)
+		}
+		unprocessed := 0
+		for i := range results {
+			if results[i].Kind == writer.Unprocessed {
+				unprocessed++
+			}
+			if spans[i] == nil {
+				continue
+			}
+			if results[i].Kind == writer.Unprocessed {
+				spans[i].AddEvent("sent back unprocessed")
+			} else if err := results[i].Err; err != nil {
+				spans[i].AddEvent("write failed", trace.WithAttributes(semconv.ErrorTypeKey.String(errorCode(err))))
 			}
 		}
-		switch {
-		case err != nil:
-			fail(span, err)
-			for i := range items {
-				tell(i, "write failed", semconv.ErrorTypeKey.String(errorCode(err)))
-			}
-		case len(unprocessed) > 0:
-			span.SetAttributes(attribute.Int("predcache.unprocessed_items", len(unprocessed)))
-			for _, i := range unprocessed {
-				tell(i, "sent back unprocessed")
-			}
+		if unprocessed > 0 {
+			span.SetAttributes(attribute.Int("predcache.unprocessed_items", unprocessed))
 		}
 		span.End()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/writer"
 )
 
 func TestSender(t *testing.T) {
@@ -87,9 +88,13 @@ func TestErrorsAreOnTheSpansThatTheyHit(t *testing.T) {
 	}
 	mt.Close()
 	_, done := tracer.write(t.Context(), BatchWriteItem, items)
-	done(nil, errors.New("no \xffanswer")) // OTLP carries UTF-8 alone
+	results := make([]writer.Result, 3)
+	writer.SetAll(results, writer.Result{Kind: writer.Failed, Err: errors.New("no \xffanswer")}) // OTLP carries UTF-8 alone
+	done(results)
 	_, done = tracer.write(t.Context(), BatchWriteItem, items)
-	done([]int{1}, nil)
+	writer.SetAll(results, writer.Result{Kind: writer.Written})
+	results[1].Kind = writer.Unprocessed
+	done(results)
 	waiters[0].Resolve(prediction.Written, "", nil)
 	waiters[1].Resolve(prediction.Failed, "", nil)
 	if n := len(spans.GetSpans()); n != 4 {

@@ -2,7 +2,6 @@ package warm
 
 import (
 	"context"
-	"slices"
 
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/writer"
@@ -11,46 +10,30 @@ import (
 // A dryTable takes everything and writes nothing.
 type dryTable struct{ counts *counts }
 
-// BatchWrite implements writer.Table.
-func (t *dryTable) BatchWrite(_ context.Context, items []*item.Item) ([]int, error) {
+// MaxItems implements writer.Table.
+func (t *dryTable) MaxItems() int { return writer.MaxItems }
+
+// Write implements writer.Table.
+func (t *dryTable) Write(_ context.Context, items []*item.Item, results []writer.Result) {
 	for _, it := range items {
 		t.counts.bytes.Add(int64(it.Size))
 		t.counts.spent(float64(it.Units()))
 	}
-	return nil, nil
+	writer.SetAll(results, writer.Result{Kind: writer.Written})
 }
 
-// countedBatches counts the bytes that a table takes.
-type countedBatches struct {
+// A countedTable counts the bytes that a table takes.
+type countedTable struct {
 	writer.Table
 	counts *counts
 }
 
-// BatchWrite implements writer.Table.
-func (t *countedBatches) BatchWrite(ctx context.Context, items []*item.Item) ([]int, error) {
-	unprocessed, err := t.Table.BatchWrite(ctx, items)
-	if err != nil {
-		return unprocessed, err //nolint:wrapcheck // the writer goes by it
-	}
+// Write implements writer.Table.
+func (t *countedTable) Write(ctx context.Context, items []*item.Item, results []writer.Result) {
+	t.Table.Write(ctx, items, results)
 	for i, it := range items {
-		if !slices.Contains(unprocessed, i) {
+		if results[i].Kind == writer.Written {
 			t.counts.bytes.Add(int64(it.Size))
 		}
 	}
-	return unprocessed, nil
-}
-
-// countedPuts counts the bytes that a table takes.
-type countedPuts struct {
-	writer.NewestTable
-	counts *counts
-}
-
-// PutNewest implements writer.NewestTable.
-func (t *countedPuts) PutNewest(ctx context.Context, it *item.Item) error {
-	err := t.NewestTable.PutNewest(ctx, it)
-	if err == nil {
-		t.counts.bytes.Add(int64(it.Size))
-	}
-	return err //nolint:wrapcheck // the writer goes by it
 }

@@ -126,15 +126,11 @@ func (r *Run) writerConfig(found *worker.Resources) writer.Config {
 		MaxUnits: cfg.MaxWriteUnits, Now: r.o.Clients.Clock.Now, OnState: r.onState,
 		Recheck: worker.NewTableWatch(cfg, r.o.Clients, found, func(bool) {}, slog.New(slog.DiscardHandler)).Recheck,
 	}
-	direct := awsclient.NewTable(r.o.Clients, cfg.TableName, r.layout, r.counts.spent)
-	switch {
-	case r.o.DryRun:
+	if r.o.DryRun {
 		wc.Table, wc.MaxUnits = &dryTable{&r.counts}, 0
-	case r.layout.Ordered:
-		wc.Newest = &countedPuts{direct, &r.counts}
-	default:
-		wc.Table = &countedBatches{direct, &r.counts}
+		return wc
 	}
+	wc.Table = &countedTable{awsclient.NewTable(r.o.Clients, cfg.TableName, r.layout, r.counts.spent), &r.counts}
 	return wc
 }
 

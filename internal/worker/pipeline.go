@@ -49,7 +49,6 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 	}
 	p.writer = writer.New(writer.Config{
 		Table:       s.Table,
-		Newest:      s.Newest,
 		Window:      p.window,
 		Observer:    metrics,
 		Concurrency: cfg.WriteConcurrency,

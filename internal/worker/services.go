@@ -16,24 +16,24 @@ type Services struct {
 	Queue   consumer.Queue
 	Rejects consumer.RejectQueue // nil: there is none
 	Table   writer.Table
-	Newest  writer.NewestTable // used instead of Table under WORKER_ORDERING=newest; nil otherwise
-	Clock   func() time.Time   // the services' clock
-	Watch   *TableWatch        // nil: the table may not be read
+	Clock   func() time.Time // the services' clock
+	Watch   *TableWatch      // nil: the table may not be read
 	// WrapAdmit replaces the deduplication's admission. It is nil outside of the simulator.
 	WrapAdmit func(next Admit) Admit
 }
 
 // NewServices returns the services on AWS.
 func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics, log *slog.Logger) Services {
+	operation := telemetry.BatchWriteItem
+	if resources.Layout.Ordered {
+		operation = telemetry.PutItem
+	}
 	table := awsclient.NewTable(clients, cfg.TableName, resources.Layout, metrics.Spent)
 	s := Services{
 		Queue: metrics.WatchQueue(awsclient.NewQueue(clients, cfg.QueueURL)),
-		Table: metrics.WatchTable(table),
+		Table: metrics.WatchTable(table, operation),
 		Clock: clients.Clock.Now,
 		Watch: NewTableWatch(cfg, clients, resources, metrics.TableTTL, log),
-	}
-	if resources.Layout.Ordered {
-		s.Newest = metrics.WatchNewest(table)
 	}
 	if resources.Rejects != nil {
 		s.Rejects = metrics.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
@@ -45,7 +45,7 @@ func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Cl
 func connections(cfg *config.Config) int {
 	writes := cfg.WriteConcurrency
 	if cfg.Ordering == config.OrderingNewest {
-		writes *= writer.PutsAtOnce
+		writes *= writer.CallsPerBatch
 	}
 	return 2*cfg.Pollers + writes + 8
 }

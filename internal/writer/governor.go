@@ -1,7 +1,6 @@
 package writer
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -127,15 +126,15 @@ func (g *governor) answered() {
 	}
 }
 
-// failed notes a call that wrote nothing.
-func (g *governor) failed(err error) {
+// failed notes a batch of which nothing was written.
+func (g *governor) failed(kind Kind, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == Down {
 		return // a call that was under way when it went down
 	}
 	now := time.Now()
-	if errors.Is(err, ErrThrottled) {
+	if kind == Throttled {
 		if g.throttles++; g.throttles == 1 {
 			g.throttled = now
 		}
@@ -144,7 +143,7 @@ func (g *governor) failed(err error) {
 			return
 		}
 		err = fmt.Errorf("every write has been throttled since %s: %w", g.throttled.UTC().Format(time.TimeOnly), err)
-	} else if g.failures++; g.state == Up && g.failures < failuresToDown && !errors.Is(err, ErrRefused) {
+	} else if g.failures++; g.state == Up && g.failures < failuresToDown && kind != Refused {
 		return
 	}
 	g.down(err)

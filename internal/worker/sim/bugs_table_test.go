@@ -3,8 +3,8 @@ package sim
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,76 +12,85 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// tableBugs are put between the writer and the table.
+// tableBugs are put between the writer and the table, or into the requests to the table.
 var tableBugs = []bug{
-	{name: "unprocessed items are taken for written", services: onTable(
-		func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
-			_, err := next.BatchWrite(ctx, items)
-			return nil, err
-		})},
+	{name: "unprocessed items are taken for written", services: onTable(taken(writer.Unprocessed, writer.Written))},
 	{name: "a failed write is taken for a success", services: onTable(
-		func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
-			back, err := next.BatchWrite(ctx, items)
-			if errors.Is(err, writer.ErrInvalid) {
-				return back, err
-			}
-			return back, nil
-		})},
-	{name: "neighbours of a refused item are rejected with it", services: func(s seams) {
-		var refused memory[item.Key, bool]
-		onTable(func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
-			if slices.ContainsFunc(items, func(it *item.Item) bool { return refused.has(it.Key) }) {
-				return nil, writer.ErrInvalid
-			}
-			back, err := next.BatchWrite(ctx, items)
-			if errors.Is(err, writer.ErrInvalid) {
-				for _, it := range items {
-					refused.swap(it.Key, true)
+		func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
+			next.Write(ctx, items, results)
+			for i := range results {
+				if k := results[i].Kind; k != writer.Unprocessed && k != writer.Invalid && k != writer.Suspect {
+					results[i] = writer.Result{Kind: writer.Written}
 				}
 			}
-			return back, err
-		})(s)
-	}},
+		})},
+	{name: "neighbours of a refused item are rejected with it", services: onTable(taken(writer.Suspect, writer.Invalid))},
 	{name: "a slow write is made twice at once", services: onTable(
-		func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
+		func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
 			var second sync.WaitGroup
 			second.Go(func() {
 				if sleep(ctx, time.Millisecond) {
-					_, _ = next.BatchWrite(ctx, items)
+					next.Write(ctx, items, make([]writer.Result, len(items)))
 				}
 			})
-			back, err := next.BatchWrite(ctx, items)
+			next.Write(ctx, items, results)
 			second.Wait()
-			return back, err
 		})},
 	{name: "throttled writes are repeated without a pause", services: onTable(
-		func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
+		func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
 			for {
-				back, err := next.BatchWrite(ctx, items)
-				if !errors.Is(err, writer.ErrThrottled) {
-					return back, err
+				clear(results)
+				next.Write(ctx, items, results)
+				if results[0].Kind != writer.Throttled {
+					return
 				}
 			}
 		})},
 	{name: "the breaker never opens", services: onTable(
-		func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
-			back, err := next.BatchWrite(ctx, items)
-			if err != nil && !errors.Is(err, writer.ErrInvalid) {
-				err = fmt.Errorf("%w: %w", writer.ErrHotKeys, errors.New("whatever it was"))
+		func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
+			next.Write(ctx, items, results)
+			for i := range results {
+				if k := results[i].Kind; k == writer.Throttled || k == writer.Refused || k == writer.Failed {
+					results[i].Kind = writer.HotKey
+				}
 			}
-			return back, err
 		})},
 	{name: "the breaker never closes", services: func(s seams) {
 		var failed memory[bool, bool]
-		onTable(func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error) {
+		onTable(func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
 			if failed.has(true) {
-				return nil, writer.ErrRefused
+				writer.SetAll(results, writer.Result{Kind: writer.Refused, Err: errors.New("refused for ever")})
+				return
 			}
-			back, err := next.BatchWrite(ctx, items)
-			if err != nil && !errors.Is(err, writer.ErrInvalid) {
+			next.Write(ctx, items, results)
+			if slices.ContainsFunc(results, func(r writer.Result) bool {
+				return r.Kind == writer.Throttled || r.Kind == writer.Refused || r.Kind == writer.Failed
+			}) {
 				failed.swap(true, true)
 			}
-			return back, err
 		})(s)
 	}},
+	{name: "results are given to the wrong items", services: onTable(
+		func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
+			next.Write(ctx, items, results)
+			slices.Reverse(results)
+		})},
+
+	// Of conditional writes alone.
+	{name: "a put is unconditional", request: onRequest("PutItem", func(body string) string {
+		before, rest, found := strings.Cut(body, `"ConditionExpression":`)
+		_, after, closed := strings.Cut(rest, `"ReturnConsumedCapacity"`)
+		if !found || !closed {
+			panic("no condition in " + body)
+		}
+		return before + `"ReturnConsumedCapacity"` + after
+	})},
+	{name: "the condition is inverted", request: onRequest("PutItem", func(body string) string {
+		return strings.Replace(body, `"ConditionExpression":"NOT `, `"ConditionExpression":"`, 1)
+	})},
+	{name: "the condition compares sent times alone", request: onRequest("PutItem", func(body string) string {
+		return strings.Replace(body, "NOT (#created > :created OR (#created = :created AND #sent > :sent))", "NOT (#sent > :sent OR (#created < :created AND #created > :created))", 1)
+	})},
+	{name: "superseded is taken for a failure", services: onPuts(taken(writer.Superseded, writer.Failed))},
+	{name: "a put without an answer is taken for superseded", services: onPuts(taken(writer.Failed, writer.Superseded))},
 }

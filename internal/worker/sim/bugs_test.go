@@ -17,6 +17,17 @@ type bug struct {
 	name     string
 	config   func(*config.Config)
 	services func(s seams)
+	request  func(operation, body string) string // changes a request's body on its way
+}
+
+// onRequest changes the bodies of one operation's requests.
+func onRequest(operation string, change func(body string) string) func(operation, body string) string {
+	return func(of, body string) string {
+		if of != operation {
+			return body
+		}
+		return change(body)
+	}
 }
 
 // bugs are all of them, by the seam at which they are put in.

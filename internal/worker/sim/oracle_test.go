@@ -280,7 +280,7 @@ func (o *oracle) struckAgain(v *view, call *call, c *awstest.Call) {
 	}
 	most := 150 // 40 batches of a backlog may each fail for the first few times in it
 	if o.s.ordering == config.OrderingNewest {
-		most *= writer.PutsAtOnce // a batch is as many calls
+		most *= writer.CallsPerBatch // a batch is as many calls
 	}
 	if v.failures++; v.failures == most {
 		o.violated(hotLoop, "%s had %d faults in one second, the last of them in %s", call.replica.name, most, c.Operation)

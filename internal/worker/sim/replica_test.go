@@ -123,6 +123,11 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 	if d := r.s.latency; d > 0 {
 		sleep(ctx, time.Duration(r.s.oracle.random(uint64(r.s.oracle.callNumber()))*float64(d)))
 	}
+	if r.s.bug != nil && r.s.bug.request != nil {
+		if req, err = rewrite(req, r.s.bug.request); err != nil {
+			return nil, err
+		}
+	}
 	handler := http.Handler(r.s.tables)
 	if strings.HasPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS.") {
 		handler = r.s.queues
@@ -137,6 +142,19 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	r.s.oracle.answered(c, err == nil && resp.StatusCode == http.StatusOK)
 	return resp, err
+}
+
+// rewrite returns the request with the body that change makes of it.
+func rewrite(req *http.Request, change func(operation, body string) string) (*http.Request, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	_, operation, _ := strings.Cut(req.Header.Get("X-Amz-Target"), ".")
+	text := change(operation, string(body))
+	req = req.Clone(req.Context())
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+	return req, nil
 }
 
 // maxCallsPerSecond is more calls than any replica may make in a second.

@@ -40,19 +40,43 @@ func (f waiterFunc) Resolve(o prediction.Outcome, raw string, why *prediction.Re
 // nobody waits for an outcome.
 var nobody = waiterFunc(func(prediction.Outcome, string, *prediction.Reject) {})
 
-// onTable puts a bug between the writer and the table.
-func onTable(call func(ctx context.Context, next writer.Table, items []*item.Item) ([]int, error)) func(seams) {
+// A tableCall is a call of a table, which it may pass on to the next.
+type tableCall func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result)
+
+// onTable puts a bug between the writer and the table, whichever call that makes.
+func onTable(call tableCall) func(seams) {
 	return func(s seams) { s.Table = tableSeam{s.Table, call} }
+}
+
+// onPuts puts a bug between the writer and a table that is written conditionally.
+func onPuts(call tableCall) func(seams) {
+	return func(s seams) {
+		if s.Table.MaxItems() == 1 {
+			s.Table = tableSeam{s.Table, call}
+		}
+	}
 }
 
 type tableSeam struct {
 	writer.Table
-	call func(context.Context, writer.Table, []*item.Item) ([]int, error)
+	call tableCall
 }
 
-// BatchWrite implements writer.Table.
-func (t tableSeam) BatchWrite(ctx context.Context, items []*item.Item) ([]int, error) {
-	return t.call(ctx, t.Table, items)
+// Write implements writer.Table.
+func (t tableSeam) Write(ctx context.Context, items []*item.Item, results []writer.Result) {
+	t.call(ctx, t.Table, items, results)
+}
+
+// taken replaces one kind of result with another.
+func taken(from, to writer.Kind) tableCall {
+	return func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
+		next.Write(ctx, items, results)
+		for i := range results {
+			if results[i].Kind == from {
+				results[i].Kind = to
+			}
+		}
+	}
 }
 
 // onQueue puts a bug between the consumer and the queue.

@@ -1,7 +1,6 @@
 package awsclient
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +35,7 @@ func version(t *testing.T, layout *item.Layout, event string, sent int64, place 
 	return it
 }
 
-func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
+func TestPutTable(t *testing.T) {
 	layout, err := item.NewLayout(item.Table{HashKey: "id", HashType: item.TypeS, TTLAttribute: "ttl"}, item.Options{PerSecond: 1, Encoding: item.JSON, Ordered: true})
 	if err != nil {
 		t.Fatal(err)
@@ -53,12 +52,16 @@ func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
 			t.Run(fmt.Sprint(b.Name, "/direct ", direct), func(t *testing.T) {
 				name := b.CreateTable(t, dynamodbfake.Keys("id:S"), "ttl")
 				clients, spent := &Clients{DynamoDB: b.DynamoDB}, 0.0
-				var table interface {
-					writer.Table
-					writer.NewestTable
-				} = NewTable(clients, name, layout, func(units float64) { spent += units })
+				count := func(units float64) { spent += units }
+				batches := newBatchTable(clients, name, layout, count)
+				var puts writer.Table = newPutTable(clients, name, layout, count)
 				if !direct {
-					table = &sdkTable{table.(*Table), clients}
+					puts = &sdkPutTable{newPutTable(clients, name, layout, count), clients}
+				}
+				write := func(table writer.Table, it *item.Item) writer.Result {
+					var results [1]writer.Result
+					table.Write(t.Context(), []*item.Item{it}, results[:])
+					return results[0]
 				}
 				payload := func() string {
 					out, err := b.DynamoDB.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "a"}}})
@@ -83,17 +86,19 @@ func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
 					{"a place doesn't reach the next sent time", v{at(".25"), 6, 0}, v{at(".25"), 5, 99}, false},
 				} {
 					there, put := version(t, layout, c.there.event, c.there.sent, c.there.place), version(t, layout, c.put.event, c.put.sent, c.put.place)
-					if left, err := table.BatchWrite(t.Context(), []*item.Item{there}); err != nil || len(left) > 0 {
-						t.Fatal(left, err)
+					if r := write(batches, there); r.Kind != writer.Written {
+						t.Fatal(r)
 					}
 					spent = 0
-					err := table.PutNewest(t.Context(), put)
+					r := write(puts, put)
 					want := fmt.Sprintf(`"%s/%d/%d"`, c.there.event, c.there.sent, c.there.place)
+					kind := writer.Superseded
 					if c.replaced {
+						kind = writer.Written
 						want = fmt.Sprintf(`"%s/%d/%d"`, c.put.event, c.put.sent, c.put.place)
 					}
-					if got := payload(); got != want || (err == nil) != c.replaced || err != nil && !errors.Is(err, writer.ErrSuperseded) {
-						t.Errorf("%s: the table has %s, want %s (%v)", c.name, got, want, err)
+					if got := payload(); got != want || r.Kind != kind {
+						t.Errorf("%s: the table has %s, want %s (%v, %v)", c.name, got, want, r.Kind, r.Err)
 					}
 					if spent != 1 {
 						t.Errorf("%s: %v units were counted, want 1", c.name, spent)
@@ -108,8 +113,8 @@ func TestPutNewestReplacesOnlyWhatIsNotNewer(t *testing.T) {
 					if _, err := b.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: foreign}); err != nil {
 						t.Fatal(err)
 					}
-					if err := table.PutNewest(t.Context(), version(t, layout, at(""), 1, 0)); err != nil || payload() == "foreign" {
-						t.Errorf("%s: %s, %v", what, payload(), err)
+					if r := write(puts, version(t, layout, at(""), 1, 0)); r.Kind != writer.Written || payload() == "foreign" {
+						t.Errorf("%s: %s, %v, %v", what, payload(), r.Kind, r.Err)
 					}
 				}
 			})
