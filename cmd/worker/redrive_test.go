@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -74,5 +78,35 @@ func TestRedrive_denied(t *testing.T) {
 	const want = "the queue to take messages from can't be used: allow it in the policy of the role that calls (ReceiveMessage: AccessDenied"
 	if status, stdout, stderr := invoke(t, "", "redrive", "--all"); status != 1 || stdout != "" || !strings.Contains(stderr, want) {
 		t.Errorf("status %d, %q, %q, want %q", status, stdout, stderr, want)
+	}
+}
+
+// A worker that runs meanwhile rejects at once what comes back: once sent 286 times in 30 s.
+func TestRedrive_while_a_worker_runs(t *testing.T) {
+	b := backend.All(t)[0]
+	w := newWire(t, b, item.Versioned, item.TypeS, false)
+	t.Setenv("WORKER_HTTP_ADDR", "127.0.0.1:0")
+	t.Setenv("WORKER_ADMIN_ADDR", "")
+	sendRejects(t, b.SQS, w.rejects, "syntax", "syntax")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- dispatch(ctx, []string{"run"}, nil, io.Discard, io.Discard) }()
+	limited, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var out bytes.Buffer
+	if err := dispatch(limited, []string{"redrive", "--all"}, nil, &out, &out); err != nil || !strings.Contains(out.String(), "\n2 of 2 were sent back.\n") {
+		t.Errorf("%s, %v", out.String(), err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	left := 0
+	for _, url := range []string{w.queue, w.rejects} {
+		visible, _, _ := b.FakeSQS.Counts(url[strings.LastIndexByte(url, '/')+1:])
+		left += visible
+	}
+	if left != 2 {
+		t.Errorf("%d messages are left, want 2", left)
 	}
 }
