@@ -105,7 +105,7 @@ func (c *Config) validate() (errs []error) {
 	refuse(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: must be 1 to 256", c.Pollers)
 	refuse(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: must be 1 to 256", c.WriteConcurrency)
 	refuse(c.MaxWriteUnits < 0, "WORKER_MAX_WRITE_UNITS is %d: must be 0 (no limit) or more", c.MaxWriteUnits)
-	refuse(c.MaxHeldMessages < 10, "WORKER_MAX_HELD_MESSAGES is %d: must be at least 10, one receive", c.MaxHeldMessages)
+	refuse(c.MaxHeldMessages < 14, "WORKER_MAX_HELD_MESSAGES is %d: must be at least 14, one receive and a quarter for rejects", c.MaxHeldMessages)
 	refuse(c.MaxDecodedBytes < 1<<20, "WORKER_MAX_DECODED_BYTES is %d: must be at least 1048576, the largest message", c.MaxDecodedBytes)
 	refuse(c.DedupMaxAge < time.Second, "WORKER_DEDUP_MAX_AGE is %v: must be at least 1s", c.DedupMaxAge)
 	refuse(c.DedupWindow < 2, "WORKER_DEDUP_WINDOW is %d: must be at least 2", c.DedupWindow)
@@ -158,11 +158,16 @@ func (c *Config) validateFields(refuse func(bool, string, ...any)) {
 	}
 }
 
-// CheckReceive returns an error if the memory settings don't fit one receive, which may bring so many bytes.
+// CheckReceive returns an error if the memory settings don't fit one receive, which may bring so many bytes. With a reject
+// queue, a quarter of the memory is for messages that wait for it.
 func (c *Config) CheckReceive(bytes int64) error {
-	if need := bytes + int64(c.MaxDecodedBytes); c.MaxHeldBytes < need {
-		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: must be at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decoded message (WORKER_MAX_DECODED_BYTES)",
-			c.MaxHeldBytes, need, bytes)
+	need, rejects := bytes+int64(c.MaxDecodedBytes), ""
+	if c.RejectQueueURL != "" {
+		need, rejects = need*4/3, ", and a third as much for rejects"
+	}
+	if c.MaxHeldBytes < need {
+		return fmt.Errorf("WORKER_MAX_HELD_BYTES is %d: must be at least %d, for one receive of 10 messages of the queue's maximum size (%d bytes) and one decoded message (WORKER_MAX_DECODED_BYTES)%s",
+			c.MaxHeldBytes, need, bytes, rejects)
 	}
 	return nil
 }

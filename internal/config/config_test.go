@@ -118,7 +118,7 @@ func TestValidate(t *testing.T) {
 		{"WORKER_MAX_ADDED_LATENCY", "21s"},
 		{"WORKER_DELETE_LINGER", "6s"},
 		{"WORKER_DRAIN_TIMEOUT", "10s"},
-		{"WORKER_MAX_HELD_MESSAGES", "9"},
+		{"WORKER_MAX_HELD_MESSAGES", "13"},
 		{"WORKER_MAX_DECODED_BYTES", "1"},
 		{"WORKER_DEDUP_WINDOW", "1"},
 		{"WORKER_PRICE_WRITE_UNITS", "-1"},
@@ -141,6 +141,10 @@ func TestCheckReceive(t *testing.T) {
 	c := mustLoad(t, map[string]string{"WORKER_MAX_HELD_BYTES": "8388608"})
 	if err := c.CheckReceive(10 << 20); err == nil || !strings.Contains(err.Error(), "at least 27262976") {
 		t.Errorf("error %v, want 10 MiB for a receive and 16 MiB for a decoded message", err)
+	}
+	c.RejectQueueURL = "https://sqs.eu-west-1.amazonaws.com/123456789012/rejects"
+	if err := c.CheckReceive(10 << 20); err == nil || !strings.Contains(err.Error(), "at least 36350634") {
+		t.Errorf("error %v, want a third more for rejects", err)
 	}
 }
 

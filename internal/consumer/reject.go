@@ -11,6 +11,7 @@ import (
 	"hash/maphash"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/predcache/predcache/internal/batch"
@@ -92,11 +93,7 @@ func (c *Consumer) reject(m *Message) {
 	}
 	c.mu.Lock()
 	rejections = c.unsentOf(m, rejections)
-	share := rejectShare
-	if c.rejecting.failing {
-		share = rejectShareFailing
-	}
-	fits := c.rejecting.messages < c.cfg.MaxMessages/share && c.rejecting.bytes+m.bytes <= c.cfg.MaxBytes/int64(share)
+	fits, failing := c.rejectFits(m), c.rejecting.failing
 	if fits && len(rejections) > 0 {
 		m.state, m.unsent = rejecting, len(rejections)
 		c.rejecting.messages++
@@ -106,11 +103,25 @@ func (c *Consumer) reject(m *Message) {
 	switch {
 	case len(rejections) == 0: // the reject queue has had them all since an earlier receive
 		c.finish(m)
+	case !fits && !failing:
+		c.release(m, max(c.cfg.Visibility, time.Second), BackedOff) // a burst: there will be room soon
 	case !fits:
 		c.release(m, c.backOff(m), BackedOff)
 	default:
 		c.rejects.Add(rejections...)
 	}
+}
+
+// rejectFits reports whether one more message may wait for the reject queue. Beside those that do, a receive must always
+// find room: with little memory, the share alone would stop all receives. c.mu is held.
+func (c *Consumer) rejectFits(m *Message) bool {
+	share := rejectShare
+	if c.rejecting.failing {
+		share = rejectShareFailing
+	}
+	messages := min(c.cfg.MaxMessages/share, c.cfg.MaxMessages-MaxBatch)
+	bytes := min(c.cfg.MaxBytes/int64(share), c.cfg.MaxBytes-ReceiveBytes(c.cfg.MaxMessageBytes)-c.cfg.MaxDecodedBytes)
+	return c.rejecting.messages < messages && c.rejecting.bytes+m.bytes <= bytes
 }
 
 // rejections returns what goes to the reject queue: the parts, or the whole message if it has many, holds nothing good, or has a
