@@ -159,6 +159,12 @@ func (c *Consumer) Held() int {
 	return len(c.held)
 }
 
+// HeldBytes returns the bytes that count against Config.MaxBytes.
+func (c *Consumer) HeldBytes() int64 {
+	_, bytes := c.budget.used()
+	return bytes
+}
+
 // Run settles messages and keeps the held ones invisible until ctx is done.
 func (c *Consumer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

@@ -83,6 +83,9 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 // Held is how many messages are held: received and not yet deleted, rejected or released.
 func (p *Pipeline) Held() int { return p.consumer.Held() }
 
+// HeldBytes returns the bytes that count against WORKER_MAX_HELD_BYTES.
+func (p *Pipeline) HeldBytes() int64 { return p.consumer.HeldBytes() }
+
 // Run works until intake is done and then drains: what is held is written, deleted or released within the drain timeout.
 // It returns how many messages were still held when that ran out.
 func (p *Pipeline) Run(intake context.Context) (left int, err error) {

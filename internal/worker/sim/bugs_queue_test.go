@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/predcache/predcache/internal/consumer"
@@ -84,4 +85,37 @@ var rejectBugs = []bug{
 			_, err := next.Send(ctx, messages)
 			return nil, err
 		})},
+	{name: "a refused reject is taken for sent", services: onRejects(
+		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			failures, err := next.Send(ctx, messages)
+			return slices.DeleteFunc(failures, func(f consumer.Failure) bool { return f.SenderFault }), err
+		})},
+	{name: "a reject is sent twice", services: onRejects(
+		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			_, _ = next.Send(ctx, messages)
+			return next.Send(ctx, messages)
+		})},
+	{name: "a reject does not say why", services: onRejects(
+		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			for i := range messages {
+				messages[i].Attributes = nil
+			}
+			return next.Send(ctx, messages)
+		})},
+	{name: "nothing is received while the reject queue fails", services: func(s seams) {
+		var failing atomic.Bool
+		onRejects(func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			failures, err := next.Send(ctx, messages)
+			failing.Store(err != nil)
+			return failures, err
+		})(s)
+		onQueue(queueSeam{
+			receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
+				if failing.Load() {
+					sleep(ctx, wait)
+					return nil, ctx.Err()
+				}
+				return next.Receive(ctx, limit, wait)
+			}})(s)
+	}},
 }

@@ -79,6 +79,8 @@ var settingBugs = []bug{
 	{name: "what was written is forgotten", config: func(c *config.Config) { c.DedupWindow = 2 }},
 	{name: "a call may take for ever", config: func(c *config.Config) { c.CallTimeout = 1000 * time.Hour }},
 	{name: "more messages are held than allowed", config: func(c *config.Config) { c.MaxHeldMessages = 10_000 }},
+	{name: "more bytes are held than allowed", config: func(c *config.Config) { c.MaxHeldBytes = 1 << 40 }},
+	{name: "a receive does not reserve its room", services: func(s seams) { s.resources.Queue.MaxMessageBytes = 1024 }},
 	{name: "a drain has no deadline", config: func(c *config.Config) { c.DrainTimeout = time.Hour }},
 	{name: "expiry goes by the host's clock", services: func(s seams) { s.Clock = time.Now }},
 }

@@ -12,7 +12,7 @@ import (
 // drained checks that a replica that was told to stop has done so in time and hides nothing.
 func (o *oracle) drained(r *replica, began time.Time) {
 	took := time.Since(began)
-	messages := o.s.queues.Messages(workertest.QueueName)
+	messages := o.s.queues.Messages(o.s.queue)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if took > o.s.drain+2*time.Second {
@@ -32,39 +32,50 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	}
 	for _, m := range messages {
 		known := o.messages[m.ID]
-		if m.State == sqsfake.InFlight && o.holder[m.ID] == r && !known.anyBad() {
+		if m.State == sqsfake.InFlight && o.holder[m.ID] == r && o.settles(known) {
 			o.violated(drainsClean, "%s has ended, and message %s stays hidden for %v", r.name, short(m.ID), time.Until(m.VisibleAt))
 		}
 	}
 }
 
-// left says what is not where it should be, or "".
-func (o *oracle) left() string {
-	visible, inFlight, delayed := o.s.queues.Counts(workertest.QueueName)
+// left says what is not where it should be, or "". bad tells that it is nothing but messages that may come back several
+// times before they can be rejected.
+func (o *oracle) left() (what string, bad bool) {
+	messages := o.s.queues.Messages(o.s.queue)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	stay := 0
-	if !o.s.rejects {
-		stay = o.sentBad
-	}
-	if n := visible + inFlight + delayed; n != stay {
-		return fmt.Sprintf("the queue has %d messages, want %d: %d visible, %d in flight", n, stay, visible, inFlight)
-	}
 	for _, p := range o.parts {
-		if why := o.unsafe(p); why != "" && (!p.bad || o.s.rejects) {
-			return fmt.Sprintf("#%d# %s", p.mark, why)
+		if why := o.unsafe(p); why != "" && !p.bad {
+			return fmt.Sprintf("#%d# %s", p.mark, why), false
 		}
 	}
-	return ""
+	for _, m := range messages {
+		known := o.messages[m.ID]
+		if known != nil && o.mayStay(known) {
+			continue
+		}
+		what = fmt.Sprintf("message %s is still on the queue, %s, after %d receives", short(m.ID), m.State, m.ReceiveCount)
+		if bad = known != nil && !o.settles(known); !bad {
+			break
+		}
+	}
+	return what, bad
 }
 
 // final checks what must be true at the end.
 func (o *oracle) final() {
+	o.checkRejects()
 	items := o.s.tables.Items(workertest.TableName)
+	dead := o.s.queues.Messages(o.s.deadLetters)
 	log := o.s.log.String()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.checkTable(items)
+	for _, m := range dead {
+		if known := o.messages[m.ID]; o.settles(known) {
+			o.violated(noReceives, "message %s is in the dead-letter queue, after %d receives", short(m.ID), m.ReceiveCount)
+		}
+	}
 	if at := strings.Index(log, secret); at >= 0 {
 		o.violated(unlogged, "…%s…", log[max(0, at-100):min(len(log), at+60)])
 	}

@@ -17,8 +17,11 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 	id, m, r := e.MessageID, o.bodies[e.Body], call.replica
 	o.messages[id] = m
 	o.received[id] = append(o.received[id], fmt.Sprintf("by %s after %v", r.name, o.elapsed()))
+	for _, p := range m.parts {
+		o.deliveries[p.mark]++
+	}
 	v := o.view(r)
-	if n := len(o.received[id]); o.strict && !m.anyBad() && n > 1+o.excused[id] {
+	if n := len(o.received[id]); o.strict && o.settles(m) && n > 1+o.excused[id] {
 		o.violated(noReceives, "message %s was received %d times, of which faults and the platform caused %d: %s",
 			short(id), n, o.excused[id], strings.Join(o.received[id], ", "))
 	}
@@ -80,9 +83,33 @@ func (o *oracle) answered(call *call, ok bool) {
 			continue
 		}
 		v.out[id] = true
-		if len(v.out) > o.s.held && (o.s.rejects || o.sentBad == 0) {
+		if len(v.out) > o.s.held && (o.s.rejectsFlow() || o.sentBad == 0) {
 			o.violated(bounded, "%s holds %d messages, of at most %d", call.replica.name, len(v.out), o.s.held)
 		}
+	}
+}
+
+// holds checks the bytes that a replica counts as held before each of its calls: no more than the bound, and no less than
+// what it certainly holds, the messages with a prediction that is not safe yet.
+func (o *oracle) holds(r *replica, counted int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if counted > o.s.heldBytes {
+		o.violated(bounded, "%s counts %d bytes as held, of at most %d", r.name, counted, o.s.heldBytes)
+	}
+	v := o.view(r)
+	if !o.s.flooded || v.doomed { // without large messages it is not worth the time; a drain gives up what is not written
+		return
+	}
+	var held int64
+	for id := range v.out {
+		m := o.messages[id]
+		if slices.ContainsFunc(m.parts, func(p *part) bool { return !p.bad && o.unsafe(p) != "" }) {
+			held += m.size()
+		}
+	}
+	if counted < held {
+		o.violated(bounded, "%s counts %d bytes as held, but holds at least %d", r.name, counted, held)
 	}
 }
 

@@ -26,7 +26,7 @@ func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
 // unsafe says what is missing until the message of p may be deleted. It requires that o.mu be held.
 func (o *oracle) unsafe(p *part) string {
 	switch {
-	case p.bad && o.rejected[p.mark]:
+	case p.bad && o.rejected[p.mark] > 0:
 	case p.bad:
 		return "is not in the reject queue"
 	case o.expired(p):
@@ -41,34 +41,6 @@ func (o *oracle) unsafe(p *part) string {
 // expired tells whether a prediction may be dropped: it expired more than a minute ago. The worker's clock may be a few
 // seconds off.
 func (o *oracle) expired(p *part) bool { return p.expires < o.now()-60+7 }
-
-// manyRejects is how many bad parts a message has at least that may be rejected as a whole, with its good parts.
-const manyRejects = 11
-
-// inRejectQueue notes a message that the reject queue has taken, and checks that it is a bad one.
-func (o *oracle) inRejectQueue(body string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if m := o.bodies[body]; m != nil { // the whole message, perhaps compressed
-		bad := 0
-		for _, p := range m.parts {
-			if p.bad {
-				bad++
-				o.rejected[p.mark] = true
-			}
-		}
-		if bad < len(m.parts) && bad < manyRejects {
-			o.violated(neighbours, "a message with %d bad parts of %d is rejected as a whole", bad, len(m.parts))
-		}
-		return
-	}
-	for _, mark := range marksOf(body) {
-		if p := o.parts[mark]; p == nil || !p.bad {
-			o.violated(neighbours, "#%d#, which is good, is in the reject queue", mark)
-		}
-		o.rejected[mark] = true
-	}
-}
 
 // visibilityAsked notes the messages that are released. It requires that o.mu be held.
 func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {

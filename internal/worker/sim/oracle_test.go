@@ -24,6 +24,7 @@ const (
 	keyOrder    invariant = "3, one write of a key at a time, in order"
 	neighbours  invariant = "4, neighbours of a bad prediction are written"
 	noReceives  invariant = "5, a receive count rises only with a cause"
+	prompt      invariant = "5, a reject queue that is down delays only rejects"
 	bounded     invariant = "6, memory is bounded"
 	drainsClean invariant = "7, a drain hides nothing and ends in time"
 	unlogged    invariant = "8, the log has nothing of a message"
@@ -31,7 +32,8 @@ const (
 	// Beyond the numbered ones.
 	stored     invariant = "an item is what its prediction says"
 	newestLeft invariant = "the newest version is left"
-	needless   invariant = "what is known to be written is not written again"
+	explained  invariant = "a reject says why"
+	needless   invariant = "what is known to be written or rejected is not sent again"
 	hotLoop    invariant = "no call is repeated without a pause"
 	stuck      invariant = "everything ends"
 )
@@ -54,13 +56,15 @@ type oracle struct {
 	sentBad int // messages with a bad part
 
 	// What became of it.
-	messages map[string]*message // by SQS's id, once received
-	top      map[string]int64    // by key: the newest event time that was ever written
-	rejected map[int]bool        // by mark: it is in the reject queue
-	received map[string][]string // by message id: who received it and when
-	excused  map[string]int      // by message id: receives that a fault or the platform caused
-	holder   map[string]*replica // by message id: who received it last and has the answer
-	views    map[*replica]*view
+	messages   map[string]*message // by SQS's id, once received
+	top        map[string]int64    // by key: the newest event time that was ever written
+	sentAt     map[int]time.Time   // by mark: when it was first sent
+	rejected   map[int]int         // by mark: how often the reject queue has taken it
+	deliveries map[int]int         // by mark: how often it was received
+	received   map[string][]string // by message id: who received it and when
+	excused    map[string]int      // by message id: receives that a fault or the platform caused
+	holder     map[string]*replica // by message id: who received it last and has the answer
+	views      map[*replica]*view
 
 	late   bool // effects may come after their call was given up
 	strict bool // each receive beyond the first needs an excuse
@@ -83,7 +87,7 @@ type view struct {
 func newOracle(s *simulation) *oracle {
 	o := &oracle{
 		s: s, struck: map[string]int{}, parts: map[int]*part{}, byKey: map[string][]*part{}, tied: map[string]map[int64]int{},
-		bodies: map[string]*message{}, messages: map[string]*message{}, top: map[string]int64{}, rejected: map[int]bool{},
+		bodies: map[string]*message{}, messages: map[string]*message{}, top: map[string]int64{}, rejected: map[int]int{}, sentAt: map[int]time.Time{}, deliveries: map[int]int{},
 		received: map[string][]string{}, excused: map[string]int{}, holder: map[string]*replica{}, views: map[*replica]*view{},
 		strict: s.visibility >= 20*time.Second,
 	}
@@ -169,7 +173,9 @@ func (o *oracle) sent(m *message) {
 		o.sentBad++
 	}
 	for _, p := range m.parts {
-		o.parts[p.mark] = p
+		if o.parts[p.mark] == nil {
+			o.parts[p.mark], o.sentAt[p.mark] = p, time.Now()
+		}
 		if p.bad {
 			continue
 		}
@@ -219,7 +225,7 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 		f.After = func() {
 			for i, e := range c.Entries {
 				if refuse == nil || refuse(i, e) == nil {
-					o.inRejectQueue(e.Body)
+					o.inRejectQueue(call, e.Body)
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/attribute"
@@ -74,9 +75,26 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 			o.violated(keyOrder, "%s replaced a newer version of %s that it had written by #%d#", call.replica.name, key, p.mark)
 		}
 		if newest, found := o.top[key]; !found || p.event > newest {
+			o.checkAge(key, newest, p.event)
 			o.top[key] = p.event
 		}
 		call.writes = append(call.writes, write{p, key, e.Item.Text(item.AttrSent)})
+	}
+}
+
+// maxAge is how long after it was sent a prediction must be written, if nothing keeps it from that.
+const maxAge = 30 * time.Second
+
+// checkAge checks how old the versions of a key are that are safe now, and were not while the newest one was before. It
+// requires that o.mu be held.
+func (o *oracle) checkAge(key string, before, now int64) {
+	if !o.s.calm() {
+		return
+	}
+	for _, p := range o.byKey[key] {
+		if age := time.Since(o.sentAt[p.mark]); p.event > before && p.event <= now && age > maxAge {
+			o.violated(prompt, "#%d# is written %v after it was sent", p.mark, age)
+		}
 	}
 }
 

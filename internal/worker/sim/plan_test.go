@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -27,6 +28,14 @@ type plan struct {
 	pollers, writers, held, units                                     int
 	ordering                                                          string
 
+	// The queue and the reject queue.
+	fifo        bool
+	maxReceives int   // of the queue's redrive policy; 0: it has none
+	rejectLimit int   // the reject queue's MaximumMessageSize
+	heldBytes   int64 // WORKER_MAX_HELD_BYTES
+	flooded     bool  // by messages that cost more than they are worth
+
+	gen      *generator
 	messages []*message // by time
 	faults   []*fault
 	events   []event       // by time
@@ -35,14 +44,36 @@ type plan struct {
 
 // A message is sent at a time after the start.
 type message struct {
-	at    time.Duration
-	body  string
-	parts []*part
+	at         time.Duration
+	body       string
+	attributes map[string]string // of type String
+	group      string            // of a FIFO queue
+	inflated   int               // bytes of the body once decompressed; 0 if it is plain
+	parts      []*part
+	junk       int // bad parts without a mark, which nothing follows
 }
 
-func (m *message) anyBad() bool {
-	return slices.ContainsFunc(m.parts, func(p *part) bool { return p.bad })
+// bad returns how many parts can't be stored.
+func (m *message) bad() int {
+	n := m.junk
+	for _, p := range m.parts {
+		if p.bad {
+			n++
+		}
+	}
+	return n
 }
+
+// size returns how many bytes the message takes at least while it is held.
+func (m *message) size() int64 {
+	n := len(m.body) + m.inflated
+	for name, value := range m.attributes {
+		n += len(name) + len(value)
+	}
+	return int64(n)
+}
+
+func (m *message) anyBad() bool { return m.bad() > 0 }
 
 // A part is one prediction of a message, and what should become of it: an item, or a reject. Its text contains its mark
 // between two #, by which it is recognized in the table and in the reject queue.
@@ -52,7 +83,8 @@ type part struct {
 	event   int64 // microseconds since the epoch
 	expires int64 // seconds since the epoch
 	raw     string
-	bad     bool // it can't be stored
+	bad     bool   // it can't be stored
+	why     string // the reason in the reject queue, if it must be this one
 }
 
 // key returns the table's primary key as docs/data-model.md defines it, without the worker's code.
@@ -76,8 +108,9 @@ type event struct {
 // secret is in each id and each payload, and must never be in the log.
 const secret = "zq7"
 
-// epoch is when a bubble's time begins, in seconds since the Unix epoch.
-var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+// epoch is when a simulation starts, in seconds since the Unix epoch. A bubble's time begins in 2000, before which no event
+// time is accepted.
+var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).Unix()
 
 // newPlan derives a plan from a seed. The order of the draws is part of what a seed means: what is added later draws from a
 // generator of its own, so that the seeds keep what they had.
@@ -110,6 +143,7 @@ func newPlan(seed uint64) *plan {
 	if r.IntN(8) > 0 {
 		p.trouble(r)
 	}
+	p.themes(rand.New(rand.NewPCG(seed, 3)))
 	p.finish()
 	return p
 }
@@ -120,6 +154,7 @@ func (p *plan) finish() {
 	slices.SortFunc(p.events, func(a, b event) int { return int(a.at - b.at) })
 	for _, m := range p.messages {
 		p.end = max(p.end, m.at)
+		m.group = cmp.Or(m.parts[0].id, secret)
 	}
 	for _, f := range p.faults {
 		p.end = max(p.end, f.to)
@@ -132,6 +167,17 @@ func (p *plan) finish() {
 func (p *plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %d replicas, %d messages, ordering %s", p.layout, p.replicas, len(p.messages), p.ordering)
+	for _, also := range []struct {
+		is   bool
+		what string
+	}{
+		{p.fifo, "a FIFO queue"}, {!p.rejects, "no reject queue"}, {p.rejectLimit < maxMessageBytes, "a smaller reject queue"},
+		{p.heldBytes < defaultHeldBytes, "little memory"}, {p.flooded, "a flood"},
+	} {
+		if also.is {
+			fmt.Fprintf(&b, ", %s", also.what)
+		}
+	}
 	for _, f := range p.faults {
 		fmt.Fprintf(&b, "; %s %s %.2f from %v to %v", f.class, f.kind, f.chance, f.from.Round(time.Second), f.to.Round(time.Second))
 	}

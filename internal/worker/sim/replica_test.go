@@ -28,6 +28,7 @@ type replica struct {
 	name      string
 	terminate context.CancelFunc // does what SIGTERM does
 	doomed    bool               // it was told to stop, or killed
+	pipeline  *worker.Pipeline
 	ended     chan struct{}
 	left      int   // what Pipeline.Run returned
 	err       error //
@@ -79,26 +80,26 @@ func (s *simulation) launch() {
 	r.terminate = terminate
 	services := worker.NewServices(cfg, resources, clients, metrics, log)
 	if s.bug != nil && s.bug.services != nil {
-		s.bug.services(seams{&services, intake, log})
+		s.bug.services(seams{&services, resources, intake, log})
 	}
-	pipeline := worker.NewPipeline(services, cfg, resources, metrics, log)
+	r.pipeline = worker.NewPipeline(services, cfg, resources, metrics, log)
 	go func() {
 		defer close(r.ended)
-		r.left, r.err = pipeline.Run(intake)
+		r.left, r.err = r.pipeline.Run(intake)
 	}()
 }
 
 // config returns the settings of the plan.
 func (s *simulation) config() *config.Config {
 	cfg := *s.base
-	cfg.QueueURL = queueURL(workertest.QueueName)
+	cfg.QueueURL = queueURL(s.queue)
 	cfg.TableName = workertest.TableName
 	if s.rejects {
-		cfg.RejectQueueURL = queueURL(workertest.RejectName)
+		cfg.RejectQueueURL = queueURL(s.rejectQueue)
 	}
 	cfg.Pollers, cfg.WriteConcurrency, cfg.MaxHeldMessages, cfg.MaxWriteUnits = s.pollers, s.writers, s.held, s.units
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
-	cfg.MaxDecodedBytes = 1 << 20
+	cfg.MaxDecodedBytes, cfg.MaxHeldBytes = maxDecodedBytes, s.heldBytes
 	cfg.Ordering, cfg.MaxAddedLatency = s.ordering, s.addedLatency
 	return &cfg
 }
@@ -119,6 +120,9 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if made >= maxCallsPerSecond {
 		sleep(ctx, time.Second)
+	}
+	if r.pipeline != nil {
+		r.s.oracle.holds(r, r.pipeline.HeldBytes())
 	}
 	if d := r.s.latency; d > 0 {
 		sleep(ctx, time.Duration(r.s.oracle.random(uint64(r.s.oracle.callNumber()))*float64(d)))

@@ -18,8 +18,9 @@ import (
 // seams are where a bug is put into one worker.
 type seams struct {
 	*worker.Services
-	intake context.Context // done at SIGTERM
-	log    *slog.Logger    // the worker's
+	resources *worker.Resources // what the worker found at its start
+	intake    context.Context   // done at SIGTERM
+	log       *slog.Logger      // the worker's
 }
 
 // onAdmit puts a bug between decoding and the window.

@@ -1,10 +1,17 @@
 package sim
 
 import (
+	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
@@ -31,6 +38,11 @@ type simulation struct {
 	tables *dynamodbfake.Service
 	start  time.Time
 
+	queue, rejectQueue, deadLetters string // their names
+
+	publisher *sqs.Client
+	sends     int
+
 	oracle   *oracle
 	replicas []*replica
 	log      cappedLog
@@ -38,6 +50,7 @@ type simulation struct {
 
 // simulate runs a plan. It must be called in a bubble.
 func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
+	time.Sleep(time.Until(time.Unix(epoch, 0)))
 	s := &simulation{plan: p, t: t, base: base, bug: b, queues: sqsfake.New(), tables: dynamodbfake.New(), start: time.Now()}
 	s.oracle = newOracle(s)
 	s.prepare()
@@ -57,15 +70,54 @@ func (s *simulation) prepare() {
 	s.queues.SetRecording(false)
 	s.tables.SetRecording(false)
 	s.queues.SetAbandonedPolls(true)
+	s.publisher = s.queues.Client()
 	s.queues.SetSkew(s.skew)
 	s.tables.SetSkew(s.skew)
-	s.queues.CreateQueue(workertest.QueueName, map[string]string{
-		"VisibilityTimeout": strconv.Itoa(int(s.visibility / time.Second)), "MaximumMessageSize": "65536",
-	})
-	s.queues.CreateQueue(workertest.RejectName, nil)
+	s.createQueues()
 	workertest.CreateTable(s.t, s.tables.Client(), workertest.TableName, s.layout, "S")
 	s.queues.SetFault(s.oracle.fault)
 	s.tables.SetFault(s.oracle.fault)
+}
+
+// createQueues makes the queue, the reject queue and, where the queue has a redrive policy, the dead-letter queue.
+func (s *simulation) createQueues() {
+	suffix, common := "", map[string]string{}
+	if s.fifo {
+		suffix, common["FifoQueue"] = ".fifo", "true"
+	}
+	s.queue, s.rejectQueue, s.deadLetters = workertest.QueueName+suffix, workertest.RejectName+suffix, "dead-letters"+suffix
+	create := func(name string, maxBytes int, more map[string]string) {
+		attributes := maps.Clone(common)
+		attributes["MaximumMessageSize"] = strconv.Itoa(maxBytes)
+		maps.Copy(attributes, more)
+		s.queues.CreateQueue(name, attributes)
+	}
+	create(s.rejectQueue, s.rejectLimit, nil)
+	create(s.deadLetters, maxMessageBytes, nil)
+	own := map[string]string{"VisibilityTimeout": strconv.Itoa(int(s.visibility / time.Second))}
+	if s.maxReceives > 0 {
+		own["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, sqsfake.QueueARN(s.deadLetters), s.maxReceives)
+	}
+	create(s.queue, maxMessageBytes, own)
+}
+
+// send sends a message.
+func (s *simulation) send(m *message) {
+	s.oracle.sent(m)
+	in := &sqs.SendMessageInput{QueueUrl: aws.String(queueURL(s.queue)), MessageBody: &m.body}
+	if s.fifo {
+		s.sends++
+		in.MessageGroupId, in.MessageDeduplicationId = &m.group, aws.String(strconv.Itoa(s.sends))
+	}
+	for name, value := range m.attributes {
+		if in.MessageAttributes == nil {
+			in.MessageAttributes = map[string]types.MessageAttributeValue{}
+		}
+		in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+	}
+	if _, err := s.publisher.SendMessage(context.Background(), in); err != nil {
+		panic(err)
+	}
 }
 
 // play sends the messages and does what the platform does, each at its time.
@@ -75,8 +127,7 @@ func (s *simulation) play() {
 	for len(messages) > 0 || len(events) > 0 {
 		if len(events) == 0 || len(messages) > 0 && messages[0].at <= events[0].at {
 			until(messages[0].at)
-			s.oracle.sent(messages[0])
-			s.queues.Send(workertest.QueueName, messages[0].body)
+			s.send(messages[0])
 			messages = messages[1:]
 			continue
 		}
@@ -126,19 +177,24 @@ func (s *simulation) stop(r *replica) {
 // minutes, the longest extension of a visibility timeout.
 const settleTime = 15 * time.Minute
 
+// rejectBackOff is how long a message waits at most whose reject could not be sent.
+const rejectBackOff = time.Hour
+
 // settleDown waits until the queue is empty, and then stops the replicas.
 func (s *simulation) settleDown() {
 	if !slices.ContainsFunc(s.replicas, func(r *replica) bool { return !r.doomed }) {
 		s.launch()
 	}
 	deadline := time.Now().Add(settleTime)
+	// Each replica may have to find out by itself that the reject queue takes messages again.
+	rejectDeadline := deadline.Add(rejectBackOff * time.Duration(1+len(s.replicas)))
 	for step := time.Second; ; step = min(step+time.Second, 10*time.Second) {
 		time.Sleep(step)
-		left := s.oracle.left()
+		left, bad := s.oracle.left()
 		if left == "" {
 			break
 		}
-		if time.Now().After(deadline) {
+		if now := time.Now(); now.After(rejectDeadline) || now.After(deadline) && !bad {
 			s.oracle.violate(stuck, "%s", left)
 			break
 		}

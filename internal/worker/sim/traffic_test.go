@@ -15,6 +15,7 @@ import (
 // traffic decides what is sent: ids that come again and again, in order and out of order, repeated word for word, packed.
 func (p *plan) traffic(r *rand.Rand) {
 	g := &generator{p: p, r: r, ids: 2 + r.IntN(40)}
+	p.gen = g
 	count := 20 + r.IntN(160)
 	span := time.Duration(1+r.IntN(180)) * time.Second
 	p.hot = fmt.Sprintf("%s-0", secret)
@@ -31,7 +32,7 @@ func (p *plan) traffic(r *rand.Rand) {
 		for range size {
 			m.parts = append(m.parts, g.part(m.at, size == 1))
 		}
-		m.body = pack(r, m)
+		m.pack(r)
 		p.messages = append(p.messages, m)
 	}
 	slices.SortStableFunc(p.messages, func(a, b *message) int { return int(a.at - b.at) })
@@ -59,7 +60,7 @@ func (g *generator) part(at time.Duration, alone bool) *part {
 	case r.IntN(100) < g.badness:
 		return g.bad(at)
 	}
-	good := g.good(fmt.Sprintf("%s-%d", secret, int(float64(g.ids)*r.Float64()*r.Float64())), at)
+	good := g.good(g.id(), at)
 	g.sent = append(g.sent, good)
 	return good
 }
@@ -107,11 +108,54 @@ func (g *generator) bad(at time.Duration) *part {
 	return &part{mark: mark, bad: true, raw: forms[g.r.IntN(len(forms))], expires: now + 86400}
 }
 
+// unreadable makes a part that is no prediction.
+func (g *generator) unreadable() *part {
+	return &part{mark: g.mark, bad: true, raw: fmt.Sprintf(`{"predictionId":"%s-bad","note":"#%d#"}`, secret, g.mark), expires: epoch + 86400}
+}
+
+// next gives the next part its mark.
+func (g *generator) next() *generator {
+	g.mark++
+	return g
+}
+
+// id picks an id, the first ones more often.
+func (g *generator) id() string {
+	return fmt.Sprintf("%s-%d", secret, int(float64(g.ids)*g.r.Float64()*g.r.Float64()))
+}
+
+// badText is a part that is no object.
+func (g *generator) badText() *part {
+	return &part{mark: g.mark, bad: true, raw: fmt.Sprintf(`"#%d# %s"`, g.mark, secret), expires: epoch + 86400}
+}
+
+// clockless is a part whose event time no clock gives: a zero, seconds divided by something, another epoch, a time ahead.
+func (g *generator) clockless(at time.Duration) *part {
+	now := epoch + int64((at+g.p.skew)/time.Second)
+	ahead := now + 7200 + g.r.Int64N(30_000) // still ahead when an outage of an hour is over
+	forms := []struct{ why, field string }{
+		{"past", `"timestamp":0`},
+		{"past", `"timestamp":"1970-01-01T00:00:00Z"`},
+		{"past", fmt.Sprintf(`"timestamp":%d`, now/60)},
+		{"past", fmt.Sprintf(`"timestamp":%d.25`, now/86400)},
+		{"past", fmt.Sprintf(`"timestamp":%d`, now/1000)},
+		{"past", fmt.Sprintf(`"timestamp":%d`, now-978_307_200)}, // since 2001, as Apple's clocks count
+		{"past", fmt.Sprintf(`"timestamp":%d,"expiresAt":0`, now)},
+		{"future", fmt.Sprintf(`"timestamp":%d`, ahead)},
+		{"future", fmt.Sprintf(`"timestamp":%d123`, ahead)}, // milliseconds
+	}
+	f := forms[g.r.IntN(len(forms))]
+	return &part{
+		mark: g.mark, bad: true, why: f.why, expires: now + 86400,
+		raw: fmt.Sprintf(`{"predictionId":"%s-clock",%s,"prediction":"#%d# %s"}`, secret, f.field, g.mark, secret),
+	}
+}
+
 // refusedID begins the ids that the table refuses with a ValidationException.
 const refusedID = secret + "-refused"
 
 // pack makes a message's body of its parts, in one of the forms of the contract.
-func pack(r *rand.Rand, m *message) string {
+func (m *message) pack(r *rand.Rand) {
 	raws := make([]string, len(m.parts))
 	for i, part := range m.parts {
 		raws[i] = part.raw
@@ -125,13 +169,14 @@ func pack(r *rand.Rand, m *message) string {
 	}
 	attributes := ""
 	if r.IntN(12) == 0 && (len(m.parts) != 1 || !m.parts[0].bad) { // otherwise the mark can't be found in the reject queue
+		m.inflated = len(body)
 		body, attributes = compress(body), `,"MessageAttributes":{"Content-Encoding":{"Type":"String","Value":"gzip"}}`
 	}
 	if attributes != "" || r.IntN(10) == 0 {
 		text, _ := json.Marshal(body) // a string always marshals
 		body = fmt.Sprintf(`{"Type":"Notification","TopicArn":"arn:aws:sns:eu-west-1:1:t","Message":%s%s}`, text, attributes)
 	}
-	return body
+	m.body = body
 }
 
 // compress is gzip and base64.

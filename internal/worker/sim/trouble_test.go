@@ -55,7 +55,7 @@ var faultKinds = map[class][]string{
 	classReceive: {"error", "drop", "hang", "lose", "tear", "hang answer", "delay", "redeliver", "throttle", "denied"},
 	classDelete:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "throttle"},
 	classVisible: {"partial", "error", "drop", "hang", "lose", "delay", "throttle"},
-	classReject:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "denied"},
+	classReject:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "denied", "refuse"},
 }
 
 // outageKinds keep everything from being written where they strike each write.
@@ -133,6 +133,10 @@ func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 				return &awstest.EntryError{Code: "InternalError", Message: "We encountered an internal error. Please try again."}
 			}
 			return nil
+		}}, true
+	case "refuse":
+		return awstest.Fault{FailEntry: func(int, awstest.Entry) *awstest.EntryError {
+			return &awstest.EntryError{Code: "InvalidMessageContents", SenderFault: true}
 		}}, true
 	case "error":
 		switch {

@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"compress/gzip"
+	"encoding/base64"
+	"io"
+	"strings"
+
+	"github.com/predcache/predcache/internal/consumer"
+)
+
+// settles tells whether the message leaves the queue with its first receive, if nothing else goes wrong. One with a bad part
+// does so only if the reject queue takes it and few others wait for that: otherwise it returns, each time later.
+func (o *oracle) settles(m *message) bool { return !m.anyBad() || o.s.rejectsFlow() && o.s.held > 1000 }
+
+// mayStay tells whether the message may stay on the queue for good: its rejects can't be sent.
+func (o *oracle) mayStay(m *message) bool {
+	const attributes = 1024 // of a reject, about
+	return m.anyBad() && (!o.s.rejects || len(m.body) > o.s.rejectLimit-attributes)
+}
+
+// manyRejects is how many bad parts a message has at least that may be rejected as a whole although it has good ones. A
+// part that is too long for the reject queue is another reason for it.
+const manyRejects = 11
+
+// inRejectQueue notes what the reject queue has taken: a bad part of a message, or a message as a whole, which must have
+// nothing good or many bad parts.
+func (o *oracle) inRejectQueue(call *call, body string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	body = o.reveal(body)
+	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && m.bad() < min(len(m.parts)+m.junk, manyRejects) {
+		o.violated(neighbours, "%s rejects a message as a whole that has %d bad parts, and good ones", call.replica.name, m.bad())
+	}
+	for _, mark := range o.rejects(body) {
+		if p := o.parts[mark]; p == nil || !p.bad {
+			o.violated(neighbours, "%s rejects #%d#, which is good", call.replica.name, mark)
+		}
+		if o.rejected[mark]++; o.s.rejectsFlow() && o.rejected[mark] > o.deliveries[mark] {
+			o.violated(needless, "%s sends #%d# to the reject queue again", call.replica.name, mark)
+		}
+	}
+}
+
+// rejects returns the marks of what a body in the reject queue rejects. It requires that o.mu be held.
+func (o *oracle) rejects(body string) (marks []int) {
+	m := o.bodies[body]
+	if m == nil || !m.anyBad() {
+		return marksOf(body)
+	}
+	for _, p := range m.parts {
+		if p.bad {
+			marks = append(marks, p.mark)
+		}
+	}
+	return marks
+}
+
+// reveal decompresses a reject that the reject queue could not carry as it was. It requires that o.mu be held.
+func (o *oracle) reveal(body string) string {
+	if o.bodies[body] != nil {
+		return body
+	}
+	z, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(body)))
+	if err != nil {
+		return body
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		return body
+	}
+	return string(text)
+}
+
+// checkRejects checks at the end that the reject queue has each reject that it has taken, and with its reason.
+func (o *oracle) checkRejects() {
+	messages := o.s.queues.Messages(o.s.rejectQueue)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	reasons := map[int]string{}
+	for _, m := range messages {
+		for _, mark := range o.rejects(o.reveal(m.Body)) {
+			reasons[mark] = m.Attributes[consumer.AttrReason]
+		}
+	}
+	for mark := range o.rejected {
+		p := o.parts[mark]
+		reason, found := reasons[mark]
+		switch {
+		case !found:
+			o.violated(safeDelete, "#%d# was sent to the reject queue, and is not there", mark)
+		case reason == "" || p != nil && p.why != "" && p.why != reason:
+			o.violated(explained, "#%d# is in the reject queue for the reason %q, want %q", mark, reason, p.why)
+		}
+	}
+}
