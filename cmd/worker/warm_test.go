@@ -83,6 +83,9 @@ func TestWarmFillsEachLayout(t *testing.T) {
 						t.Fatalf("%s, %v", out, err)
 					}
 					for _, want := range []string{"307 predictions of ", "duplicate                      1", "expired                        1", "rejected                       3  see " + name + ".rejects", "missing_field                2", "syntax                       1"} {
+						if kind == item.LatestOnly && strings.Contains(want, "duplicate") {
+							continue // where the table orders versions, a repeat is written if the first one has been
+						}
 						if !strings.Contains(out, want) || strings.Contains(want, "duplicate") && !strings.Contains(dry, want) {
 							t.Errorf("the report lacks %q:\n%s", want, out)
 						}
