@@ -139,6 +139,20 @@ func BenchmarkRead(b *testing.B) {
 				}
 				return nil
 			}},
+		{"GetMany100/versioned", 20, cache.Versioned(), `{"Items":[` + one + `],"Count":1,"ScannedCount":1}`,
+			func(c *cache.Cache) error { _, err := c.GetMany(b.Context(), ids); return err },
+			func(c *dynamodb.Client) error {
+				for _, id := range ids {
+					out, err := c.Query(b.Context(), &dynamodb.QueryInput{TableName: &table, Limit: aws.Int32(1), ScanIndexForward: aws.Bool(false),
+						KeyConditionExpression: aws.String("predictionId = :id"), FilterExpression: aws.String("expiresAt > :now"),
+						ExpressionAttributeValues: map[string]types.AttributeValue{":id": text(id), ":now": number(time.Now().Unix())}})
+					if err != nil {
+						return err
+					}
+					byHand(out.Items[0])
+				}
+				return nil
+			}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			client := dynamodb.NewFromConfig(awstest.Config(canned(c.answer)))

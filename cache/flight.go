@@ -39,11 +39,17 @@ func (f *flights[T]) join(key string, now int64) (_ *flight[T], owner bool) {
 	return fl, true
 }
 
-// land ends a flight.
+// land ends a flight. Once it has landed nothing changes it.
 func (f *flights[T]) land(fl *flight[T], value T, err error) {
 	f.mu.Lock()
-	delete(f.all, fl.key)
+	flying := f.all[fl.key] == fl
+	if flying {
+		delete(f.all, fl.key)
+	}
 	f.mu.Unlock()
+	if !flying {
+		return
+	}
 	fl.value, fl.err = value, err
 	close(fl.done)
 }

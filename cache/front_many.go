@@ -108,6 +108,9 @@ func (m *many) launch(ctx context.Context, keys []string, own map[string]*flight
 	}
 	land := func(key string, p *Prediction, err error) { // own is only read
 		fl := own[key]
+		if fl == nil {
+			return // the client returned an item that it was not asked for
+		}
 		if errors.Is(err, errAbandoned) {
 			c.reads.land(fl, nil, err)
 			return

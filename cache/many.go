@@ -180,34 +180,48 @@ const maxIdle = 8
 func (m *many) batch(ctx context.Context, keys []string, to sink) {
 	r := &request{operation: batchGetItem, reader: reader{cache: m.Cache, layout: m.layout, options: m.options}, keys: keys}
 	r.projection, r.names = projection(m.layout, m.options)
-	rest := make(map[string]bool, len(keys)) // without an outcome yet
-	for _, key := range keys {
-		rest[key] = true
-	}
-	outcome := func(key string, p *Prediction, err error) {
-		if !rest[key] {
-			return
-		}
-		delete(rest, key)
+	had := make([]string, 0, len(keys)) // that have had their outcome
+	outcome := func(key string, p *Prediction, err error, now time.Time) {
+		had = append(had, key)
 		if !errors.Is(err, errAbandoned) {
-			m.stats.read(p, false, err, m.now())
+			m.stats.read(p, false, err, now)
 		}
 		to(key, p, err)
 	}
+	// end gives up on the keys that are left. What else was asked for and not brought is a miss.
+	end := func(left []string, err error) {
+		now := m.now()
+		for _, key := range left {
+			outcome(key, nil, err, now)
+		}
+		if len(had) == len(keys) {
+			return
+		}
+		done := make(map[string]bool, len(had))
+		for _, key := range had {
+			done[key] = true
+		}
+		for _, key := range keys {
+			if !done[key] {
+				outcome(key, nil, nil, now)
+			}
+		}
+	}
 	for idle := 0; len(r.keys) > 0; {
 		if ctx.Err() != nil {
-			endBatch(r.keys, keys, abandoned(ctx), outcome)
+			end(r.keys, abandoned(ctx))
 			return
 		}
 		inner, done := m.bound(ctx)
 		a, err := m.call(inner, r)
 		done()
 		if err != nil {
-			endBatch(r.keys, keys, fmt.Errorf("BatchGetItem: %w", err), outcome)
+			end(r.keys, fmt.Errorf("BatchGetItem: %w", err))
 			return
 		}
+		now := m.now()
 		for _, result := range a.results {
-			outcome(m.keyOf(result), result.Prediction, result.err)
+			outcome(m.keyOf(result), result.Prediction, result.err, now)
 		}
 		m.stats.expiredOnly.Add(int64(a.expired))
 		if idle++; len(a.left) < len(r.keys) {
@@ -223,21 +237,11 @@ func (m *many) batch(ctx context.Context, keys []string, to sink) {
 			err = pause(ctx, idle)
 		}
 		if err != nil {
-			endBatch(r.keys, keys, err, outcome)
+			end(r.keys, err)
 			return
 		}
 	}
-	endBatch(nil, keys, nil, outcome)
-}
-
-// endBatch gives up on the keys that are left. The others of all that was asked for are misses, unless they were brought.
-func endBatch(left, all []string, err error, outcome sink) {
-	for _, key := range left {
-		outcome(key, nil, err)
-	}
-	for _, key := range all {
-		outcome(key, nil, nil)
-	}
+	end(nil, nil)
 }
 
 // keyOf is the key that a result is of.

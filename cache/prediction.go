@@ -54,8 +54,8 @@ func (p *Prediction) Decode(v any) error {
 }
 
 // decode reads an item, of which it keeps no memory. It returns nil for one that a reader must not see, and whether that is
-// because it has expired.
-func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options) (_ *Prediction, expired bool, _ error) {
+// because it has expired at now, in epoch seconds.
+func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options, now int64) (_ *Prediction, expired bool, _ error) {
 	if o.skipForeign && item.Find(fields, item.AttrCreatedAt).Type == "" {
 		return nil, false, nil
 	}
@@ -66,14 +66,14 @@ func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options) (_ *Pred
 	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
 		c.perSecond.Store(unitOf(&s))
 	}
-	if visible, expired := c.visible(&s); !visible {
+	if visible, expired := visible(&s, now); !visible {
 		return nil, expired, nil
 	}
 	p := &Prediction{
-		ID: strings.Clone(s.Key.ID), EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
+		EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
 		created: s.CreatedAt, partial: !o.withPayload(),
 	}
-	if p.Attributes, err = attributes(s.Others); err != nil {
+	if p.ID, p.Attributes, err = texts(s.Key.ID, s.Others); err != nil {
 		return nil, false, c.itemError(l, fields, err)
 	}
 	if !o.match(p) {
@@ -83,8 +83,8 @@ func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options) (_ *Pred
 }
 
 // visible decides whether readers may see an item. It is the one place that hides items: expired ones.
-func (c *Cache) visible(s *item.Stored) (visible, expired bool) {
-	expired = s.Expires <= c.now().Unix()
+func visible(s *item.Stored, now int64) (visible, expired bool) {
+	expired = s.Expires <= now
 	return !expired, expired
 }
 
@@ -98,29 +98,32 @@ func (o *options) match(p *Prediction) bool {
 	return true
 }
 
-// attributes turns an item's other attributes into JSON texts, which share one piece of memory, as their names do.
-func attributes(others []item.Field) (map[string]json.RawMessage, error) {
+// texts copies an id, and an item's other attributes as JSON texts. They share one piece of memory.
+func texts(id string, others []item.Field) (string, map[string]json.RawMessage, error) {
 	if len(others) == 0 {
-		return nil, nil
+		return strings.Clone(id), nil, nil
 	}
-	all := make(map[string]json.RawMessage, len(others))
-	size := 0
+	size := len(id)
 	for i := range others {
 		size += len(others[i].Name) + len(others[i].Value.Text) + len(`""`)
 	}
-	texts := make([]byte, 0, size)
+	all := make(map[string]json.RawMessage, len(others))
+	memory := append(make([]byte, 0, size), id...)
+	text := func(start int) string { return unsafe.String(unsafe.SliceData(memory[start:]), len(memory)-start) }
+	id = text(0)
 	for i := range others {
 		f := &others[i]
-		texts = append(texts, f.Name...)
-		name := texts[len(texts)-len(f.Name):]
-		start := len(texts)
+		start := len(memory)
+		memory = append(memory, f.Name...)
+		name := text(start)
+		start = len(memory)
 		var err error
-		if texts, err = f.Value.AppendJSON(texts); err != nil {
-			return nil, fmt.Errorf("the attribute %q %w", f.Name, err)
+		if memory, err = f.Value.AppendJSON(memory); err != nil {
+			return id, nil, fmt.Errorf("the attribute %q %w", f.Name, err)
 		}
-		all[unsafe.String(unsafe.SliceData(name), len(name))] = texts[start:len(texts):len(texts)]
+		all[name] = memory[start:len(memory):len(memory)]
 	}
-	return all, nil
+	return id, all, nil
 }
 
 // sameValue compares two scalars: numbers by their value, whatever their notation.

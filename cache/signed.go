@@ -104,7 +104,7 @@ func (s *signedSource) call(ctx context.Context, r *request) (a answer, err erro
 		}
 		page := pages.Get().(*page)
 		defer pages.Put(page)
-		a = answer{}
+		a = answer{results: make([]result, 0, len(r.keys))}
 		return op.Send(ctx, c, func(w *jsonscan.Walker) { page.read(w, r, &a) })
 	})
 	if err != nil {

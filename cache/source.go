@@ -62,6 +62,7 @@ type answer struct {
 	next     *item.Key // where a Query stopped before its end
 	left     []string  // keys that BatchGetItem did not get to
 	units    float64   // read units, where the service says so
+	now      int64     // by which items expire, in epoch seconds: when the answer came
 }
 
 // A result has a live prediction, or what is wrong with an item.
@@ -83,7 +84,10 @@ func (r *reader) item(a *answer, fields []item.Field) {
 	if len(fields) == 0 || r.one && len(a.results) > 0 {
 		return
 	}
-	switch p, expired, err := r.cache.decode(r.layout, fields, r.options); {
+	if a.now == 0 {
+		a.now = r.cache.now().Unix()
+	}
+	switch p, expired, err := r.cache.decode(r.layout, fields, r.options, a.now); {
 	case p != nil || err != nil:
 		a.results = append(a.results, result{p, err})
 	case expired:

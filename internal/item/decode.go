@@ -73,7 +73,9 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 	n := 0 // number of reserved attributes, which go first
 	for i := range fields {
 		if l.reserved(fields[i].Name) {
-			fields[i], fields[n] = fields[n], fields[i]
+			if i != n {
+				fields[i], fields[n] = fields[n], fields[i]
+			}
 			n++
 		}
 	}
