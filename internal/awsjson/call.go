@@ -29,15 +29,17 @@ import (
 type Operation struct {
 	service *Service
 	name    string
+	signer  *signer
 	calls   sync.Pool // of *Call
 }
 
 // Operation returns the operation of a name, such as "BatchWriteItem". Make it once and keep it.
 func (s *Service) Operation(name string) *Operation {
-	o := &Operation{service: s, name: name}
+	header := s.options.Header.Clone()
+	header.Set("X-Amz-Target", s.options.Target+"."+name)
+	o := &Operation{service: s, name: name, signer: newSigner(header)}
 	o.calls.New = func() any {
-		c := &Call{header: s.options.Header.Clone()}
-		c.header.Set("X-Amz-Target", s.options.Target+"."+name)
+		c := &Call{header: header.Clone()}
 		c.reread = func() (io.ReadCloser, error) { return c.body(), nil }
 		return c
 	}
@@ -55,6 +57,7 @@ type Call struct {
 	Scratch []byte
 
 	answer   []byte
+	signing  []byte // of the signer
 	header   http.Header
 	url      url.URL
 	reread   func() (io.ReadCloser, error)
@@ -149,8 +152,7 @@ func (o *Operation) roundTrip(ctx context.Context, c *Call) (*http.Response, err
 		// GetBody serves a connection that turns out to have been closed before anything was written.
 		Body: c.body(), GetBody: c.reread, ContentLength: int64(len(c.Request)),
 	}).WithContext(ctx)
-	sum := sha256.Sum256(c.Request)
-	if err := s.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), e.signing, e.region, s.options.Clock.Now()); err != nil {
+	if err := o.sign(ctx, c, req, creds, e); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	resp, err := s.transport.RoundTrip(req)
@@ -162,6 +164,16 @@ func (o *Operation) roundTrip(ctx context.Context, c *Call) (*http.Response, err
 	default:
 		return nil, &smithyhttp.RequestSendError{Err: err}
 	}
+}
+
+func (o *Operation) sign(ctx context.Context, c *Call, req *http.Request, creds aws.Credentials, e *endpoint) error {
+	now := o.service.options.Clock.Now()
+	if o.signer.signs(e) {
+		o.signer.sign(c, creds, e, now)
+		return nil
+	}
+	sum := sha256.Sum256(c.Request)
+	return o.service.signer.SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), e.signing, e.region, now)
 }
 
 // A CredentialsError says that no credentials could be had to sign a request. It wraps the provider's error.
