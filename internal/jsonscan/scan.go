@@ -278,33 +278,39 @@ func (sc *scanner) number(i int) (int, error) {
 	if s[i] == '-' {
 		i++
 	}
-	digits := func() bool {
-		first := i
-		for i < len(s) && s[i]-'0' <= 9 {
-			i++
-		}
-		return i > first
-	}
-	switch {
-	case i < len(s) && s[i] == '0':
+	if i < len(s) && s[i] == '0' {
 		i++
-	case !digits():
+	} else if end := digits(s, i); end > i {
+		i = end
+	} else {
 		return 0, &SyntaxError{start, "not a JSON value"}
 	}
 	if i < len(s) && s[i] == '.' {
-		if i++; !digits() {
-			return 0, &SyntaxError{i, "a number without digits after its point"}
+		end := digits(s, i+1)
+		if end == i+1 {
+			return 0, &SyntaxError{end, "a number without digits after its point"}
 		}
+		i = end
 	}
 	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
 		if i++; i < len(s) && (s[i] == '+' || s[i] == '-') {
 			i++
 		}
-		if !digits() {
+		end := digits(s, i)
+		if end == i {
 			return 0, &SyntaxError{i, "a number without digits in its exponent"}
 		}
+		i = end
 	}
 	return i, nil
+}
+
+// digits returns the offset of the first byte from i on that is not a digit.
+func digits(s string, i int) int {
+	for i < len(s) && s[i]-'0' <= 9 {
+		i++
+	}
+	return i
 }
 
 func hex4(s string) rune {

@@ -2,6 +2,7 @@ package jsonscan
 
 import (
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -152,23 +153,34 @@ func (w *Walker) AppendString(dst []byte) []byte {
 		w.err = &SyntaxError{i, "not a string"}
 		return dst
 	}
-	for i++; ; {
-		for n := 8; n == 8 && i+8 <= len(s); i += n {
+	i++
+	j, room := len(dst), dst[:cap(dst)] // dst ends at j
+	for {
+		if len(room)-j < 8 {
+			dst = slices.Grow(room[:j], 64)
+			room = dst[:cap(dst)]
+		}
+		if i+8 <= len(s) {
 			x := load(s, i)
-			if m := specials(x); m != 0 {
-				n = lowest(m)
+			binary.LittleEndian.PutUint64(room[j:], x)
+			m := specials(x)
+			if m == 0 {
+				i, j = i+8, j+8
+				continue
 			}
-			dst = binary.LittleEndian.AppendUint64(dst, x)
-			dst = dst[:len(dst)-8+n]
-		}
-		for ; i < len(s) && plain[s[i]]; i++ {
-			dst = append(dst, s[i])
-		}
-		if i+1 < len(s) && s[i] == '\\' && simple[s[i+1]] != 0 {
-			dst = append(dst, simple[s[i+1]])
-			i += 2
+			n := lowest(m)
+			i, j = i+n, j+n
+		} else if i < len(s) && plain[s[i]] {
+			room[j] = s[i]
+			i, j = i+1, j+1
 			continue
 		}
+		if i+1 < len(s) && s[i] == '\\' && simple[s[i+1]] != 0 {
+			room[j] = simple[s[i+1]]
+			i, j = i+2, j+1
+			continue
+		}
+		dst = room[:j]
 		switch {
 		case i == len(s):
 			w.err = &SyntaxError{i, "a string without its closing quote"}
@@ -188,7 +200,7 @@ func (w *Walker) AppendString(dst []byte) []byte {
 			r = utf8.RuneError
 		}
 		dst = utf8.AppendRune(dst, r)
-		i += n
+		i, j, room = i+n, len(dst), dst[:cap(dst)]
 	}
 }
 
