@@ -105,6 +105,7 @@ func (f *front) close() {
 }
 
 func (f *front) size() (entries int, bytes int64) {
+	f.entries.CleanUp() // takes in what was read and written last
 	return f.entries.EstimatedSize(), int64(f.entries.WeightedSize())
 }
 

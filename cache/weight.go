@@ -1,15 +1,16 @@
 package cache
 
-import "sort"
+import (
+	"sort"
+	"unsafe"
+)
 
 // The front counts its memory as Go's allocator does: what it asks for is rounded up to a size class. Tests compare the sum
 // with the heap.
 const (
-	// entryBytes is what an entry takes beside its prediction: the entry itself, the cache's node of it, its place in the hash
-	// table, and its share of what the eviction policy and the write buffers keep.
-	entryBytes = 64 + 112 + 40
-	// predictionBytes is the size class of a Prediction.
-	predictionBytes = 176
+	// entryBytes is what an entry takes beside its prediction and its key: the entry itself, otter's node of it, and its share of
+	// the hash table, of the frequency sketch and of the buffers.
+	entryBytes = 184
 	// mapBytes is a map's header; groupBytes a group of eight slots of a name and a JSON text, with its control word.
 	mapBytes   = 48
 	groupBytes = 352
@@ -19,7 +20,7 @@ const (
 func weightOf(p *Prediction) uint32 {
 	n := entryBytes + predictionBytes + class(len(p.ID)) + class(cap(p.Payload))
 	if len(p.Attributes) > 0 {
-		texts := 0
+		texts := len(p.ID)
 		for name, value := range p.Attributes {
 			texts += len(name) + len(value)
 		}
@@ -27,13 +28,16 @@ func weightOf(p *Prediction) uint32 {
 		for groups*7 < len(p.Attributes) && len(p.Attributes) > 8 { // a table of more than a group is filled to 7/8
 			groups *= 2
 		}
-		n += mapBytes + groups*groupBytes + class(texts)
+		n += mapBytes + groups*groupBytes + class(texts) - class(len(p.ID)) // which share their memory
 	}
 	return uint32(min(n, 1<<32-1))
 }
 
 // weightOfMiss is the memory of a remembered miss.
 func weightOfMiss(key string) uint32 { return uint32(entryBytes + class(len(key))) }
+
+// predictionBytes is a Prediction's own memory.
+var predictionBytes = class(int(unsafe.Sizeof(Prediction{})))
 
 // class is the memory that an allocation of n bytes takes.
 func class(n int) int {
