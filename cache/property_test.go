@@ -251,7 +251,7 @@ func (w *world) judge(t *testing.T, id string, start time.Time, p *cache.Predict
 	if p != nil {
 		seen[id] = p
 	}
-	if before != nil && before.ExpiresAt.After(now) && p != nil && p.EventTime.Before(before.EventTime) && !w.removed(id, now.Add(-w.maxAge)) {
+	if before != nil && p != nil && p.EventTime.Before(before.EventTime) && w.has(id, before, now) {
 		t.Errorf("%s: version %d after a newer one, %s, which is live", id, version, before.Payload)
 	}
 	if away {
@@ -263,11 +263,16 @@ func (w *world) judge(t *testing.T, id string, start time.Time, p *cache.Predict
 	}
 }
 
-// removed tells whether an id was deleted after a time: then an older answer need not be wrong.
-func (w *world) removed(id string, after time.Time) bool {
+// has tells whether a version is live in the table, and nothing that is under way may change that.
+func (w *world) has(id string, p *cache.Prediction, at time.Time) bool {
 	for _, c := range w.log[id] {
-		if c.version == 0 && (c.ends.IsZero() || c.ends.After(after)) {
-			return true
+		if c.ends.IsZero() || !c.ends.Before(at) {
+			return false
+		}
+	}
+	for _, c := range w.items(w.log[id]) {
+		if fmt.Sprint(c.version) == string(p.Payload) {
+			return c.expires > at.Unix()
 		}
 	}
 	return false
@@ -310,6 +315,17 @@ func (w *world) says(id string, version int, at time.Time) bool {
 
 // newestOf is the newest live version after some changes, or 0.
 func (w *world) newestOf(changes []change, at time.Time) int {
+	newest := 0
+	for _, c := range w.items(changes) {
+		if c.expires > at.Unix() {
+			newest = max(newest, c.version)
+		}
+	}
+	return newest
+}
+
+// items are what the table holds after some changes.
+func (w *world) items(changes []change) map[int64]change {
 	items := map[int64]change{} // by sort key, which later versions may share
 	for _, c := range changes {
 		switch {
@@ -323,11 +339,5 @@ func (w *world) newestOf(changes []change, at time.Time) int {
 			items[0] = c
 		}
 	}
-	newest := 0
-	for _, c := range items {
-		if c.expires > at.Unix() {
-			newest = max(newest, c.version)
-		}
-	}
-	return newest
+	return items
 }
