@@ -25,15 +25,15 @@ type signer struct {
 }
 
 const (
-	dateHeader   = "x-amz-date"
-	tokenHeader  = "x-amz-security-token"
-	lengthHeader = "content-length"
-	hostHeader   = "host"
+	dateHeader    = "x-amz-date"
+	sessionHeader = "x-amz-security-token"
+	lengthHeader  = "content-length"
+	hostHeader    = "host"
 )
 
 // newSigner returns a signer of requests with these headers.
 func newSigner(h http.Header) *signer {
-	s := &signer{names: []string{dateHeader, tokenHeader, lengthHeader, hostHeader}}
+	s := &signer{names: []string{dateHeader, sessionHeader, lengthHeader, hostHeader}}
 	for name := range h {
 		if name = strings.ToLower(name); name != "user-agent" { // a proxy may change it
 			s.names = append(s.names, name)
@@ -62,7 +62,7 @@ func (s *signer) sign(c *Call, creds aws.Credentials, e *endpoint, now time.Time
 
 	b := append(c.signing[:0], "POST\n/\n\n"...)
 	for _, name := range s.names {
-		if name == tokenHeader && creds.SessionToken == "" {
+		if name == sessionHeader && creds.SessionToken == "" {
 			continue
 		}
 		b = append(append(b, name...), ':')
@@ -73,7 +73,7 @@ func (s *signer) sign(c *Call, creds aws.Credentials, e *endpoint, now time.Time
 			b = strconv.AppendInt(b, int64(len(c.Request)), 10)
 		case dateHeader:
 			b = append(b, date...)
-		case tokenHeader:
+		case sessionHeader:
 			b = append(b, creds.SessionToken...)
 		default:
 			b = append(b, c.header[http.CanonicalHeaderKey(name)][0]...)
@@ -104,7 +104,7 @@ func (s *signer) sign(c *Call, creds aws.Credentials, e *endpoint, now time.Time
 
 func (s *signer) appendNames(b []byte, creds aws.Credentials) []byte {
 	for i, name := range s.names {
-		if name == tokenHeader && creds.SessionToken == "" {
+		if name == sessionHeader && creds.SessionToken == "" {
 			continue
 		}
 		if i > 0 {
