@@ -34,7 +34,11 @@ status 1 if there is a problem.`,
 func runCheck(ctx context.Context, stdout io.Writer) error {
 	var wrong []error
 	for _, name := range config.Unknown() {
-		wrong = append(wrong, fmt.Errorf("%s is not a setting: correct its name (worker config lists them), or remove it", name))
+		remedy := "remove it, or correct its name (worker config lists them)"
+		if similar := config.Suggest(name); similar != "" {
+			remedy = "did you mean " + similar + "?"
+		}
+		wrong = append(wrong, fmt.Errorf("%s is not a setting: %s", name, remedy))
 	}
 	cfg, err := config.Load()
 	if err != nil {

@@ -48,8 +48,9 @@ func TestCheck(t *testing.T) {
 		{name: "a smaller reject queue", rejects: attributes{"MaximumMessageSize": "262144"}, problem: "the reject queue takes messages of up to 262144 bytes, and the queue of up to 1048576"},
 		{name: "a reject queue with a redrive policy", rejects: attributes{"RedrivePolicy": healthy["RedrivePolicy"]}, problem: "so 50 lists move them to " + arn + "dead: remove the redrive policy"},
 		{name: "a reject queue that forgets sooner", rejects: attributes{"MessageRetentionPeriod": "86400"}, want: "! the reject queue keeps messages for 24 hours, and the queue for 96"},
-		{name: "a misspelt setting", env: map[string]string{"WORKER_TLL": "1h"}, problem: "WORKER_TLL is not a setting: correct its name"},
-		{name: "two mistakes", env: map[string]string{"WORKER_TLL": "1h", "WORKER_TTL": "soon"}, problem: "\n  - WORKER_TLL is not a setting: correct its name (worker config lists them), or remove it\n  - WORKER_TTL is \"soon\""},
+		{name: "a misspelt setting", env: map[string]string{"WORKER_TLL": "1h"}, problem: "WORKER_TLL is not a setting: did you mean WORKER_TTL?"},
+		{name: "a variable like no setting", env: map[string]string{"WORKER_NAME": "a"}, problem: "WORKER_NAME is not a setting: remove it, or correct its name (worker config lists them)"},
+		{name: "two mistakes", env: map[string]string{"WORKER_TLL": "1h", "WORKER_TTL": "soon"}, problem: "\n  - WORKER_TLL is not a setting: did you mean WORKER_TTL?\n  - WORKER_TTL is \"soon\""},
 		{name: "a queue that does not exist", env: map[string]string{"WORKER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/000000000000/none"}, problem: "the queue does not exist"},
 		{name: "a table that does not exist", env: map[string]string{"WORKER_TABLE_NAME": "none"}, problem: `the table "none" does not exist`},
 	} {

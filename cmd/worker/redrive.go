@@ -98,7 +98,8 @@ func runRedrive(ctx context.Context, f redriveFlags, stdout io.Writer) error {
 	listing := !f.all && len(f.reasons) == 0
 	done, err := redrive.Run(ctx, redrive.Config{
 		From: awsclient.NewQueue(clients, source), To: awsclient.NewQueue(clients, cfg.QueueURL),
-		All: f.all, Reasons: f.reasons, DryRun: f.dryRun || listing, PerSecond: f.rate, CallTimeout: cfg.CallTimeout, Answered: clock.Answered,
+		All: f.all, Reasons: f.reasons, DryRun: f.dryRun || listing, PerSecond: f.rate, CallTimeout: cfg.CallTimeout,
+		Permanent: awsclient.Permanent, Answered: clock.Answered,
 	})
 	if err == nil || done.Found > 0 {
 		printRedrive(stdout, done, f.dryRun || listing)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,10 +75,17 @@ func TestRedrive(t *testing.T) {
 func TestRedrive_denied(t *testing.T) {
 	b := backend.All(t)[0]
 	newWire(t, b, item.Versioned, item.TypeS, false)
-	b.FakeSQS.SetFault(func(c *awstest.Call) awstest.Fault { return awstest.Fault{Err: awstest.AccessDenied(c.Operation)} })
+	var calls atomic.Int32
+	b.FakeSQS.SetFault(func(c *awstest.Call) awstest.Fault {
+		calls.Add(1)
+		return awstest.Fault{Err: awstest.AccessDenied(c.Operation)}
+	})
 	const want = "the queue to take messages from can't be used: allow it in the policy of the role that calls (ReceiveMessage: AccessDenied"
 	if status, stdout, stderr := invoke(t, "", "redrive", "--all"); status != 1 || stdout != "" || !strings.Contains(stderr, want) {
 		t.Errorf("status %d, %q, %q, want %q", status, stdout, stderr, want)
+	}
+	if calls.Load() != 1 {
+		t.Errorf("%d calls were made, want 1: trying again does not help", calls.Load())
 	}
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 
 	// CallTimeout bounds one attempt of a call, besides the time that a receive waits for messages.
 	CallTimeout time.Duration
+	// Permanent reports whether a failed call need not be tried again. nil: each is tried again, a few times.
+	Permanent func(err error) bool
 	// Answered returns the Date of SQS's latest answer, in whole seconds. The zero time stands for unknown.
 	Answered func() time.Time
 }
@@ -269,7 +271,7 @@ func (r *run) attempt(ctx context.Context, wait time.Duration, call func(ctx con
 		one, cancel := context.WithTimeout(ctx, r.CallTimeout+wait)
 		err := call(one)
 		cancel()
-		if err == nil || ctx.Err() != nil || attempt == attempts {
+		if err == nil || ctx.Err() != nil || attempt == attempts || r.Permanent != nil && r.Permanent(err) {
 			return err
 		}
 		if err := sleep(ctx, backoff.After(attempt)); err != nil {
