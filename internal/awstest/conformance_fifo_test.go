@@ -1,6 +1,7 @@
 package awstest_test
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -103,6 +104,45 @@ func sqsFIFORules() []rule {
 			c.refused(c.delete(url, *m.ReceiptHandle), "InvalidParameterValue", "The receipt handle has expired")
 			c.ok(c.delete(url, *c.one(url).ReceiptHandle))
 		}, deviates: map[string]string{"ministack": "deletes by an old handle"}},
+		{name: "fifo: a dead letter leaves its group, which goes on", check: func(c *conformance) {
+			dead := c.fifo()
+			url := c.fifo("RedrivePolicy", `{"deadLetterTargetArn":"`+c.arn(dead)+`","maxReceiveCount":"1"}`)
+			for _, body := range []string{"poison", "next"} {
+				_, err := c.sendFIFO(url, body, "a", body)
+				c.ok(err)
+			}
+			first := c.one(url)
+			c.equal("first", *first.Body, "poison")
+			c.ok(c.change(url, *first.ReceiptHandle, 0))
+			c.equal("then", *c.one(url).Body, "next")
+			moved := c.one(dead)
+			c.equal("moved", *moved.Body+" "+moved.Attributes["MessageGroupId"], "poison a")
+		}},
+		{name: "fifo: a dead letter's retention starts anew", inProcess: "it takes a minute", check: func(c *conformance) {
+			dead := c.fifo("MessageRetentionPeriod", "60")
+			url := c.fifo("RedrivePolicy", `{"deadLetterTargetArn":"`+c.arn(dead)+`","maxReceiveCount":"1"}`)
+			_, err := c.sendFIFO(url, "poison", "a", "1")
+			c.ok(err)
+			c.ok(c.change(url, *c.one(url).ReceiptHandle, 0))
+			time.Sleep(40 * time.Second)
+			c.none(url)
+			time.Sleep(40 * time.Second)
+			c.one(dead)
+		}},
+		{name: "fifo: a group in flight blocks itself only, also by visibility", check: func(c *conformance) {
+			url := c.fifo("VisibilityTimeout", "3")
+			for _, m := range []string{"a1", "b1", "a2"} {
+				_, err := c.sendFIFO(url, m, m[:1], m)
+				c.ok(err)
+			}
+			c.equal("of a", *c.one(url).Body, "a1")
+			c.equal("of b", *c.one(url).Body, "b1")
+			c.none(url)
+			time.Sleep(3300 * time.Millisecond)
+			got := bodies(c.receive(url, 10, 1))
+			slices.Sort(got)
+			c.equal("again", got, []string{"a1", "a2", "b1"})
+		}},
 		{name: "fifo: several messages of a group in one batch fail and succeed on their own", check: func(c *conformance) {
 			url := c.fifo()
 			out, err := c.sqs.SendMessageBatch(c.ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: []types.SendMessageBatchRequestEntry{

@@ -72,6 +72,31 @@ func queryRules() []rule {
 			}
 			c.equal("between", sorts(c.query(table, " AND r BETWEEN :r AND :s", item{":r": num(2), ":s": num(4)}).Items), "2 3 4")
 		}},
+		{name: "query: the bounds of a BETWEEN are in order", check: func(c *conformance) {
+			table := c.numbered("1")
+			reversed := item{":r": num(4), ":s": num("2.5")}
+			const text = "The BETWEEN operator requires upper bound to be greater than or equal to lower bound"
+			_, err := c.db.Query(c.ctx, queryInput(table, " AND r BETWEEN :r AND :s", reversed))
+			c.refused(err, "ValidationException", "Invalid KeyConditionExpression: "+text)
+			_, err = c.db.Query(c.ctx, queryInput(table, "", reversed, func(in *dynamodb.QueryInput) { in.FilterExpression = aws.String("i BETWEEN :r AND :s") }))
+			c.refused(err, "ValidationException", "Invalid FilterExpression: "+text)
+			_, err = c.db.PutItem(c.ctx, &dynamodb.PutItemInput{TableName: &table, Item: item{"k": str("a"), "r": num(1)},
+				ConditionExpression: aws.String("i BETWEEN :r AND :s"), ExpressionAttributeValues: reversed})
+			c.refused(err, "ValidationException", "Invalid ConditionExpression: "+text)
+			c.equal("equal bounds", sorts(c.query(table, " AND r BETWEEN :r AND :s", item{":r": num(1), ":s": num("1.0")}).Items), "1")
+		}},
+		{name: "query: the bounds of a BETWEEN have one type", check: func(c *conformance) {
+			table := c.numbered("1")
+			_, err := c.db.Query(c.ctx, queryInput(table, "", item{":r": num(4), ":s": str("a")}, func(in *dynamodb.QueryInput) { in.FilterExpression = aws.String("i BETWEEN :r AND :s") }))
+			c.refused(err, "ValidationException", "The BETWEEN operator requires same data type for lower and upper bounds")
+		}, deviates: map[string]string{"ministack": "takes bounds of two types"}},
+		{name: "query: a page starts within the range of the sort key", check: func(c *conformance) {
+			table := c.numbered("1", "2", "3")
+			in := queryInput(table, " AND r > :r", item{":r": num(2)})
+			in.ExclusiveStartKey = item{"k": str("a"), "r": num(1)}
+			_, err := c.db.Query(c.ctx, in)
+			c.refused(err, "ValidationException", "The provided starting key does not match the range key predicate")
+		}},
 		{name: "query: key conditions that the service does not take", check: func(c *conformance) {
 			table := c.numbered("1")
 			refused := func(condition string, values item, text string) {

@@ -48,6 +48,17 @@ func sqsQueueRules() []rule {
 			c.refused(set("VisibilityTimeout", "43201"), "InvalidAttributeValue", "Invalid value for the parameter VisibilityTimeout.")
 			c.refused(set("Nonsense", "1"), "InvalidAttributeName", "Unknown Attribute Nonsense.")
 		}, deviates: map[string]string{"localstack": "takes any visibility timeout as a queue's attribute", "ministack": "takes any name"}},
+		{name: "sqs: a KMS key takes the place of SQS's own encryption", check: func(c *conformance) {
+			attributes := func(url string) map[string]string {
+				out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+				c.ok(err)
+				return out.Attributes
+			}
+			c.equal("by default", attributes(c.queue())["SqsManagedSseEnabled"], "true")
+			with := attributes(c.queue("KmsMasterKeyId", "alias/aws/sqs"))
+			c.equal("key", with["KmsMasterKeyId"], "alias/aws/sqs")
+			c.equal("with a key", with["SqsManagedSseEnabled"], "false")
+		}, deviates: map[string]string{"localstack": "reports both"}},
 		{name: "sqs: attributes count the messages", check: func(c *conformance) {
 			url := c.queue()
 			c.send(url, "a", "b", "c")

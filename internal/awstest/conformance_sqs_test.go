@@ -2,6 +2,8 @@ package awstest_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"sort"
 	"strconv"
 	"strings"
@@ -10,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 func (c *conformance) send(url string, bodies ...string) {
@@ -62,6 +66,12 @@ func (c *conformance) delete(url, handle string) error {
 func (c *conformance) change(url, handle string, seconds int32) error {
 	_, err := c.sqs.ChangeMessageVisibility(c.ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: &handle, VisibilityTimeout: seconds})
 	return err
+}
+
+func (c *conformance) arn(url string) string {
+	out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+	c.ok(err)
+	return out.Attributes["QueueArn"]
 }
 
 func batch(n int, body string) []types.SendMessageBatchRequestEntry {
@@ -165,6 +175,35 @@ func sqsMessageRules() []rule {
 			c.refused(err, "InvalidMessageContents", "")
 			_, err = c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a\ufffeb")})
 			c.refused(err, "InvalidMessageContents", "")
+		}},
+		{name: "sqs: a message with characters that XML has not fails alone in a batch", check: func(c *conformance) {
+			url := c.queue()
+			entries := batch(2, "good")
+			entries[1].MessageBody = aws.String("a\x01b")
+			out, err := c.sendBatch(url, entries)
+			c.ok(err)
+			c.equal("sent", len(out.Successful), 1)
+			c.equal("failure", *out.Failed[0].Id+" "+*out.Failed[0].Code, "1 InvalidMessageContents")
+			c.equal("received", bodies(c.receive(url, 10, 1)), []string{"good"})
+		}},
+		{name: "sqs: the same characters are refused in an attribute", check: func(c *conformance) {
+			url := c.queue()
+			entries := batch(2, "good")
+			entries[1].MessageAttributes = map[string]types.MessageAttributeValue{"a": {DataType: aws.String("String"), StringValue: aws.String("a\x0bb")}}
+			out, err := c.sendBatch(url, entries)
+			c.ok(err)
+			c.equal("sent", len(out.Successful), 1)
+			c.equal("failure", *out.Failed[0].Id+" "+*out.Failed[0].Code, "1 InvalidMessageContents")
+		}, deviates: map[string]string{"localstack": "calls the value invalid"}},
+		{name: "sqs: half of a surrogate pair is refused", inProcess: "the SDK can't send it", check: func(c *conformance) {
+			url := c.queue()
+			for body, refused := range map[string]bool{`"a\ud800b"`: true, `"a\udc00\ud800"`: true, `"\ud83d\ude00"`: false, `"\\ud800"`: false} {
+				req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"QueueUrl":"`+url+`","MessageBody":`+body+`}`))
+				req.Header.Set("X-Amz-Target", "AmazonSQS.SendMessage")
+				rec := httptest.NewRecorder()
+				c.fakeSQS.ServeHTTP(rec, req)
+				c.equal(body, strings.Contains(rec.Body.String(), "InvalidMessageContents"), refused)
+			}
 		}},
 		{name: "sqs: an empty body is refused", check: func(c *conformance) {
 			url := c.queue()
@@ -358,9 +397,7 @@ func sqsMessageRules() []rule {
 		}, deviates: map[string]string{"localstack": "takes any delay", "ministack": "takes any delay"}},
 		{name: "sqs: a message received too often goes to the dead-letter queue", check: func(c *conformance) {
 			dead := c.queue()
-			out, err := c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
-			c.ok(err)
-			url := c.queue("RedrivePolicy", `{"deadLetterTargetArn":"`+out.Attributes["QueueArn"]+`","maxReceiveCount":"2"}`)
+			url := c.queue("RedrivePolicy", `{"deadLetterTargetArn":"`+c.arn(dead)+`","maxReceiveCount":"2"}`)
 			c.send(url, "poison")
 			first := c.one(url)
 			c.ok(c.change(url, *first.ReceiptHandle, 0))
@@ -372,6 +409,17 @@ func sqsMessageRules() []rule {
 			c.equal("body", *moved.Body, "poison")
 			c.equal("id", *moved.MessageId, *first.MessageId)
 			c.equal("sent", moved.Attributes["SentTimestamp"], first.Attributes["SentTimestamp"])
+		}},
+		{name: "sqs: a dead letter's retention counts from its first enqueuing", inProcess: "it takes a minute", check: func(c *conformance) {
+			dead := c.queue("MessageRetentionPeriod", "60")
+			url := c.queue("RedrivePolicy", `{"deadLetterTargetArn":"`+c.arn(dead)+`","maxReceiveCount":1}`)
+			c.send(url, "poison")
+			c.ok(c.change(url, *c.one(url).ReceiptHandle, 0))
+			time.Sleep(40 * time.Second)
+			c.none(url)
+			c.equal("moved", fmt.Sprint(c.fakeSQS.Counts(sqsfake.QueueName(dead))), "1 0 0")
+			time.Sleep(20 * time.Second)
+			c.none(dead)
 		}},
 	}
 }

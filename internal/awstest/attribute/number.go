@@ -108,7 +108,7 @@ func (n number) sortable() string {
 	if n.digits == "" {
 		return "1"
 	}
-	exp := byte(n.exp + 130)
+	exp := byte(n.exp + 129) // -129 to 126
 	if !n.negative {
 		return string([]byte{'2', exp}) + n.digits
 	}

@@ -95,7 +95,7 @@ func (in *createTableInput) table() (*table, *awstest.Error) {
 }
 
 // setThroughput sets the billing mode and how much the table takes at once: what was asked for, or what the service gives
-// a new table ("Understanding DynamoDB warm throughput").
+// a new table ("Understanding DynamoDB warm throughput in different scenarios").
 func (t *table) setThroughput(in *createTableInput) *awstest.Error {
 	if t.billing == "" {
 		t.billing = "PROVISIONED"

@@ -51,8 +51,8 @@ func seconds(n *int, otherwise time.Duration) time.Duration {
 }
 
 // receiveMessage waits as "Amazon SQS short and long polling" says: a long poll answers as soon as there is a message, and
-// empty at the end of its wait. At the limit of messages in flight a short poll is refused, and a long poll finds nothing
-// ("Amazon SQS message quotas").
+// empty at the end of its wait. At the limit of messages in flight a short poll of a standard queue is refused, and any
+// other finds nothing ("Amazon SQS message quotas", "Amazon SQS FIFO queue quotas").
 func (s *Service) receiveMessage(c *awstest.Call, in *receiveMessageInput, f *awstest.Fault) (any, *awstest.Error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (s *Service) receiveMessage(c *awstest.Call, in *receiveMessageInput, f *aw
 			if taken := q.take(min(n, room), now, func(m *message) { s.deadLetter(q, m, now) }); len(taken) > 0 {
 				return s.deliver(q, taken, in, now, f), nil
 			}
-		} else if wait == 0 {
+		} else if wait == 0 && !q.fifo {
 			return nil, refusal("OverLimit", "OverLimit", "Too many messages in flight: the limit of "+strconv.Itoa(s.inFlightLimit)+" is reached.")
 		}
 		if !now.Before(deadline) {
