@@ -139,5 +139,5 @@ def test_what_is_no_frame(publisher: Publisher) -> None:
 def test_nothing_is_imported_that_is_not_used() -> None:
     import subprocess
 
-    code = "import sys, predcache\nassert not {'pandas', 'polars', 'numpy', 'pydantic'} & set(sys.modules)"
+    code = "import sys, predcache, predcache.aio\nassert not {'pandas', 'polars', 'numpy', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

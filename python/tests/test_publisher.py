@@ -570,6 +570,9 @@ for name in ("orjson", "zstandard", "aiohttp", "numpy", "pandas", "polars", "bot
 import predcache, predcache._json
 assert predcache._json.orjson is None
 assert predcache._json.encode({"a": [1, 0.5]}, "") == b'{"a":[1,0.5]}'
+try: import predcache.aio
+except ImportError as err: assert "predcache[aio]" in str(err)
+else: sys.exit("aio without aiohttp")
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
 

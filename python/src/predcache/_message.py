@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -91,6 +91,46 @@ class Encoder:
             rules.check_size(key, created, others, len(_json.encode(payload, contract.PAYLOAD, self._nan)))
             check_message(line)
         return line
+
+    def lines(
+        self,
+        predictions: Iterable[Mapping[str, Any] | tuple[Any, ...]],
+        on_invalid: Callable[[InvalidPredictionError], object] | None,
+    ) -> Iterator[bytes]:
+        """Yield the line of each prediction: a mapping of ``line``'s arguments, or a tuple.
+
+        Raises:
+            InvalidPredictionError: The worker would reject one, and nobody is told by ``on_invalid``.
+        """
+        for row, prediction in enumerate(predictions):
+            try:
+                line = self._row(prediction)
+            except InvalidPredictionError as err:
+                err.row = row
+                if on_invalid is None:
+                    raise
+                on_invalid(err)
+            else:
+                yield line
+
+    def _row(self, prediction: Mapping[str, Any] | tuple[Any, ...]) -> bytes:
+        if isinstance(prediction, tuple):
+            id_, payload, *rest = prediction
+            return self.line(id_, payload, rest[0] if rest else None, None, None, {})
+        others = dict(prediction)
+        id_ = others.pop("id", None)
+        if "payload" not in others:
+            err = bad("missing_field", contract.PAYLOAD, "is missing: give a payload")
+            err.id = id_
+            raise err
+        return self.line(
+            id_,
+            others.pop("payload"),
+            others.pop("timestamp", None),
+            others.pop("ttl", None),
+            others.pop("expires_at", None),
+            others,
+        )
 
     def raw_line(self, text: str) -> bytes:
         """Return a JSON object that is a prediction already as one line.

@@ -12,7 +12,7 @@ from typing import Any
 from predcache import _contract as contract
 from predcache._json import quoted, quoted_bytes
 from predcache._message import body_of
-from predcache.errors import NetworkError, PredcacheError, ServiceError
+from predcache.errors import NetworkError, PredcacheError, PublishError, ServiceError
 
 OVERHEAD = 256  # about what a prediction takes in memory beside its text
 
@@ -66,6 +66,32 @@ class PublisherStats:
     waiting: int = 0
 
 
+class Unreported:
+    """Failures that nobody was told of yet. Of more than ``limit`` bytes of bodies, the bodies are gone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._failures: list[Failure] = []
+
+    def add(self, failure: Failure) -> None:
+        """Keep a failure."""
+        self._bytes += len(failure.body)
+        if self._bytes > self._limit:
+            failure = Failure(failure.error, failure.predictions, "")
+        self._failures.append(failure)
+
+    def raise_all(self) -> None:
+        """Raise a PublishError of what was kept, once.
+
+        Raises:
+            PublishError: There were some.
+        """
+        failures, self._failures, self._bytes = self._failures, [], 0
+        if failures:
+            raise PublishError(failures)
+
+
 class Message:
     """A message that is filled, or sent."""
 
@@ -77,6 +103,7 @@ class Message:
         "epoch",
         "not_before",
         "predictions",
+        "sending",
         "since",
         "size",
     )
@@ -89,6 +116,7 @@ class Message:
         self.since = time.monotonic()  # when its first prediction came
         self.attempts = 0
         self.not_before = 0.0
+        self.sending = False  # taken for a call, and not settled yet
         self._lines: list[bytes] = []
         self._body: str | None = None
 
@@ -195,7 +223,17 @@ class Outbox:
             m = self._ready.popleft()
             taken.append(m)
             room -= m.size
+        for m in taken:
+            m.sending = True
         return taken
+
+    def take_back(self, messages: list[Message]) -> None:
+        """Have messages sent again whose call was broken off: they may be sent twice."""
+        for m in messages:
+            if m.sending:
+                m.sending = False
+                m.not_before = 0.0
+                self._again.append(m)
 
     def request(self, messages: list[Message]) -> bytes:
         """Return the body of a SendMessageBatch."""
@@ -259,6 +297,7 @@ class Outbox:
                 self.give_up(m, error)
             else:
                 wait = random.uniform(0, min(5.0, 0.1 * 2**m.attempts))  # noqa: S311
+                m.sending = False
                 m.not_before = time.monotonic() + wait
                 self._again.append(m)
 
@@ -269,6 +308,7 @@ class Outbox:
         self._done(m)
 
     def _done(self, m: Message) -> None:
+        m.sending = False
         self.bytes -= m.cost
         self.stats.waiting -= m.predictions
         self._pending[m.epoch] -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import threading
 import time
@@ -15,15 +16,13 @@ from uuid import UUID
 from predcache import _fork, _times
 from predcache._computed import Computed, prediction_of
 from predcache._flights import Flights
-from predcache._reads import MAX_BATCH_GET, Call, Pause, Reads
+from predcache._reads import MAX_BATCH_GET, Call, Many, Pause, Reads
 from predcache._signed import Service, Settings
 from predcache.errors import (
     CallError,
     ClosedError,
     ConfigurationError,
     ItemError,
-    PartialError,
-    PredcacheError,
 )
 from predcache.front import Front
 from predcache.layout import Kind, Layout
@@ -174,81 +173,40 @@ class Cache:
                 call is begun.
             CallError: The table could not be asked for its layout.
         """
-        rules = self._rules()
-        keys = {id_: rules.read_key(id_) for id_ in ids}
-        found: dict[str, Prediction | None] = {}
-        errors: dict[str, PredcacheError] = {}
-        wanted = []
-        for key in dict.fromkeys(keys.values()):
-            known, prediction = self._front.lookup(key) if self._front else (False, None)
-            if known:
-                found[key] = prediction
-            else:
-                wanted.append(key)
-        sent = time.monotonic()
-        if wanted:
-            self._read_many(wanted, found, errors)
-        if self._front is not None:
-            for key in wanted:
-                if key in found:
-                    found[key] = self._front.remember(key, found[key], sent)
-        if errors:
-            raise PartialError(
-                {id_: found[key] for id_, key in keys.items() if key in found},
-                {id_: errors[key] for id_, key in keys.items() if key in errors},
-            )
-        return {id_: found[key] for id_, key in keys.items()}
-
-    def _read_many(
-        self,
-        keys: list[str],
-        found: dict[str, Prediction | None],
-        errors: dict[str, PredcacheError],
-    ) -> None:
-        """Read ids, each of which is then in ``found`` or in ``errors``."""
-        if self._reads.layout.sort_key is None:
-            chunks = [keys[i : i + MAX_BATCH_GET] for i in range(0, len(keys), MAX_BATCH_GET)]
-        else:
-            chunks = [[key] for key in keys]
+        many = Many(self._rules(), self._front)
+        many.add(ids)
+        chunks = many.chunks(self._reads.layout, MAX_BATCH_GET)
         if len(chunks) == 1:
-            self._chunk(chunks[0], found, errors)
-            return
-        futures = [self._pool().submit(self._chunk, chunk, found, errors, True) for chunk in chunks]
+            with contextlib.suppress(CallError):  # which many has
+                self._read_chunk(many, chunks[0])
+        elif chunks:
+            self._read_chunks(many, chunks)
+        return many.result()
+
+    def _read_chunks(self, many: Many, chunks: list[list[str]]) -> None:
+        futures = [self._pool().submit(self._read_chunk, many, chunk) for chunk in chunks]
         _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
         for future in unfinished:
             future.cancel()
         wait(unfinished)
         failed = next((f.exception() for f in futures if not f.cancelled() and f.exception()), None)
-        if failed is not None and not isinstance(failed, CallError):
+        if isinstance(failed, CallError):
+            many.failed(many.wanted, failed)
+        elif failed is not None:
             raise failed
-        for key in keys:
-            if key not in found and key not in errors:
-                errors[key] = failed or CallError("get_many", "not asked")
 
-    def _chunk(
-        self,
-        keys: list[str],
-        found: dict[str, Prediction | None],
-        errors: dict[str, PredcacheError],
-        raises: bool = False,
-    ) -> None:
+    def _read_chunk(self, many: Many, keys: list[str]) -> None:
         try:
             if self._reads.layout.sort_key is None:
-                self._run(self._reads.batch(keys, found, errors))
+                self._run(self._reads.batch(keys, many.found, many.errors))
             else:
-                found[keys[0]] = self._run(self._reads.newest(keys[0]))
+                many.found[keys[0]] = self._run(self._reads.newest(keys[0]))
         except ItemError as err:
-            errors[keys[0]] = err
+            many.failed(keys, err)
         except CallError as err:
-            for key in keys:
-                if key not in found:
-                    errors[key] = err
-            if raises:
-                raise
-            return
-        for key in keys:
-            if key not in errors:
-                found.setdefault(key, None)
+            many.failed(keys, err)
+            raise
+        many.read(keys)
 
     def history(
         self,

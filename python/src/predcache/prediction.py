@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,8 @@ from predcache.layout import Layout
 
 __all__ = ["Prediction"]
 
-_FIXED_COST = 700  # about what Python needs for an object, its strings' headers and an entry of a cache
+_FIXED_COST = 700  # bytes: about what Python needs for an object, its key, and an entry of a cache
+_DICT = sys.getsizeof({"S": ""})
 
 
 class Prediction:
@@ -144,7 +146,11 @@ class Prediction:
     @property
     def cost(self) -> int:
         """About the bytes of memory that it takes undecoded."""
-        return _FIXED_COST + _cost(self._item)
+        cost = _FIXED_COST + sys.getsizeof(self._item)
+        for value in self._item.values():
+            for content in value.values():
+                cost += _DICT + (sys.getsizeof(content) if isinstance(content, str) else _cost(content))
+        return cost
 
     def error(self, detail: str) -> ItemError:
         """Return an error about the item."""
@@ -245,10 +251,9 @@ def native_text(value: dict[str, Any]) -> str:
 
 
 def _cost(value: Any) -> int:
-    if isinstance(value, str):
-        return 50 + (len(value) if value.isascii() else 4 * len(value))
+    cost = sys.getsizeof(value)
     if isinstance(value, dict):
-        return 240 + sum(60 + len(k) + _cost(v) for k, v in value.items())
-    if isinstance(value, list):
-        return 60 + sum(8 + _cost(v) for v in value)
-    return 30
+        cost += sum(map(_cost, value.values()))
+    elif isinstance(value, list):
+        cost += sum(map(_cost, value))
+    return cost

@@ -19,7 +19,7 @@ from predcache import _contract as contract
 from predcache import _fork
 from predcache._frames import rows_of
 from predcache._message import Encoder
-from predcache._packing import OVERHEAD, Failure, Message, Outbox, PublisherStats
+from predcache._packing import OVERHEAD, Failure, Message, Outbox, PublisherStats, Unreported
 from predcache._signed import Service, Settings, queue_region
 from predcache.errors import (
     BufferFullError,
@@ -27,7 +27,6 @@ from predcache.errors import (
     InvalidPredictionError,
     NetworkError,
     PredcacheError,
-    PublishError,
 )
 from predcache.rules import Rules
 
@@ -107,8 +106,7 @@ class Publisher:
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads that wait for work
         self._flushing = 0
-        self._unreported: list[Failure] = []
-        self._unreported_bytes = 0
+        self._unreported = Unreported(self._buffer)
 
     def after_fork(self) -> None:
         """Leave the parent's predictions, threads and locks to the parent."""
@@ -183,30 +181,9 @@ class Publisher:
             ClosedError: The Publisher is closed.
         """
         taken = 0
-        line = self._encoder.line
-        for row, prediction in enumerate(predictions):
-            try:
-                if isinstance(prediction, tuple):
-                    id_, payload, *rest = prediction
-                    text = line(id_, payload, rest[0] if rest else None, None, None, {})
-                else:
-                    others = dict(prediction)
-                    text = line(
-                        others.pop("id", None),
-                        others.pop("payload") if "payload" in others else _missing(),
-                        others.pop("timestamp", None),
-                        others.pop("ttl", None),
-                        others.pop("expires_at", None),
-                        others,
-                    )
-            except InvalidPredictionError as err:
-                err.row = row
-                if on_invalid is None:
-                    raise
-                on_invalid(err)
-            else:
-                self._add(text)
-                taken += 1
+        for line in self._encoder.lines(predictions, on_invalid):
+            self._add(line)
+            taken += 1
         return taken
 
     def publish_frame(
@@ -340,11 +317,7 @@ class Publisher:
                 continue
             logger.error("gave up %d predictions: %s", failure.predictions, failure.error)
             with self._lock:
-                # Bounded as the buffer is: of more than that, the bodies are gone.
-                self._unreported_bytes += len(failure.body)
-                if self._unreported_bytes > self._buffer:
-                    failure = Failure(failure.error, failure.predictions, "")
-                self._unreported.append(failure)
+                self._unreported.add(failure)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything taken so far was sent or given up.
@@ -358,7 +331,7 @@ class Publisher:
         """
         if not self._drain(timeout):
             raise TimeoutError(f"{self.stats().waiting} predictions still wait to be sent")
-        self._raise_unreported()
+        self._unreported.raise_all()
 
     def _drain(self, timeout: float | None) -> bool:
         """Send what was taken so far, and tell whether all of it left.
@@ -391,13 +364,6 @@ class Publisher:
             with self._lock:
                 self._flushing -= 1
 
-    def _raise_unreported(self) -> None:
-        with self._lock:
-            failures, self._unreported = self._unreported, []
-            self._unreported_bytes = 0
-        if failures:
-            raise PublishError(failures)
-
     def close(self, timeout: float | None = None) -> None:
         """Send what waits and end the Publisher. A second call does nothing.
 
@@ -424,17 +390,13 @@ class Publisher:
             if thread is not threading.current_thread():
                 thread.join(self._timeout + 1 if timeout is None else max(timeout, 0.1))
         self._service.close()
-        self._raise_unreported()
+        self._unreported.raise_all()
 
     def stats(self) -> PublisherStats:
         """Return the counts since the start, in this process."""
         with self._lock:
             s = self._outbox.stats
             return PublisherStats(s.predictions, s.messages, s.calls, s.failed, s.waiting)
-
-
-def _missing() -> Any:
-    raise InvalidPredictionError("missing_field", contract.PAYLOAD, "is missing: give a payload")
 
 
 _open: weakref.WeakSet[Publisher] = weakref.WeakSet()
