@@ -23,22 +23,31 @@ const (
 func (s State) String() string { return [...]string{"probing", "up", "down"}[s] }
 
 const (
-	// failuresToDown is how many calls in a row must fail before the writer stops: one lost connection is no outage.
+	// failuresToDown is how many batches in a row must fail before the writer stops: one lost connection is no outage.
 	failuresToDown = 3
-	// throttledToDown is for how long every call may be throttled.
+	// throttledToDown is for how long every batch must be throttled before the writer stops.
 	throttledToDown = 10 * time.Second
 
+	// firstProbe and lastProbe bound the wait for the next probe, which doubles with each that fails. A table that only
+	// throttles answers, and takes writes again from one moment to the next: it is probed every firstProbe.
 	firstProbe = time.Second
 	lastProbe  = 30 * time.Second
 
-	// decrease is what throttling leaves of the concurrency, at most once in decreaseEvery: calls that were under way
-	// together say the same thing.
+	// decrease is what throttling leaves of the concurrency. While the table takes some batches, that happens at most once
+	// in decreaseEvery, since batches that were under way together say the same thing. While it takes none, it happens
+	// once for as many batches as may be under way.
 	decrease      = 0.7
 	decreaseEvery = 200 * time.Millisecond
+
+	// Below one batch at a time there is a pause after each: pauseUnit at half a batch, and 0.96 s at the least. A table
+	// that throttles everything gets about a hundred calls until then, and one a second from there.
+	pauseUnit = 40 * time.Millisecond
+	slowest   = 0.04
 )
 
-// A governor sets how many batches may be under way. While the table takes them, it adds one for each round of calls;
-// when it throttles, it takes away a share; when it can't be written, none goes but a probe from time to time.
+// A governor sets how many batches may be under way. While the table takes them, it adds one for each batch until the
+// table first throttles, and then one for each round of batches. When the table throttles, it takes away a share, down to
+// less than one batch at a time. While the table can't be written, nothing goes but a probe from time to time.
 type governor struct {
 	max      int
 	setLimit func(int)
@@ -48,12 +57,14 @@ type governor struct {
 	mu            sync.Mutex
 	state         State
 	reason        error
-	limit         float64
-	failures      int       // calls in a row without an answer
-	throttled     time.Time // since when every call is throttled
+	limit         float64   // batches under way; below 1 with a pause after each
+	opening       bool      // the table has not throttled since it took writes
+	failures      int       // batches in a row without an answer
+	throttled     time.Time // since when every batch is throttled
 	throttles     int       // and how many have been
+	round         int       // of these, since the last decrease
 	decreased     time.Time
-	probeTimer    *time.Timer
+	timer         *time.Timer // the end of a pause, or the next probe
 	probeIn       time.Duration
 	probeUnderWay bool
 	stopped       bool
@@ -68,13 +79,13 @@ func newGovernor(cfg Config, setLimit func(int)) *governor {
 	return g
 }
 
-// stop ends the timer, so that no probe starts after it.
+// stop ends the timer, so that no batch starts by it.
 func (g *governor) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stopped = true
-	if g.probeTimer != nil {
-		g.probeTimer.Stop()
+	if g.timer != nil {
+		g.timer.Stop()
 	}
 }
 
@@ -97,32 +108,42 @@ func (g *governor) begin() bool {
 	}
 }
 
-// succeeded notes a call that the table answered, having taken some of its items.
+// succeeded notes a batch of which the table took some items.
 func (g *governor) succeeded(items, unprocessed int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.failures, g.throttled, g.throttles = 0, time.Time{}, 0
-	if g.state != Up {
-		g.up()
-		return
-	}
+	g.answer()
 	// A hot key comes back in many batches while its neighbours are taken: that is no reason to slow the table down.
 	if 2*unprocessed > items {
 		g.slow()
 		return
 	}
-	if g.limit < float64(g.max) {
-		g.setTo(g.limit + 1/g.limit)
+	switch {
+	case g.limit < 1: // there is more to be had: if not, the next rounds tell
+		g.set(1)
+	case g.opening:
+		g.set(g.limit + 1)
+	default:
+		g.set(g.limit + 1/g.limit)
 	}
 }
 
-// answered notes a call that was refused for what it held, or for its keys: the table is there.
+// answered notes a batch that was refused for what it held, or for its keys: the table is there.
 func (g *governor) answered() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.failures, g.throttled, g.throttles = 0, time.Time{}, 0
+	g.answer()
+	g.set(g.limit)
+}
+
+// answer ends what only a series of failures brings. It requires g.mu.
+func (g *governor) answer() {
+	g.failures, g.throttled, g.throttles, g.round = 0, time.Time{}, 0, 0
 	if g.state != Up {
-		g.up()
+		g.state, g.reason, g.probeIn, g.probeUnderWay = Up, nil, firstProbe, false
+		g.limit, g.opening = 1, true
+		g.apply()
+		g.tell()
 	}
 }
 
@@ -131,77 +152,101 @@ func (g *governor) failed(kind Kind, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == Down {
-		return // a call that was under way when it went down
+		return // a batch that was under way when it went down
 	}
-	now := time.Now()
-	if kind == Throttled {
-		if g.throttles++; g.throttles == 1 {
-			g.throttled = now
-		}
-		if g.state == Up && (now.Sub(g.throttled) < throttledToDown || g.throttles < failuresToDown) {
-			g.slow()
+	if kind != Throttled {
+		if g.failures++; g.state == Up && g.failures < failuresToDown && kind != Refused {
+			g.set(g.limit)
 			return
 		}
-		err = fmt.Errorf("every write has been throttled since %s: %w", g.throttled.UTC().Format(time.TimeOnly), err)
-	} else if g.failures++; g.state == Up && g.failures < failuresToDown && kind != Refused {
+		g.down(err, min(2*g.probeIn, lastProbe))
 		return
 	}
-	g.down(err)
+	now := time.Now()
+	g.round++
+	if g.throttles++; g.throttles == 1 {
+		g.throttled = now
+	}
+	if g.state == Up && (now.Sub(g.throttled) < throttledToDown || g.throttles < failuresToDown) {
+		if g.round >= int(g.limit) {
+			g.decreased = time.Time{}
+		}
+		g.slow()
+		return
+	}
+	g.down(fmt.Errorf("every write has been throttled since %s: %w", g.throttled.UTC().Format(time.TimeOnly), err), firstProbe)
 }
 
-// up opens slowly: one batch at a time, then one more for each round. g.mu is held.
-func (g *governor) up() {
-	g.state, g.reason, g.probeIn, g.probeUnderWay = Up, nil, firstProbe, false
-	g.limit = 1
-	g.apply()
-	g.tell()
-}
-
-// down stops writing until the next probe. g.mu is held.
-func (g *governor) down(err error) {
+// down stops writing until the next probe, and sets the wait for the one after it. It requires g.mu.
+func (g *governor) down(err error, next time.Duration) {
 	wait := g.probeIn/2 + rand.N(g.probeIn/2)
-	g.probeIn = min(2*g.probeIn, lastProbe)
-	g.state, g.reason, g.probeUnderWay = Down, err, false
+	g.state, g.reason, g.probeUnderWay, g.probeIn = Down, err, false, next
 	g.setLimit(0)
-	if !g.stopped {
-		g.probeTimer = time.AfterFunc(wait, g.probe)
-	}
+	g.after(wait, g.probe)
 	g.tell()
 }
 
-func (g *governor) probe() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.state != Down || g.stopped {
+// after calls f with g.mu held, after a while, in place of what was to be called before. It requires g.mu.
+func (g *governor) after(wait time.Duration, f func()) {
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	if g.stopped {
 		return
 	}
+	var timer *time.Timer
+	timer = time.AfterFunc(wait, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if !g.stopped && g.timer == timer {
+			f()
+		}
+	})
+	g.timer = timer
+}
+
+// probe lets one batch go. It requires g.mu.
+func (g *governor) probe() {
 	g.state = Probing
 	g.setLimit(1)
 	g.tell()
 }
 
-// slow takes away a share of the concurrency. g.mu is held.
+// slow takes away a share of the concurrency. It requires g.mu.
 func (g *governor) slow() {
-	if now := time.Now(); now.Sub(g.decreased) >= decreaseEvery {
-		g.decreased = now
-		g.setTo(g.limit * decrease)
+	g.opening = false
+	now := time.Now()
+	if now.Sub(g.decreased) < decreaseEvery {
+		g.set(g.limit)
+		return
 	}
+	g.decreased, g.round = now, 0
+	g.set(g.limit * decrease)
 }
 
-// setTo changes the concurrency. g.mu is held.
-func (g *governor) setTo(limit float64) {
-	before := int(g.limit)
-	g.limit = min(max(limit, 1), float64(g.max))
-	if int(g.limit) != before {
+// set changes the concurrency, at the end of a batch. It requires g.mu.
+func (g *governor) set(limit float64) {
+	before := g.limit
+	g.limit = min(max(limit, slowest), float64(g.max))
+	if g.limit < 1 || int(g.limit) != int(before) {
 		g.apply()
 	}
 }
 
-// apply hands the concurrency to the batcher. g.mu is held.
+// apply hands the concurrency to the batcher, at once or after a pause. It requires g.mu.
 func (g *governor) apply() {
-	g.setLimit(int(g.limit))
 	g.observer.Limit(int(g.limit))
+	if g.limit >= 1 {
+		if g.timer != nil {
+			g.timer.Stop()
+		}
+		g.setLimit(int(g.limit))
+		return
+	}
+	pause := time.Duration((1/g.limit - 1) * float64(pauseUnit))
+	g.setLimit(0)
+	g.after(pause/2+rand.N(pause/2+1), func() { g.setLimit(1) })
 }
 
-// tell reports the state. g.mu is held, so that reports come in order: they must not call back.
+// tell reports the state. It requires g.mu, so that reports come in order: they must not call back.
 func (g *governor) tell() { g.onState(g.state, g.reason) }

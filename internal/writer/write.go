@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"github.com/predcache/predcache/internal/batch"
 	"github.com/predcache/predcache/internal/item"
@@ -43,29 +42,42 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 	w.settle(ctx, entries, results, unfit)
 }
 
-// call makes the calls of a batch: one, or one for each of the parts that the table takes.
+// call makes the calls of a batch: one, or one for each of the parts that the table takes. It makes no further calls once
+// the table says that it takes nothing at the moment, or as many have failed as are under way at once: on a table that
+// hangs, the batch would otherwise take several times CallTimeout.
 func (w *Writer) call(ctx context.Context, items []*item.Item, results []Result) {
 	size := w.cfg.Table.MaxItems()
 	if len(items) <= size {
 		w.callOnce(ctx, items, results)
 		return
 	}
-	var taken atomic.Int64
+	var mu sync.Mutex
 	var calls sync.WaitGroup
+	next, failed := 0, 0
+	var stop Result
 	for range min(CallsPerBatch, (len(items)+size-1)/size) {
 		calls.Go(func() {
-			for ctx.Err() == nil {
-				end := int(taken.Add(int64(size)))
-				start := end - size
-				if start >= len(items) {
-					return
-				}
-				end = min(end, len(items))
+			mu.Lock()
+			defer mu.Unlock()
+			for next < len(items) && stop.Kind == NoResult && ctx.Err() == nil {
+				start, end := next, min(next+size, len(items))
+				next = end
+				mu.Unlock()
 				w.callOnce(ctx, items[start:end], results[start:end])
+				mu.Lock()
+				switch r := results[start]; r.Kind {
+				case Throttled, Refused:
+					stop = r
+				case Failed:
+					if failed++; failed == CallsPerBatch {
+						stop = r
+					}
+				}
 			}
 		})
 	}
 	calls.Wait()
+	SetAll(results[next:], stop)
 }
 
 // callOnce bounds a call: one without an answer would hold its items, and the drain, for ever.
