@@ -29,7 +29,7 @@ func newGetCmd() *cobra.Command {
 		Short: "Read an id from the table, as a service would see it",
 		Long: `Read the newest live prediction of an id from WORKER_TABLE_NAME, as a service would see it. It
 exits with status 1 if there is none. The read is consistent: it sees every write that was
-acknowledged before.`,
+acknowledged before. The last line says which table answered, by how many calls and read units.`,
 		Example: `  # Read the newest prediction of an id
   worker get user-7
 
@@ -86,7 +86,17 @@ type shown struct {
 	ExpiresAt    time.Time                  `json:"expiresAt"`
 	Prediction   json.RawMessage            `json:"prediction,omitempty"`
 	Attributes   map[string]json.RawMessage `json:"attributes,omitempty"`
+	Read         *readCost                  `json:"read,omitempty"`
 	*stored
+}
+
+// readCost is where an answer came from and what it cost.
+type readCost struct {
+	Table  string  `json:"table"`
+	Layout string  `json:"layout"`
+	Calls  int64   `json:"calls"`
+	Units  float64 `json:"readUnits"`
+	Millis int64   `json:"milliseconds"`
 }
 
 // stored is what --all tells of an item beside what it holds.
@@ -106,7 +116,9 @@ func (g *getter) newest(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	p, err := c.Get(ctx, id)
+	took := time.Since(start)
 	switch {
 	case errors.Is(err, cache.ErrNotFound):
 		return fmt.Errorf("%w; worker get --all lists what has expired too", err)
@@ -114,7 +126,9 @@ func (g *getter) newest(ctx context.Context, id string) error {
 		return err
 	}
 	s := shown{PredictionID: p.ID, EventTime: p.EventTime, ExpiresAt: p.ExpiresAt, Prediction: p.Payload, Attributes: p.Attributes}
+	read := c.Stats()
 	if g.json {
+		s.Read = &readCost{Table: g.cfg.TableName, Layout: string(l.Kind), Calls: read.Calls, Units: read.ReadUnits, Millis: took.Milliseconds()}
 		return g.print(s)
 	}
 	g.line("prediction", "%s", s.Prediction)
@@ -123,6 +137,7 @@ func (g *getter) newest(ctx context.Context, id string) error {
 	for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {
 		g.line(name, "%s", s.Attributes[name])
 	}
+	g.line("read", "table %s (%s), consistently: %s, %g read units, %v", g.cfg.TableName, l.Kind, counted(int(read.Calls), "call"), read.ReadUnits, took.Round(100*time.Microsecond))
 	return nil
 }
 
