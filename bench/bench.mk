@@ -26,3 +26,9 @@ bench-requests: ## Measure SQS requests per message and ages at four rates, with
 		echo "$$rate messages a second, WORKER_MAX_ADDED_LATENCY=$$latency"; \
 		bin/e2e -programs worker -rounds 1 -seconds 20 -rate $$rate -added-latency $$latency; \
 	done; done
+
+.PHONY: bench-read
+bench-read: ## Compare reads by package cache with the plain SDK, and measure the front (hits, memory, hit rate, hedging)
+	go test -run '^$$' -bench '^BenchmarkRead$$' -benchtime 20x ./cache
+	go test -run '^$$' -bench '^BenchmarkFrontHit$$' -benchtime 2s -count 3 ./cache
+	go test -count 1 -v -run '^(TestFrontMemory|TestFrontHitRate|TestHedging|TestEarlyCompute)$$' ./cache | grep -v '^=== '
