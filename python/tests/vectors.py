@@ -66,7 +66,7 @@ def unwrap(text: str, encoding: str = "") -> list[str]:
             text = zstandard.ZstdDecompressor().decompressobj().decompress(raw).decode()
         else:
             raise ValueError(encoding)
-    text = text.strip(" \t\r\n")
+    text = text.removeprefix("\ufeff").strip(" \t\r\n")
     if text.startswith("["):
         spans, decoder, at = [], json.JSONDecoder(), 1
         while text[at] != "]":

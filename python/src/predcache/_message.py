@@ -138,6 +138,7 @@ class Encoder:
         Raises:
             InvalidPredictionError: The worker would reject it.
         """
+        text = text.removeprefix("\ufeff")  # which some editors begin a file with
         members = parse(text)
         try:
             self._check(members)

@@ -16,7 +16,12 @@ LATEST = 253402300799  # the end of the year 9999 in epoch seconds
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
-_FORM = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+# RFC 3339, and what Python's str, SQL and others make of it: a space for the T, offsets like +0000 and +00.
+_FORM = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?)?", re.ASCII
+)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_NO_ZONE = "is a time without a zone: add one, such as Z for UTC"
 _NOT_A_TIME = "is no time: send a datetime with its zone, RFC 3339 text, or a number since 1970"
 
 
@@ -25,7 +30,8 @@ def parse(value: Any, field: str) -> int:
 
     Args:
         value: A datetime with its zone, RFC 3339 text with its zone, or a number of seconds (below
-            1e11), milliseconds (below 1e14), microseconds (below 1e17) or nanoseconds since 1970.
+            1e11), milliseconds (below 1e14), microseconds (below 1e17) or nanoseconds since 1970, also as
+            text.
         field: The field's name, for errors.
 
     Raises:
@@ -97,24 +103,29 @@ def _datetime(value: datetime.datetime, field: str) -> int:
 
 
 def _text(value: str, field: str) -> int:
+    if _NUMBER.fullmatch(value):
+        return _decimal(Decimal(value), field)
     m = _FORM.fullmatch(value)
     if m is None:
         raise bad("field_type", field, _NOT_A_TIME)
+    date, clock, fraction, utc, sign, hours, minutes = m.groups()
+    if utc is None and sign is None:
+        raise bad("field_type", field, _NO_ZONE)
     try:
-        t = datetime.datetime.fromisoformat(m[1])
+        t = datetime.datetime.fromisoformat(f"{date}T{clock}")
     except ValueError as err:
         raise bad("field_type", field, _NOT_A_TIME) from err
-    seconds = (t - datetime.datetime(1970, 1, 1)) // datetime.timedelta(seconds=1)
-    if m[3]:
-        hours, minutes = int(m[4]), int(m[5])
-        if hours > 23 or minutes > 59:
+    delta = t - datetime.datetime(1970, 1, 1)
+    seconds = delta.days * 86400 + delta.seconds
+    if sign:
+        if int(hours) > 23 or int(minutes or 0) > 59:
             raise bad("field_type", field, _NOT_A_TIME)
-        offset = hours * 3600 + minutes * 60
-        seconds += offset if m[3] == "-" else -offset
-    fraction = (m[2] or "").rstrip("0")
-    if len(fraction) > 18:
+        offset = int(hours) * 3600 + int(minutes or 0) * 60
+        seconds += offset if sign == "-" else -offset
+    decimals = (fraction or "").rstrip("0")
+    if len(decimals) > 18:
         raise bad("field_value", field, "has more than 18 decimals of a second")
-    return _checked(seconds * ATTO + int(fraction.ljust(18, "0") or "0"), field)
+    return _checked(seconds * ATTO + int(decimals.ljust(18, "0")), field)
 
 
 def _checked(atto: int, field: str) -> int:
@@ -166,6 +177,8 @@ def finite_seconds(value: Any, field: str) -> Decimal:
     if isinstance(value, datetime.timedelta):
         micros = (value.days * 86400 + value.seconds) * 10**6 + value.microseconds
         value = Decimal(micros) / 10**6
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = Decimal(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise bad("field_type", field, "is no number: send seconds, or a timedelta")
     if isinstance(value, float) and not math.isfinite(value):
