@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,51 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseLoosely checks that NaN and infinities are read like null.
+func FuzzParseLoosely(f *testing.F) {
+	for _, text := range texts {
+		f.Add(text)
+	}
+	for _, text := range []string{`[NaN,-Infinity,inf]`, `{"a":{"b":[1,+INF]},"c":nan}`, `NaN1`, `-nano`, `{"a":infinityy}`, `[NaN`, `["NaN",null,nul]`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, end, looseErr := jsonscan.ParseLoosely(text)
+		replaced, found, added := text, 0, 0
+		for {
+			_, _, err := jsonscan.ParsePrefix(replaced)
+			var syntax *jsonscan.SyntaxError
+			if !errors.Is(err, jsonscan.ErrNotFinite) || !errors.As(err, &syntax) {
+				break
+			}
+			word := notFinite.FindString(replaced[syntax.Offset:])
+			replaced = replaced[:syntax.Offset] + "null" + replaced[syntax.Offset+len(word):]
+			found++
+			added += len(word) - len("null")
+		}
+		want, wantEnd, err := jsonscan.ParsePrefix(replaced)
+		if (err == nil) != (looseErr == nil) || err == nil && (end != wantEnd+added || v.Spaces != want.Spaces) {
+			t.Fatalf("%s: %+v to %d, %v; as %s: %+v to %d, %v", text, v, end, looseErr, replaced, want, wantEnd, err)
+		}
+		members, object, membersEnd, flawed, looseErr := jsonscan.ParseMembersLoosely(nil, text, 1000)
+		wantMembers, _, _, err := jsonscan.ParseMembers(nil, replaced, 1000)
+		if (err == nil) != (looseErr == nil) || len(members) != len(wantMembers) {
+			t.Fatalf("%s: %d members, %v; as %s: %d, %v", text, len(members), looseErr, replaced, len(wantMembers), err)
+		}
+		if err != nil {
+			return
+		}
+		if object != v || membersEnd != end || flawed >= len(members) || flawed >= 0 != (found > 0) {
+			t.Fatalf("%s: %+v to %d, member %d; as %s", text, object, membersEnd, flawed, replaced)
+		}
+		if flawed >= 0 && !notFinite.MatchString(members[flawed].Value.Text) {
+			t.Fatalf("%s: the flawed member is %+v", text, members[flawed])
+		}
+	})
+}
+
+var notFinite = regexp.MustCompile(`(?i)[+-]?(nan|infinity|inf)`)
 
 func checkTexts(t *testing.T, v jsonscan.Value) {
 	t.Helper()

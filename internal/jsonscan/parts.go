@@ -41,6 +41,25 @@ var ErrMembers = errors.New("too many members")
 // members. It also returns the object and the offset of its end. The error is a SyntaxError or ErrMembers.
 func ParseMembers(dst []Member, text string, most int) (members []Member, object Value, end int, err error) {
 	sc := scanner{s: text}
+	return sc.members(dst, most)
+}
+
+// ParseMembersLoosely is ParseMembers for an object with an ErrNotFinite: it takes NaN and infinities for values. It also
+// returns the index of the first member with such a value, or -1.
+func ParseMembersLoosely(dst []Member, text string, most int) (members []Member, object Value, end, flawed int, err error) {
+	sc := scanner{s: text, loose: true}
+	before := len(dst)
+	members, object, end, err = sc.members(dst, most)
+	for i := before; i < len(members); i++ {
+		if _, _, flaw := ParsePrefix(members[i].Value.Text); flaw != nil {
+			return members, object, end, i, err
+		}
+	}
+	return members, object, end, -1, err
+}
+
+func (sc *scanner) members(dst []Member, most int) (members []Member, object Value, end int, err error) {
+	text := sc.s
 	start := skipSpace(text, 0)
 	if start == len(text) || text[start] != '{' {
 		return dst, Value{}, 0, &SyntaxError{start, "not an object"}

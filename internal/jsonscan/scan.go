@@ -24,6 +24,15 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.What, e.Offset) }
 
+// Is lets errors.Is find ErrNotFinite.
+func (e *SyntaxError) Is(target error) bool { return target == ErrNotFinite && e.What == notFinite }
+
+const notFinite = "NaN or an infinity"
+
+// ErrNotFinite is the error, by errors.Is, of a text that has NaN or an infinity where its first error is. JSON has no such
+// numbers, but Python's json.dumps, C's printf and others write them. ParseLoosely reads over them.
+var ErrNotFinite = errors.New(notFinite)
+
 // ErrSurrogate is returned for a string with a lone UTF-16 surrogate, which UTF-8 cannot encode.
 var ErrSurrogate = errors.New("half of a UTF-16 surrogate pair")
 
@@ -106,9 +115,21 @@ func ParsePrefix(text string) (v Value, end int, err error) {
 	return Value{Text: text[start:end], Spaces: sc.spaces}, end, nil
 }
 
+// ParseLoosely is ParsePrefix for a text with an ErrNotFinite: it takes NaN and infinities for values. The other functions here
+// must not be given the result.
+func ParseLoosely(text string) (v Value, end int, err error) {
+	sc := scanner{s: text, loose: true}
+	start := skipSpace(text, 0)
+	if end, err = sc.value(start, 0); err != nil {
+		return Value{}, 0, err
+	}
+	return Value{Text: text[start:end], Spaces: sc.spaces}, end, nil
+}
+
 type scanner struct {
 	s      string
-	spaces int // bytes of white space between tokens so far
+	spaces int  // bytes of white space between tokens so far
+	loose  bool // NaN and infinities are values
 }
 
 func skipSpace(s string, i int) int {
@@ -268,9 +289,39 @@ func (sc *scanner) str(i int) (int, error) {
 
 func (sc *scanner) literal(i int, word string) (int, error) {
 	if !strings.HasPrefix(sc.s[i:], word) {
-		return 0, &SyntaxError{i, "not a JSON value"}
+		return sc.noValue(i)
 	}
 	return i + len(word), nil
+}
+
+// noValue returns the error of a text at i that is no JSON value, or its end if it is read loosely.
+func (sc *scanner) noValue(i int) (int, error) {
+	n := notFiniteLen(sc.s[i:])
+	switch {
+	case n == 0:
+		return 0, &SyntaxError{i, "not a JSON value"}
+	case !sc.loose:
+		return 0, &SyntaxError{i, notFinite}
+	}
+	return i + n, nil
+}
+
+// notFiniteLen returns the length of the NaN or infinity at the start of s, or 0. Encoders differ in case and spelling.
+func notFiniteLen(s string) int {
+	sign := 0
+	if s[0] == '-' || s[0] == '+' {
+		sign = 1
+	}
+	word := s[sign:]
+	end := 0
+	for end < len(word) && end <= len("infinity") && word[end]|0x20 >= 'a' && word[end]|0x20 <= 'z' {
+		end++
+	}
+	switch strings.ToLower(word[:end]) {
+	case "nan", "inf", "infinity":
+		return sign + end
+	}
+	return 0
 }
 
 func (sc *scanner) number(i int) (int, error) {
@@ -283,7 +334,7 @@ func (sc *scanner) number(i int) (int, error) {
 	} else if end := digits(s, i); end > i {
 		i = end
 	} else {
-		return 0, &SyntaxError{start, "not a JSON value"}
+		return sc.noValue(start)
 	}
 	if i < len(s) && s[i] == '.' {
 		end := digits(s, i+1)

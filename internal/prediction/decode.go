@@ -150,6 +150,7 @@ type decoding struct {
 	now    time.Time
 	place  int32
 	values [numFields]jsonscan.Value // of the prediction being read
+	flaw   *Reject                   // of the object whose members are scanned: it is JSON but for a number
 
 	room    func(bytes int) bool
 	granted int  // bytes that the message may take without a call of room
@@ -229,10 +230,30 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	}
 }
 
-// members scans the object at the start of text into r.dst.members.
+// members scans the object at the start of text into r.dst.members. NaN or an infinity is no error here, but r.flaw: its object
+// is rejected, and its neighbours are read.
 func (r *decoding) members(text string) (object jsonscan.Value, end int, err error) {
+	r.flaw = nil
 	r.dst.members, object, end, err = jsonscan.ParseMembers(r.dst.members[:0], text, maxMembers)
+	if err != nil && errors.Is(err, jsonscan.ErrNotFinite) {
+		var flawed int
+		if r.dst.members, object, end, flawed, err = jsonscan.ParseMembersLoosely(r.dst.members[:0], text, maxMembers); err == nil {
+			r.flaw = notFinite(unquoted(r.dst.members[flawed].Name))
+		}
+	}
 	return object, end, err
+}
+
+func notFinite(field string) *Reject {
+	return Rejectf(ReasonNumber, field, "holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them")
+}
+
+// skip returns the value at the start of text, which will be rejected, and the offset of its end.
+func skip(text string) (v jsonscan.Value, end int, err error) {
+	if v, end, err = jsonscan.ParsePrefix(text); errors.Is(err, jsonscan.ErrNotFinite) {
+		return jsonscan.ParseLoosely(text)
+	}
+	return v, end, err
 }
 
 func tooManyFields() *Reject {
@@ -254,7 +275,7 @@ func trimSpace(s string) string { return strings.Trim(s, " \t\r\n") }
 func looksLikeLines(text string) bool {
 	for line := range strings.Lines(text) {
 		if len(line) < len(text) && line[0] == '{' {
-			if _, err := jsonscan.Parse(line); err == nil {
+			if _, end, err := skip(line); err == nil && trimSpace(line[end:]) == "" {
 				return true
 			}
 		}
@@ -318,7 +339,7 @@ func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 		return 0, tooManyParts(), nil
 	}
 	if rest == "" || rest[0] != '{' {
-		v, end, err := jsonscan.ParsePrefix(rest)
+		v, end, err := skip(rest)
 		if err == nil {
 			r.reject(v.Text, Rejectf(ReasonFieldType, "", "an element of the array is %v: each must be an object", v.Kind()))
 		}
@@ -326,7 +347,7 @@ func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 	}
 	object, end, err := r.members(rest)
 	if errors.Is(err, jsonscan.ErrMembers) {
-		v, end, err := jsonscan.ParsePrefix(rest)
+		v, end, err := skip(rest)
 		if err == nil {
 			r.reject(v.Text, tooManyFields())
 		}
@@ -349,7 +370,7 @@ func (r *decoding) reject(raw string, why *Reject) {
 
 // object reads the only object of a message, whose members are scanned: a prediction or an envelope.
 func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
-	if r.has(fieldID) && r.has(fieldPayload) { // first, since an EventBridge event has an "id" too
+	if r.flaw != nil || r.has(fieldID) && r.has(fieldPayload) { // first, since an EventBridge event has an "id" too
 		return r.prediction(object)
 	}
 	switch {

@@ -194,6 +194,12 @@ func TestDecodeNeighbours(t *testing.T) {
 			[]string{"field_type of 1", "field_type of null", `field_type of "x"`, "field_type of [" + b + "]"}},
 		{"an element without a payload", `[` + a + `, { "predictionId": "c" } ,` + b + `]`, []string{"a", "b"}, []string{`missing_field of { "predictionId": "c" }`}},
 		{"SNS around a broken line", inSNS(a+"\n{\n"+b, ""), []string{"a", "b"}, []string{"syntax of {"}},
+		{"NaN in an element", `[` + a + `,{"predictionId":"n","prediction":{"score":NaN}},` + b + `]`, []string{"a", "b"},
+			[]string{`number of {"predictionId":"n","prediction":{"score":NaN}}`}},
+		{"NaN in each line", "{\"predictionId\":NaN}\n{\"predictionId\":\"n\",\"prediction\":-Infinity}\n", nil,
+			[]string{`number of {"predictionId":NaN}`, `number of {"predictionId":"n","prediction":-Infinity}`}},
+		{"NaN in elements that are no objects", `[NaN,` + a + `,[1,{"x":-inf}]]`, []string{"a"}, []string{"field_type of NaN", `field_type of [1,{"x":-inf}]`}},
+		{"NaN inside SNS", inSNS(a+"\n{\"predictionId\":NaN}", ""), []string{"a"}, []string{`number of {"predictionId":NaN}`}},
 		{"an envelope inside an array is no prediction", `[` + inSNS(a, "") + `,` + b + `]`, []string{"b"}, []string{"missing_field of " + inSNS(a, "")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

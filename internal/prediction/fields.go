@@ -42,6 +42,9 @@ func (r *decoding) prediction(object jsonscan.Value) *Reject {
 }
 
 func (r *decoding) read(p *Prediction) *Reject {
+	if r.flaw != nil {
+		return r.flaw
+	}
 	if why := unescape(r.dst.members); why != nil {
 		return why
 	}

@@ -19,6 +19,7 @@ func FuzzDecode(f *testing.F) {
 		inEventBridge(a), inSNS(inEventBridge("["+a+"]"), ""), `{"predictionId":1,"prediction":null,"timestamp":1769860800123,"ttlSeconds":0.5,"model":{"a":[1]}}`,
 		`{"predictionId":"\ud83d","prediction":1}`, `{"predictionId":"a","prediction":1,"expiresAt":"2026-01-31T12:00:00.5Z","predictionId":2}`,
 		`{"nested":{"id":"b"},"prediction":{},"timestamp":null}`,
+		"[" + a + `,{"predictionId":"b","prediction":[NaN,-Infinity]},` + a + "]", a + "\n{\"predictionId\":Infinity}\n" + a, `{"detail-type":1,"source":1,"detail":{"nested":NaN}}`,
 	} {
 		f.Add(body, "", false, int64(sent))
 		f.Add(body, "gzip", true, int64(0))

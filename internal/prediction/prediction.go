@@ -83,7 +83,7 @@ const (
 	ReasonDuplicateName Reason = "duplicate_name" // a field that occurs twice
 	ReasonFuture        Reason = "future"         // the event time is too far ahead of the clock
 	ReasonKey           Reason = "key"            // a key that is empty, too long or of the wrong type
-	ReasonNumber        Reason = "number"         // a number that DynamoDB can't hold
+	ReasonNumber        Reason = "number"         // a number that JSON or DynamoDB can't hold
 	ReasonNesting       Reason = "nesting"        // nested deeper than DynamoDB can hold
 	ReasonIndexKey      Reason = "index_key"      // an attribute that does not match an index of the table
 	ReasonTable         Reason = "table"          // refused by DynamoDB

@@ -43,6 +43,10 @@ func TestRejects(t *testing.T) {
 		{"a life and an end", prediction(`"ttlSeconds":60,"expiresAt":1769860800`), "field_value: expiresAt is set together with ttlSeconds: send one of them"},
 		{"an end that is no time", prediction(`"expiresAt":"secret"`),
 			"field_type: expiresAt is neither a number nor an RFC 3339 time with its zone, like 2026-01-31T12:00:00.5Z: send Unix seconds, ms, us or ns, or RFC 3339"},
+		{"NaN", `{"prediction":{"secret":[NaN]},"predictionId":-Infinity}`,
+			"number: prediction holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them"},
+		{"an infinity in an escaped name", prediction(`"mod\u0065l":-Infinity`),
+			"number: model holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them"},
 		{"an element that is no object", `["secret"]`, "field_type: an element of the array is a string: each must be an object"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -99,6 +103,9 @@ func TestRejectsWholeBody(t *testing.T) {
 		{"an object in a string", `"{\"predictionId\":\"secret\"}"`, "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
 		{"null", `null`, "", "field_type: the message is null: send a JSON object, an array of objects, or one object per line"},
 		{"a broken object", `{"predictionId":"secret","prediction":}`, "", "syntax: the message is not JSON: not a JSON value at byte 38"},
+		{"NaN in a broken object over several lines", "{\"predictionId\":NaN,\n\"prediction\":}", "", "syntax: the message is not JSON: not a JSON value at byte 34"},
+		{"NaN alone", "NaN", "", "syntax: the message is not JSON: not an object at byte 0"},
+		{"NaN in a broken array", "[" + secret + ",{\"secret\":NaN},{]", "", "syntax: the message is not JSON: no name where an object's member starts at byte 68"},
 		{"a broken object over several lines", "{\n  \"predictionId\": \"secret\",\n  \"prediction\": [\n    {\"predictionId\":\"x\",\"prediction\":1}\n    {}\n  ]\n}", "",
 			"syntax: the message is not JSON: no comma or closing bracket after an array's element at byte 92"},
 		{"a broken array", "[" + secret + ",\n" + secret, "", "syntax: the message is not JSON: no comma or closing bracket after an array's element at byte 103"},

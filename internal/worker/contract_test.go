@@ -40,6 +40,14 @@ func TestMessageContract(t *testing.T) {
 		{name: "a field named like a path", body: func(now time.Time) string {
 			return strings.Replace(at("a", fmt.Sprint(now.Unix())), "predictionId", "meta.id", 1)
 		}, config: func(f *workertest.Fakes) { f.Config.FieldID = "meta.id" }, items: []string{"a at 0"}},
+		{name: "NaN in one prediction of an array", body: func(now time.Time) string {
+			unix := fmt.Sprint(now.Unix())
+			return "[" + at("a", unix) + "," + strings.Replace(at("b", unix), ":1}", `:{"score":NaN}}`, 1) + "," + at("c", unix) + "]"
+		}, items: []string{"a at 0", "c at 0"}, rejects: []string{"number of prediction"}},
+		{name: "an infinity on one line", body: func(now time.Time) string {
+			unix := fmt.Sprint(now.Unix())
+			return at("a", unix) + "\n" + strings.Replace(at("b", unix), "}", `,"margin":-Infinity}`, 1) + "\n" + at("c", unix)
+		}, items: []string{"a at 0", "c at 0"}, rejects: []string{"number of margin"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
