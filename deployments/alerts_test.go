@@ -20,13 +20,18 @@ type rules struct {
 	}
 }
 
+// alertFiles are the alerts of the worker and of services that read, each with its tests.
+var alertFiles = map[string]string{"alerts/predcache.yaml": "alerts/tests.yaml", "alerts/readers.yaml": "alerts/readers_tests.yaml"}
+
 func TestAlertsPassPromtool(t *testing.T) {
-	command{}.must(t, tool(t, "promtool"), "check", "rules", "alerts/predcache.yaml")
-	t.Log(command{}.must(t, tool(t, "promtool"), "test", "rules", "alerts/tests.yaml"))
+	for rules, tests := range alertFiles {
+		command{}.must(t, tool(t, "promtool"), "check", "rules", rules)
+		t.Log(command{}.must(t, tool(t, "promtool"), "test", "rules", tests))
+	}
 }
 
 // metrics are the names of everything that the worker exports: those of docs/telemetry.md, which a test of internal/telemetry keeps
-// the same as the registry's.
+// the same as the registry's. The names of the reader's are those that package cacheprom makes.
 func metrics(t *testing.T) map[string]bool {
 	t.Helper()
 	table, err := os.ReadFile("../docs/telemetry.md")
@@ -40,6 +45,17 @@ func metrics(t *testing.T) map[string]bool {
 			names[row[1]+"_bucket"], names[row[1]+"_sum"], names[row[1]+"_count"] = true, true, true
 		}
 	}
+	adapter, err := os.ReadFile("../cache/cacheprom/cacheprom.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range regexp.MustCompile(`desc\("([a-z_]+)"`).FindAllStringSubmatch(string(adapter), -1) {
+		name := "predcache_reader_" + call[1]
+		names[name] = true
+		if strings.HasSuffix(name, "_seconds") {
+			names[name+"_bucket"], names[name+"_sum"], names[name+"_count"] = true, true, true
+		}
+	}
 	return names
 }
 
@@ -49,7 +65,7 @@ func TestDeployedMetricsExist(t *testing.T) {
 	if len(known) < 20 {
 		t.Fatalf("only %d metrics are known", len(known))
 	}
-	files := []string{"alerts/predcache.yaml", "alerts/tests.yaml", "../docs/runbook.md", "../docs/deploy.md"}
+	files := []string{"alerts/predcache.yaml", "alerts/tests.yaml", "alerts/readers.yaml", "alerts/readers_tests.yaml", "../docs/runbook.md", "../docs/deploy.md"}
 	dashboards, err := os.ReadDir("grafana")
 	if err == nil {
 		for _, d := range dashboards {
@@ -76,8 +92,14 @@ func TestDeployedMetricsExist(t *testing.T) {
 // Each alert has a section in the runbook, a test in which it fires, and stays silent in every test of a healthy worker, be it idle
 // or at work.
 func TestAlertsAreCovered(t *testing.T) {
+	for rules, tests := range alertFiles {
+		t.Run(rules, func(t *testing.T) { covered(t, rules, tests) })
+	}
+}
+
+func covered(t *testing.T, ruleFile, testFile string) {
 	var r rules
-	readYAML(t, "alerts/predcache.yaml", &r)
+	readYAML(t, ruleFile, &r)
 	var tests struct {
 		Tests []struct {
 			Name          string
@@ -87,7 +109,7 @@ func TestAlertsAreCovered(t *testing.T) {
 			} `yaml:"alert_rule_test"`
 		}
 	}
-	readYAML(t, "alerts/tests.yaml", &tests)
+	readYAML(t, testFile, &tests)
 	fires, silent, healthy := map[string]bool{}, map[string]int{}, 0
 	for _, test := range tests.Tests {
 		isHealthy := strings.HasPrefix(test.Name, "a healthy ")

@@ -228,5 +228,24 @@ func build() (dashboard.Dashboard, error) {
 		WithPanel(graph("CPU", "Cores in use by each worker.", "none", third, query{process("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"})).
 		WithPanel(graph("Memory", "Resident memory of each worker.", "bytes", third, query{process("process_resident_memory_bytes"), "{{instance}}"})).
 		WithPanel(graph("Goroutines", "Of each worker. It follows the pollers and writers, and else stands still.", "none", third, query{process("go_goroutines"), "{{instance}}"}))
-	return b.Build()
+	return readers(b).Build()
+}
+
+// readers adds the row of services that read with package cache. Their jobs are not the workers', so it shows all.
+//
+//nolint:staticcheck // as in build
+func readers(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
+	per := func(metric, by string) string {
+		return fmt.Sprintf("sum by (%s) (rate(predcache_reader_%s[$__rate_interval]))", by, metric)
+	}
+	quantile := func(q, metric string) string {
+		return fmt.Sprintf("histogram_quantile(%s, sum by (le, job) (rate(predcache_reader_%s_bucket[$__rate_interval])))", q, metric)
+	}
+	return b.WithRow(dashboard.NewRowBuilder("Readers")).
+		WithPanel(stacked("Answers without a call", "What services answered without a call of their own. Stale: the table does not answer.", "cps", third, query{per("answers_total", "from"), "{{from}}"})).
+		WithPanel(stacked("Reads of the table", "One for each id. Expired: only expired items were there.", "cps", third, query{per("reads_total", "result"), "{{result}}"})).
+		WithPanel(graph("Read units", "That the reads cost, by service.", "cps", third, query{per("read_units_total", "job"), "{{job}}"})).
+		WithPanel(graph("Age of what is read, median", "Since the event time, of predictions read from the table. It grows when the pipeline stops.", "s", third, query{quantile("0.5", "event_age_seconds"), "{{job}}"})).
+		WithPanel(graph("Age in the front, 99 %", "Since its read was sent. At most the front's MaxAge.", "s", third, query{quantile("0.99", "front_age_seconds"), "{{job}}"})).
+		WithPanel(graph("The front's memory", "Of all processes of a service.", "bytes", third, query{"sum by (job) (predcache_reader_front_bytes)", "{{job}}"}))
 }
