@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -24,7 +25,11 @@ import (
 	"time"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	metrics "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/predcache/predcache/cache"
+	"github.com/predcache/predcache/cache/cacheprom"
 	"github.com/predcache/predcache/internal/workertest/e2e"
 )
 
@@ -130,7 +135,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Stop()
-	p := startPrometheus(t, program, s.HTTP)
+	p := startPrometheus(t, program, s.HTTP, startReader(t, s))
 	if err := s.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -208,9 +213,35 @@ func prometheusProgram(t *testing.T) string {
 // A server is a running Prometheus.
 type server struct{ url string }
 
-func startPrometheus(t *testing.T, program, target string) *server {
+// startReader starts a service that reads what the worker writes, through a front, and returns where its metrics are.
+func startReader(t *testing.T, s *e2e.System) string {
+	c, err := cache.NewFromClient(s.DynamoDB.Client(), e2e.Table, cache.WithFront(cache.Front{MaxAge: time.Second}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := metrics.NewRegistry()
+	registry.MustRegister(cacheprom.NewCollector(c, metrics.Labels{"table": e2e.Table}))
+	service := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	ctx, stop := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for id := 0; ctx.Err() == nil; id++ {
+			_, _ = c.Get(ctx, fmt.Sprint("digit/", id%50)) // an outage is part of the test
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		reading.Wait()
+		service.Close()
+		c.Close()
+	})
+	return service.Listener.Addr().String()
+}
+
+func startPrometheus(t *testing.T, program, worker, reader string) *server {
 	dir := t.TempDir()
-	config := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: predcache, static_configs: [{targets: [%q]}]}]\n", target)
+	config := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: predcache, static_configs: [{targets: [%q]}]}, {job_name: api, static_configs: [{targets: [%q]}]}]\n", worker, reader)
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
