@@ -23,7 +23,8 @@ func newContract(cfg PublisherConfig) *contract {
 	k := &contract{
 		decoder: prediction.NewDecoder(prediction.Config{
 			Fields:     prediction.Fields{ID: fieldID, Timestamp: fieldTimestamp, Payload: fieldPayload, TTLSeconds: fieldTTL, ExpiresAt: fieldExpiresAt},
-			Attributes: prediction.Attributes{All: true}, TTL: 24 * time.Hour, MaxFuture: cfg.MaxFuture, MaxDecodedBytes: 8 << 20,
+			Attributes: prediction.Attributes{All: true}, TTL: 24 * time.Hour, MaxFuture: cfg.MaxFuture,
+			MinEventTime: prediction.FromTime(cfg.MinEventTime), MaxDecodedBytes: 8 << 20,
 		}),
 		encoding: item.JSON,
 		decoded:  sync.Pool{New: func() any { return new(prediction.Decoded) }},

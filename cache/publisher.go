@@ -46,6 +46,8 @@ type PublisherConfig struct {
 	NumericIDs bool
 	// MaxFuture is how far ahead of the clock an event time may be, 5 minutes by default, as WORKER_MAX_FUTURE.
 	MaxFuture time.Duration
+	// MinEventTime is the earliest event time and expiry, 2000-01-01T00:00:00Z by default, as WORKER_MIN_EVENT_TIME.
+	MinEventTime time.Time
 	// Zstd says that the worker compresses payloads (WORKER_PAYLOAD_ENCODING=zstd): then it is the compressed item that must
 	// fit DynamoDB's 400 KB.
 	Zstd bool
@@ -111,6 +113,7 @@ func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
 	orElse(&cfg.Attempts, 6)
 	orElse(&cfg.Timeout, 10*time.Second)
 	orElse(&cfg.MaxFuture, 5*time.Minute)
+	orElse(&cfg.MinEventTime, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
 	cfg.Buffer = max(cfg.Buffer, 2*maxMessage)
 	if cfg.OnFailure == nil {
 		cfg.OnFailure = func(Failure) {}

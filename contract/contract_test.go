@@ -136,7 +136,7 @@ func (v *vector) run(t *testing.T) (out vector) {
 	}
 	d := prediction.NewDecoder(prediction.Config{
 		Fields:     prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"},
-		Attributes: prediction.Attributes{All: true}, TTL: ttl, MaxFuture: 5 * time.Minute, MaxDecodedBytes: 8 << 20,
+		Attributes: prediction.Attributes{All: true}, TTL: ttl, MaxFuture: 5 * time.Minute, MinEventTime: prediction.Time{Sec: 946684800}, MaxDecodedBytes: 8 << 20,
 	})
 	sent := v.Message.SentTimestamp
 	if sent == 0 {

@@ -63,7 +63,7 @@ func TestWarmFillsEachLayout(t *testing.T) {
 	fmt.Fprintf(&lines, "{\"predictionId\":\"7\",\"timestamp\":%d,\"prediction\":{\"n\":7}}\n", at)      // a repeat
 	fmt.Fprintf(&lines, "{\"predictionId\":\"8\",\"timestamp\":%d,\"prediction\":\"newer\"}\n", at+1)    // a newer one
 	fmt.Fprintf(&lines, "{\"predictionId\":\"9\",\"timestamp\":%d,\"prediction\":\"later line\"}\n", at) // of one event time, the later line wins
-	lines.WriteString("{\"predictionId\":\"over\",\"timestamp\":1000,\"prediction\":1}\n")
+	lines.WriteString("{\"predictionId\":\"over\",\"timestamp\":1000000000,\"prediction\":1}\n")
 	lines.WriteString("{\"predictionId\":\"no time\",\"prediction\":1}\n")
 	lines.WriteString("{\"predictionId\":\n")
 	fmt.Fprintf(&lines, "{\"timestamp\":%d,\"prediction\":1}", at) // and no newline at the end

@@ -24,10 +24,11 @@ type Config struct {
 	TableName      string `split_words:"true" desc:"Name or ARN of the table to write. Required."`
 	RejectQueueURL string `split_words:"true" desc:"URL of the queue for predictions that can never be stored. Without it, their messages stay on the queue with growing visibility timeouts until its redrive policy moves them."`
 
-	TTL        time.Duration `group:"Expiry and clocks" split_words:"true" default:"24h" desc:"Lifetime of a prediction that does not set its own, counted from its event time."`
-	TTLJitter  float64       `split_words:"true" default:"0" desc:"Shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one burst do not expire together. 0 to 0.9. Refused in the expiry-sorted layout."`
-	AllowNoTTL bool          `split_words:"true" default:"false" desc:"Accepts a table whose TTL is off. Readers still ignore expired predictions, but the table grows without limit."`
-	MaxFuture  time.Duration `split_words:"true" default:"5m" desc:"Maximum time that an event time may lie in the future. Later ones are rejected: with a wrong unit or clock they would win over every later version."`
+	TTL          time.Duration `group:"Expiry and clocks" split_words:"true" default:"24h" desc:"Lifetime of a prediction that does not set its own, counted from its event time."`
+	TTLJitter    float64       `split_words:"true" default:"0" desc:"Shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one burst do not expire together. 0 to 0.9. Refused in the expiry-sorted layout."`
+	AllowNoTTL   bool          `split_words:"true" default:"false" desc:"Accepts a table whose TTL is off. Readers still ignore expired predictions, but the table grows without limit."`
+	MaxFuture    time.Duration `split_words:"true" default:"5m" desc:"Maximum time that an event time may lie in the future. Later ones are rejected: with a wrong unit or clock they would win over every later version."`
+	MinEventTime string        `split_words:"true" default:"2000-01-01T00:00:00Z" desc:"Earliest event time and expiry, as messages write times. Earlier ones are rejected: no clock gives them, but a missing value, a wrong unit or a wrong epoch does. 0 accepts all."`
 
 	FieldID         string `group:"Message fields" split_words:"true" default:"predictionId" desc:"Field of the id. Every field name may be a dotted path into nested objects."`
 	FieldTimestamp  string `split_words:"true" default:"timestamp" desc:"Field of the event time."`
@@ -131,6 +132,8 @@ func (c *Config) validateQueues(refuse func(bool, string, ...any)) {
 
 func (c *Config) validateTimes(refuse func(bool, string, ...any)) {
 	refuse(c.TTL < time.Second, "WORKER_TTL is %v: must be at least 1s", c.TTL)
+	_, err := prediction.ParseTime(c.MinEventTime)
+	refuse(err != nil, "WORKER_MIN_EVENT_TIME is %q: must be a time like 2000-01-01T00:00:00Z or 946684800, or 0 to accept all", c.MinEventTime)
 	refuse(c.MaxFuture < 0, "WORKER_MAX_FUTURE is %v: must be 0s or more", c.MaxFuture)
 	refuse(c.ReceiveWait < time.Second || c.ReceiveWait > 20*time.Second || c.ReceiveWait%time.Second != 0, "WORKER_RECEIVE_WAIT is %v: must be whole seconds from 1s to 20s; without a wait, an idle worker would poll and pay continuously", c.ReceiveWait)
 	refuse(c.CallTimeout < 100*time.Millisecond, "WORKER_CALL_TIMEOUT is %v: must be at least 100ms", c.CallTimeout)
@@ -180,6 +183,7 @@ func (c *Config) Prediction() prediction.Config {
 		TTLJitter: c.TTLJitter,
 		MaxFuture: c.MaxFuture, MaxDecodedBytes: c.MaxDecodedBytes,
 	}
+	p.MinEventTime, _ = prediction.ParseTime(c.MinEventTime) // validated
 	switch c.Attributes {
 	case "all":
 		p.Attributes.All = true

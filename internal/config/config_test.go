@@ -99,6 +99,8 @@ func TestValidate(t *testing.T) {
 		{"WORKER_TTL", "0s"},
 		{"WORKER_TTL_JITTER", "1"},
 		{"WORKER_MAX_FUTURE", "-1s"},
+		{"WORKER_MIN_EVENT_TIME", "2000-01-01"},
+		{"WORKER_MIN_EVENT_TIME", "2000-01-01 00:00:00"},
 		{"WORKER_ALLOW_NO_TTL", "perhaps"},
 		{"WORKER_FIELD_ID", "a..b"},
 		{"WORKER_FIELD_EXPIRES_AT", "timestamp"},

@@ -19,6 +19,9 @@ type Config struct {
 	// RequireTimestamp rejects a prediction without an event time. Otherwise it gets the message's sent time.
 	RequireTimestamp bool
 	MaxFuture        time.Duration // maximum time of an event time ahead of the clock
+	// MinEventTime is the earliest event time and expiry. Earlier ones are no clock's: a missing value became 0, or the unit or
+	// the epoch is wrong. The prediction would have expired at once and disappeared.
+	MinEventTime Time
 	// MaxDecodedBytes bounds the memory of a message beside its body, as counted in Decoded.Bytes. Without it, 1 MiB of gzip
 	// could become 1 GiB of text, and 1 MiB of small objects 100 MiB of predictions.
 	MaxDecodedBytes int

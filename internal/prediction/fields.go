@@ -139,9 +139,21 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 		if t.After(r.now.Add(r.cfg.MaxFuture)) {
 			return Rejectf(ReasonFuture, name, "is over %v in the future: send the time of the event, or allow more with WORKER_MAX_FUTURE", r.cfg.MaxFuture)
 		}
+		if why := r.checkPast(name, t); why != nil {
+			return why
+		}
 		p.EventTime = t
 	}
 	p.Version.Event = p.EventTime
+	return nil
+}
+
+// checkPast rejects a time before Config.MinEventTime.
+func (r *decoding) checkPast(field string, t Time) *Reject {
+	if least := r.cfg.MinEventTime; t.Compare(least) < 0 {
+		return Rejectf(ReasonPast, field, "is before %s, a time that no clock gives: send Unix seconds, ms, us or ns since 1970, or RFC 3339, or allow more with WORKER_MIN_EVENT_TIME",
+			least.Clock().Format(time.RFC3339Nano))
+	}
 	return nil
 }
 
@@ -170,6 +182,9 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 		t, err := parseTime(end)
 		if err != nil {
 			return badTime(endName, err)
+		}
+		if why := r.checkPast(endName, t); why != nil {
+			return why
 		}
 		p.Expires = t.Sec
 		return nil

@@ -51,6 +51,31 @@ func TestEventTime(t *testing.T) {
 	}
 }
 
+// What publishers send for a time that they don't have or don't know the unit of: each would make a prediction that has expired.
+func TestPast(t *testing.T) {
+	cfg := config()
+	cfg.MinEventTime = Time{Sec: 946684800}
+	const want = " is before 2000-01-01T00:00:00Z, a time that no clock gives: send Unix seconds, ms, us or ns since 1970, or RFC 3339, or allow more with WORKER_MIN_EVENT_TIME"
+	for name, text := range map[string]string{
+		"zero": `0`, "the epoch": `"1970-01-01T00:00:00Z"`, "zero in a string": `"0"`, "uptime": `81234.56`, "minutes": `29497679`, "days": `20484`,
+		"seconds since 2001": `791553550`, "ms as seconds": `1769860.750`, "a moment before": `"1999-12-31T23:59:59.999999999Z"`,
+	} {
+		for field, body := range map[string]string{
+			"timestamp": `{"predictionId":"a","prediction":1,"timestamp":` + text + `}`, "expiresAt": `{"predictionId":"a","prediction":1,"expiresAt":` + text + `}`,
+		} {
+			d := decode(cfg, Message{Body: body})
+			if len(d.Rejected) != 1 || d.Rejected[0].Why.Error() != "past: "+field+want {
+				t.Errorf("%s: found %q, rejected %+v", name, ids(d), d.Rejected)
+			}
+		}
+	}
+	one(t, cfg, `{"predictionId":"a","prediction":1,"timestamp":946684800}`)
+	one(t, cfg, `{"predictionId":"a","prediction":1,"timestamp":1500000000}`) // merely expired
+	if p := one(t, cfg, `{"predictionId":"a","prediction":1,"timestamp":1500000000,"ttlSeconds":1}`); p.Expires != 1500000001 {
+		t.Errorf("expires at %d", p.Expires)
+	}
+}
+
 func TestRequireTimestamp(t *testing.T) {
 	cfg := config()
 	cfg.RequireTimestamp = true

@@ -82,6 +82,7 @@ const (
 	ReasonReservedName  Reason = "reserved_name"  // a field named like an attribute that the worker sets
 	ReasonDuplicateName Reason = "duplicate_name" // a field that occurs twice
 	ReasonFuture        Reason = "future"         // the event time is too far ahead of the clock
+	ReasonPast          Reason = "past"           // the event time or the expiry is earlier than any clock's
 	ReasonKey           Reason = "key"            // a key that is empty, too long or of the wrong type
 	ReasonNumber        Reason = "number"         // a number that JSON or DynamoDB can't hold
 	ReasonNesting       Reason = "nesting"        // nested deeper than DynamoDB can hold
@@ -93,7 +94,7 @@ const (
 // Reasons lists all reasons.
 var Reasons = []Reason{
 	ReasonEncoding, ReasonTooLarge, ReasonSyntax, ReasonEnvelope, ReasonMissingField, ReasonFieldType, ReasonFieldValue, ReasonReservedName,
-	ReasonDuplicateName, ReasonFuture, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonTable, ReasonInternal,
+	ReasonDuplicateName, ReasonFuture, ReasonPast, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonTable, ReasonInternal,
 }
 
 // A Reject explains why a prediction or a whole message can never be written. Detail says what is wrong and what to do. It

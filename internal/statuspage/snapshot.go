@@ -132,6 +132,7 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonReservedName:  "a field is named like one of the worker's own",
 	prediction.ReasonDuplicateName: "a field occurs twice",
 	prediction.ReasonFuture:        "the event time is too far in the future",
+	prediction.ReasonPast:          "the event time or the expiry is earlier than any clock's",
 	prediction.ReasonKey:           "the key is empty, too long or of the wrong type",
 	prediction.ReasonNumber:        "a number that DynamoDB can't hold",
 	prediction.ReasonNesting:       "nested deeper than DynamoDB can hold",

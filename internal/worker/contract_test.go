@@ -40,6 +40,15 @@ func TestMessageContract(t *testing.T) {
 		{name: "a field named like a path", body: func(now time.Time) string {
 			return strings.Replace(at("a", fmt.Sprint(now.Unix())), "predictionId", "meta.id", 1)
 		}, config: func(f *workertest.Fakes) { f.Config.FieldID = "meta.id" }, items: []string{"a at 0"}},
+		{name: "times that no clock gives", body: func(now time.Time) string {
+			unix := now.Unix()
+			return strings.Join([]string{
+				at("zero", "0"), at("epoch", `"1970-01-01T00:00:00Z"`), at("uptime", "81234.56"), at("minutes", fmt.Sprint(unix/60)), at("days", fmt.Sprint(unix/86400)),
+				strings.Replace(at("end", fmt.Sprint(unix)), "}", `,"expiresAt":0}`, 1), at("good", fmt.Sprint(unix)),
+			}, "\n")
+		}, items: []string{"good at 0"}, rejects: slices.Concat(slices.Repeat([]string{"past of timestamp"}, 5), []string{"past of expiresAt"})},
+		{name: "times since another epoch, allowed", body: func(time.Time) string { return at("a", "86400") },
+			config: func(f *workertest.Fakes) { f.Config.MinEventTime = "0"; f.Config.TTL = 40 * 365 * 24 * time.Hour }, items: []string{"a at 955238400"}},
 		{name: "NaN in one prediction of an array", body: func(now time.Time) string {
 			unix := fmt.Sprint(now.Unix())
 			return "[" + at("a", unix) + "," + strings.Replace(at("b", unix), ":1}", `:{"score":NaN}}`, 1) + "," + at("c", unix) + "]"
@@ -78,7 +87,7 @@ func written(f *workertest.Fakes, sent time.Time) (all []string) {
 		if _, err := fmt.Sscan(*it["createdAt"].N, &created); err != nil {
 			f.T.Fatal(err)
 		}
-		all = append(all, fmt.Sprintf("%s at %v", *it["predictionId"].S, float64(sent.Unix())-created))
+		all = append(all, fmt.Sprintf("%s at %.0f", *it["predictionId"].S, float64(sent.Unix())-created))
 	}
 	slices.Sort(all)
 	return all
