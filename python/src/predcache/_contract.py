@@ -44,6 +44,7 @@ MAX_ENTRIES = 10
 PACK_BYTES = 64 << 10
 
 MAX_FUTURE = 300  # seconds: WORKER_MAX_FUTURE's default
+MIN_EVENT_TIME = 946684800  # epoch seconds, the year 2000: WORKER_MIN_EVENT_TIME's default
 MAX_PAYLOAD = 64 << 20  # what 400 KB of zstd may become
 
 

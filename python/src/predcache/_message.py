@@ -184,8 +184,9 @@ def parse(text: str) -> dict[str, Any]:
         )
     except RecursionError as err:
         raise bad("nesting", "", "the text is nested too deeply") from err
-    except InvalidPredictionError:
-        raise
+    except _NotFiniteError as err:
+        detail = f"holds {err}, which JSON has no number for: publish null"
+        raise bad("number", _holder(text), detail) from err
     except ValueError as err:
         raise bad("syntax", "", f"the text is not JSON: {err}") from err
     if not isinstance(value, dict):
@@ -193,8 +194,26 @@ def parse(text: str) -> dict[str, Any]:
     return value
 
 
+class _NotFiniteError(Exception):
+    """JSON text has NaN or an infinity."""
+
+
 def _constant(text: str) -> Any:
-    raise bad("number", "", f"the text holds {text}, which JSON has no number for: publish null")
+    raise _NotFiniteError(text)
+
+
+def _holder(text: str) -> str:
+    """Return the member that holds NaN or an infinity, in a text that has one."""
+    try:
+        value = json.loads(text, parse_float=lambda _: 0)
+    except ValueError as err:
+        raise bad("syntax", "", f"the text is not JSON: {err}") from err
+    for name, member in value.items() if isinstance(value, dict) else ():
+        try:
+            json.dumps(member, allow_nan=False)
+        except ValueError:
+            return str(name)
+    return ""
 
 
 def number_of(atto: int) -> int | Decimal:

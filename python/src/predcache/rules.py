@@ -31,12 +31,14 @@ class Rules:
             under ``zstd`` an item's size is known to the worker alone, which then checks it.
         indexes: The key attributes of the table's indexes, and their types, S or N.
         max_future: ``WORKER_MAX_FUTURE`` in seconds: how far ahead of this clock an event may be.
+        min_event_time: ``WORKER_MIN_EVENT_TIME`` in epoch seconds: the earliest event time and expiry.
     """
 
     layout: Layout = field(default_factory=Layout)
     payload_encoding: contract.Encoding = "json"
     indexes: Mapping[str, str] = field(default_factory=dict)
     max_future: float = contract.MAX_FUTURE
+    min_event_time: int = contract.MIN_EVENT_TIME
 
     @cached_property
     def reserved(self) -> frozenset[str]:
@@ -107,7 +109,18 @@ class Rules:
                 contract.TIMESTAMP,
                 f"is over {self.max_future:g} seconds in the future: send the time of the event",
             )
+        self._check_past(atto, contract.TIMESTAMP)
         return atto
+
+    def _check_past(self, atto: int, field: str) -> None:
+        """Refuse a time that no clock gives: a missing value, a wrong unit or a wrong epoch."""
+        if atto < self.min_event_time * _times.ATTO:
+            raise bad(
+                "past",
+                field,
+                f"is before {self.min_event_time} in epoch seconds, a time that no clock gives: send"
+                " seconds, ms, us or ns since 1970, or a datetime",
+            )
 
     def check_life(self, created: int | None, ttl: Any, end: Any) -> None:
         """Check a prediction's life, which may be given by its length or by its end.
@@ -122,7 +135,7 @@ class Rules:
                     contract.EXPIRES_AT,
                     "is there beside ttlSeconds: send one of them",
                 )
-            _times.parse(end, contract.EXPIRES_AT)
+            self._check_past(_times.parse(end, contract.EXPIRES_AT), contract.EXPIRES_AT)
         elif ttl is not None:
             life = _times.exact(_times.finite_seconds(ttl, contract.TTL_SECONDS), 18, contract.TTL_SECONDS)
             start = created if created is not None else int(time.time()) * _times.ATTO
