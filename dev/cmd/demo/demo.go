@@ -95,6 +95,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := readBack(ctx, screen, aws, messages); err != nil {
 		return err
 	}
+	if err := readFront(ctx, screen, aws, outcome); err != nil {
+		return err
+	}
 	checks := r.checks(o.layout)
 	if o.keep {
 		if err := writeChecks(screen, checks); err != nil {

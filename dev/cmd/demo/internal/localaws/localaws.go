@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -139,6 +140,14 @@ func (s *Server) TTLAttribute() string {
 		return "timestamp"
 	}
 	return "expiresAt"
+}
+
+// Config is by which an SDK in this process calls the services over the network.
+func (s *Server) Config() aws.Config {
+	return aws.Config{
+		Region: Region, BaseEndpoint: &s.Endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+	}
 }
 
 // Environment is what makes an SDK in another process use the services, and nothing of this machine's own AWS settings.
