@@ -213,6 +213,9 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 		return Rejectf(ReasonSyntax, "", "the message is empty: send a JSON object, an array of objects, or one object per line")
 	}
 	if text[0] == '[' {
+		if isS3Pointer(text) {
+			return Rejectf(ReasonEnvelope, "", "the message is a pointer of the Amazon SQS Extended Client Library to a payload in S3, which the worker does not read: send the payload in the message, which may have 1 MiB, compressed with Content-Encoding if it is longer")
+		}
 		return r.array(text)
 	}
 	object, end, err := r.members(text)
@@ -371,6 +374,22 @@ func (r *decoding) reject(raw string, why *Reject) {
 	r.dst.Rejected = append(r.dst.Rejected, RejectedPart{raw, false, why})
 }
 
+// s3Pointers are what the Extended Client Libraries for SQS and SNS send for a payload that they have put into S3: an array of a
+// class name and an object ("Managing large Amazon SQS messages using the Extended Client Library and Amazon S3").
+var s3Pointers = []string{`"software.amazon.payloadoffloading.PayloadS3Pointer"`, `"com.amazon.sqs.javamessaging.MessageS3Pointer"`}
+
+// isS3Pointer reports whether an array is such a pointer. As any other array it would be rejected in two parts, which nobody
+// could put together again.
+func isS3Pointer(array string) bool {
+	first := strings.TrimLeft(array[1:], " \t\r\n")
+	for _, class := range s3Pointers {
+		if strings.HasPrefix(first, class) {
+			return true
+		}
+	}
+	return false
+}
+
 // object reads the only object of a message, whose members are scanned: a prediction or an envelope.
 func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 	if r.flaw != nil || r.has(fieldID) && r.has(fieldPayload) { // first, since an EventBridge event has an "id" too
@@ -387,8 +406,17 @@ func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 			return Rejectf(ReasonEnvelope, "detail", "is inside too many envelopes: unwrap them before the queue")
 		}
 		return r.body(r.member("detail").Text, "", envelopes+1)
+	case r.isConfirmation():
+		return Rejectf(ReasonEnvelope, "Type", "says that SNS waits for a subscription to be confirmed, and sends nothing before: let the queue's owner subscribe it, which needs no confirmation, or open the message's SubscribeURL")
 	}
 	return r.prediction(object) // reports what is missing
+}
+
+// isConfirmation reports whether the object is what SNS sends to a queue that another account subscribed ("Sending Amazon SNS
+// messages to an Amazon SQS queue in a different account").
+func (r *decoding) isConfirmation() bool {
+	kind := r.member("Type").Text
+	return (kind == `"SubscriptionConfirmation"` || kind == `"UnsubscribeConfirmation"`) && r.member("TopicArn").Text != "" && r.member("SubscribeURL").Text != ""
 }
 
 // notification unwraps an SNS notification, which SNS sends unless raw message delivery is on. Message is a string, and the

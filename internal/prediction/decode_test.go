@@ -194,6 +194,8 @@ func TestDecodeNeighbours(t *testing.T) {
 			[]string{"field_type of 1", "field_type of null", `field_type of "x"`, "field_type of [" + b + "]"}},
 		{"an element without a payload", `[` + a + `, { "predictionId": "c" } ,` + b + `]`, []string{"a", "b"}, []string{`missing_field of { "predictionId": "c" }`}},
 		{"SNS around a broken line", inSNS(a+"\n{\n"+b, ""), []string{"a", "b"}, []string{"syntax of {"}},
+		{"an array whose second element names a pointer's class", `[` + a + `,"software.amazon.payloadoffloading.PayloadS3Pointer"]`, []string{"a"},
+			[]string{`field_type of "software.amazon.payloadoffloading.PayloadS3Pointer"`}},
 		{"NaN in an element", `[` + a + `,{"predictionId":"n","prediction":{"score":NaN}},` + b + `]`, []string{"a", "b"},
 			[]string{`number of {"predictionId":"n","prediction":{"score":NaN}}`}},
 		{"NaN in each line", "{\"predictionId\":NaN}\n{\"predictionId\":\"n\",\"prediction\":-Infinity}\n", nil,

@@ -75,7 +75,7 @@ const (
 	ReasonEncoding      Reason = "encoding"       // Content-Encoding unknown, or its base64, gzip or zstd broken
 	ReasonTooLarge      Reason = "too_large"      // the message is too long once decompressed, or the item over 400 KB
 	ReasonSyntax        Reason = "syntax"         // not JSON
-	ReasonEnvelope      Reason = "envelope"       // an SNS or EventBridge envelope without its content
+	ReasonEnvelope      Reason = "envelope"       // an envelope of SNS, EventBridge or the SQS Extended Client without its content
 	ReasonMissingField  Reason = "missing_field"  // a required field is missing
 	ReasonFieldType     Reason = "field_type"     // a field of the wrong JSON type or form
 	ReasonFieldValue    Reason = "field_value"    // a field with a value out of range

@@ -92,6 +92,11 @@ func TestRejectsWholeBody(t *testing.T) {
 		return out.String()
 	}
 	const longest = 1 << 20
+	confirmation := func(kind string) string {
+		return `{"Type":"` + kind + `","MessageId":"secret","Token":"secret","TopicArn":"secret","Message":"secret","SubscribeURL":"https://secret"}`
+	}
+	const unconfirmed = "envelope: Type says that SNS waits for a subscription to be confirmed, and sends nothing before: let the queue's owner subscribe it, which needs no confirmation, or open the message's SubscribeURL"
+	const pointer = "envelope: the message is a pointer of the Amazon SQS Extended Client Library to a payload in S3, which the worker does not read: send the payload in the message, which may have 1 MiB, compressed with Content-Encoding if it is longer"
 	tooLong := "too_large: the message takes more than 1048576 bytes once decoded: split it, or allow more with WORKER_MAX_DECODED_BYTES"
 	noZstd := "encoding: the message does not decompress as zstd, as its Content-Encoding says"
 	noGzip := "encoding: the message does not decompress as gzip, as its Content-Encoding says"
@@ -141,6 +146,11 @@ func TestRejectsWholeBody(t *testing.T) {
 		{"SNS around broken base64", inSNS(secret, gzipAttribute), "", "encoding: the message is not base64, though its Content-Encoding is gzip: encode the compressed bytes"},
 		{"SNS around a bomb", inSNS(gzipped(strings.Repeat(" ", 4*longest)), gzipAttribute), "", tooLong},
 		{"EventBridge around a string", inEventBridge(`"secret"`), "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
+		{"SNS that waits for a confirmation", confirmation("SubscriptionConfirmation"), "", unconfirmed},
+		{"SNS after an unsubscription", confirmation("UnsubscribeConfirmation"), "", unconfirmed},
+		{"a pointer of the Extended Client", `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"secret","s3Key":"secret"}]`, "", pointer},
+		{"a pointer of the older Extended Client", ` [ "com.amazon.sqs.javamessaging.MessageS3Pointer" , {"s3BucketName":"secret","s3Key":"secret"}]`, "", pointer},
+		{"a pointer of the Extended Client for SNS", inSNS(`["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"secret","s3Key":"secret"}]`, ""), "", pointer},
 		{"SNS four times", inSNS(inSNS(inSNS(inSNS(secret, ""), ""), ""), ""), "", "envelope: Message is inside too many envelopes: unwrap them before the queue"},
 		{"EventBridge four times", inEventBridge(inEventBridge(inEventBridge(inEventBridge(secret)))), "", "envelope: detail is inside too many envelopes: unwrap them before the queue"},
 	} {

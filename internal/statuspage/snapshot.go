@@ -125,7 +125,7 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonEncoding:      "the body's compression is unknown or broken",
 	prediction.ReasonTooLarge:      "over 400 KB as an item, or too long once decompressed",
 	prediction.ReasonSyntax:        "not JSON",
-	prediction.ReasonEnvelope:      "an SNS or EventBridge envelope without its content",
+	prediction.ReasonEnvelope:      "an envelope without its content",
 	prediction.ReasonMissingField:  "a field that must be there isn't",
 	prediction.ReasonFieldType:     "a field has the wrong type",
 	prediction.ReasonFieldValue:    "a field's value is out of range",

@@ -49,6 +49,12 @@ func TestMessageContract(t *testing.T) {
 		}, items: []string{"good at 0"}, rejects: slices.Concat(slices.Repeat([]string{"past of timestamp"}, 5), []string{"past of expiresAt"})},
 		{name: "times since another epoch, allowed", body: func(time.Time) string { return at("a", "86400") },
 			config: func(f *workertest.Fakes) { f.Config.MinEventTime = "0"; f.Config.TTL = 40 * 365 * 24 * time.Hour }, items: []string{"a at 955238400"}},
+		{name: "a pointer of the Extended Client is one reject", body: func(time.Time) string {
+			return `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"b","s3Key":"k"}]`
+		}, rejects: []string{"envelope of "}},
+		{name: "an SNS subscription that waits for its confirmation", body: func(time.Time) string {
+			return `{"Type":"SubscriptionConfirmation","MessageId":"1","Token":"t","TopicArn":"arn:aws:sns:eu-west-1:1:t","Message":"You have chosen to subscribe …","SubscribeURL":"https://sns.eu-west-1.amazonaws.com/"}`
+		}, rejects: []string{"envelope of Type"}},
 		{name: "NaN in one prediction of an array", body: func(now time.Time) string {
 			unix := fmt.Sprint(now.Unix())
 			return "[" + at("a", unix) + "," + strings.Replace(at("b", unix), ":1}", `:{"score":NaN}}`, 1) + "," + at("c", unix) + "]"

@@ -67,6 +67,8 @@ def unwrap(text: str, encoding: str = "") -> list[str]:
         else:
             raise ValueError(encoding)
     text = text.removeprefix("\ufeff").strip(" \t\r\n")
+    if text.startswith("[") and "S3Pointer" in text:
+        raise ValueError("a pointer of the Extended Client Library")
     if text.startswith("["):
         spans, decoder, at = [], json.JSONDecoder(), 1
         while text[at] != "]":
@@ -81,6 +83,8 @@ def unwrap(text: str, encoding: str = "") -> list[str]:
     except ValueError:
         return [text]
     if isinstance(members, dict) and not {"predictionId", "prediction"} <= members.keys():
+        if members.get("Type", "").endswith("Confirmation"):
+            raise ValueError("no notification of SNS")
         if members.get("Type") == "Notification":
             attribute = members.get("MessageAttributes", {}).get("Content-Encoding", {})
             return unwrap(members["Message"], attribute.get("Value", ""))
