@@ -28,11 +28,12 @@ $(PYTHON_VENV)/.installed: .cache/python/dist/.built python/requirements-test.tx
 test-python: $(PYTHON_VENV)/.installed ## Test the Python package: its wheel in a fresh environment, with the worker and stand-ins
 	go build -o .cache/python/worker ./cmd/worker
 	env -u AWS_CA_BUNDLE PREDCACHE_REQUIRE_STANDINS=1 PREDCACHE_WORKER=$(CURDIR)/.cache/python/worker \
-		dev/standins/run.sh $(PYTHON_VENV)/bin/python -m pytest python/tests $(PYTEST)
+		dev/standins/run.sh $(PYTHON_VENV)/bin/python -m pytest -c python/pyproject.toml python/tests examples/pipeline $(PYTEST)
 
 .PHONY: lint-python
 lint-python: .cache/python/tools/.installed ## Check the Python package's style and types
-	.cache/python/tools/bin/ruff check python examples/pipeline
+	.cache/python/tools/bin/ruff check python
+	.cache/python/tools/bin/ruff check --isolated --select E,F,I,B,UP --line-length 130 examples/pipeline
 	.cache/python/tools/bin/ruff format --check python
 	cd python && ../.cache/python/tools/bin/mypy
 

@@ -12,11 +12,15 @@ examples:
 """
 
 import argparse
-import json
+import contextlib
 import os
 import sys
 import time
 
+import botocore.session
+import mishaps
+from predcache import PredcacheError, Publisher
+from recorder import Recorder
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -24,60 +28,56 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import mishaps
-from publisher import Publisher, PublishError
-
 CHUNK = 100  # images that the bulk job predicts at a time
 
 
 def main():
     args = parse_args()
     try:
-        if args.output:
-            with open(args.output, "w", encoding="utf-8", newline="\n") as file:
-                run(args, Recorder(file))
-        else:
-            run(args, connect())
-    except PublishError as err:
+        with contextlib.ExitStack() as stack:
+            endpoint = None
+            if args.output:
+                file = stack.enter_context(open(args.output, "w", encoding="utf-8", newline="\n"))
+                endpoint = stack.enter_context(Recorder(file)).url
+                # The recorder takes any credentials, and there may be none.
+                os.environ.update(AWS_ACCESS_KEY_ID="any", AWS_SECRET_ACCESS_KEY="any", AWS_REGION="eu-west-1")
+            run(args, endpoint)
+    except PredcacheError as err:
         print(err, file=sys.stderr)
         return 1
     return 0
 
 
-def run(args, sqs):
-    if args.mishaps:
-        sqs = mishaps.AnswersGetLost(sqs, every=12)
-    one_by_one = Publisher(sqs, args.queue_url)
-    bulk = Publisher(sqs, args.queue_url, pack=args.pack)
-
+def run(args, endpoint):
+    queue_url = args.queue_url or "http://127.0.0.1/recorded"
     digits = load_digits()
     train_x, test_x, train_y, test_y = train_test_split(digits.data, digits.target, test_size=0.4, shuffle=False)
     ids = [f"digits/{i:04}" for i in range(len(train_x), len(digits.data))]  # an image's place in the data set
 
+    # As a service does it: one prediction at a time, each sent within 50 ms.
     model = train(LogisticRegression(max_iter=200), train_x[:100], train_y[:100])
     first = []
-    for i, image_id in enumerate(ids):
-        first += predict(model, "digits-logistic", 1, [image_id], test_x[i : i + 1])
-        one_by_one.publish(first[-1])
-    one_by_one.flush()
+    with Publisher(queue_url, pack=False, endpoint_url=endpoint) as publisher:
+        for i, image_id in enumerate(ids):
+            (prediction,) = predict(model, "digits-logistic", 1, [image_id], test_x[i : i + 1])
+            publisher.publish(**prediction)
+            first.append(prediction)
     report("digits-logistic", 1, first, test_y)
 
+    # As a bulk job does it: many predictions a message.
     model = train(MLPClassifier((256, 256), max_iter=500, random_state=0), train_x, train_y)
     second = []
-    for i in range(0, len(ids), CHUNK):
-        second += predict(model, "digits-neural", 2, ids[i : i + CHUNK], test_x[i : i + CHUNK])
-    for prediction in mishaps.in_bulk(second) if args.mishaps else second:
-        bulk.publish(prediction)
-    bulk.flush()
+    with Publisher(queue_url, pack=args.pack, endpoint_url=endpoint) as publisher:
+        for i in range(0, len(ids), CHUNK):
+            predictions = predict(model, "digits-neural", 2, ids[i : i + CHUNK], test_x[i : i + CHUNK])
+            publisher.publish_many(predictions)
+            second += predictions
     report("digits-neural", 2, second, test_y)
 
     if args.mishaps:
-        now = round(time.time(), 3)
-        unlucky = [*mishaps.late(first), *mishaps.broken(second[0], now), mishaps.expired(first[0], now)]
-        for prediction in unlucky:
-            one_by_one.publish(prediction)
-        one_by_one.flush()
-        print(f"mishaps: {len(unlucky)} messages that are late, broken or expired")
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")  # botocore reads only the second
+        client = botocore.session.get_session().create_client("sqs", region_name=region, endpoint_url=endpoint)
+        print(f"mishaps: {mishaps.publish(first, client, queue_url)} messages that are repeated, broken or expired")
 
 
 def train(classifier, images, labels):
@@ -85,51 +85,26 @@ def train(classifier, images, labels):
 
 
 def predict(model, name, version, ids, images):
-    """The predictions of some images, as the worker wants them: an id, the event time, the payload, and what else is to be kept."""
+    """The predictions of some images, as the arguments of `Publisher.publish`: what else is known is kept as attributes."""
     now = round(time.time(), 3)
     return [
         {
-            "predictionId": image_id,
+            "id": image_id,
             "timestamp": now,
-            "prediction": {
+            "payload": {
                 "label": int(model.classes_[row.argmax()]),
-                "probabilities": {str(label): round(float(p), 4) for label, p in zip(model.classes_, row) if p >= 0.001},
+                "probabilities": {str(label): round(float(p), 4) for label, p in zip(model.classes_, row, strict=True) if p >= 0.001},
             },
             "model": name,
             "modelVersion": version,
         }
-        for image_id, row in zip(ids, model.predict_proba(images))
+        for image_id, row in zip(ids, model.predict_proba(images), strict=True)
     ]
 
 
 def report(name, version, predictions, labels):
-    right = sum(p["prediction"]["label"] == label for p, label in zip(predictions, labels))
+    right = sum(p["payload"]["label"] == label for p, label in zip(predictions, labels, strict=True))
     print(f"{name} {version}: {len(predictions)} predictions, {right / len(predictions):.1%} of them right")
-
-
-def connect():
-    """The SQS client. Region, credentials and endpoint are the SDK's own settings (AWS_REGION, AWS_ENDPOINT_URL, …)."""
-    import boto3  # here, so that --output needs no boto3
-    from botocore.config import Config
-
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")  # boto3 reads only the second
-    return boto3.client("sqs", region_name=region, config=Config(retries={"mode": "standard", "max_attempts": 5}))
-
-
-class Recorder:
-    """Stands in for the SQS client and writes the messages to a file, one a line, as `{"sentAt": seconds, "body": text}`.
-
-    The body is a JSON string of exactly what SQS would get, so that broken ones survive too.
-    """
-
-    def __init__(self, file):
-        self._file = file
-
-    def send_message_batch(self, QueueUrl, Entries):  # as boto3 names them
-        for entry in Entries:
-            message = {"sentAt": round(time.time(), 3), "body": entry["MessageBody"]}
-            self._file.write(json.dumps(message, separators=(",", ":"), ensure_ascii=False) + "\n")
-        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
 
 def parse_args():
@@ -138,7 +113,7 @@ def parse_args():
     to.add_argument("--queue-url", metavar="URL", help="publish to this SQS queue")
     to.add_argument("--output", metavar="FILE", help="write the messages to a file instead, one a line")
     parser.add_argument("--pack", action="store_true", help="let the bulk job fill its messages to 64 KB")
-    parser.add_argument("--mishaps", action="store_true", help="add what goes wrong in real pipelines: repeats, late and broken messages")
+    parser.add_argument("--mishaps", action="store_true", help="add what goes wrong in real pipelines: repeats and broken messages")
     return parser.parse_args()
 
 
