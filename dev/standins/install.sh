@@ -51,8 +51,6 @@ any=$(python 3.13 || python 3.12 || python 3.11 || python 3.10) || {
 	exit 1
 }
 environment ministack "$any" "${ministack[@]}"
-# For the tests of docs/reading.md, whose Python runs against what the tests run against.
-environment reader "$any" boto3==1.44.8 zstandard==0.25.0
 
 if interpreter=$(python 3.13); then
 	environment localstack "$interpreter" "${localstack[@]}"
