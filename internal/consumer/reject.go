@@ -76,6 +76,7 @@ type rejection struct {
 	body     string
 	encoding string // Content-Encoding of body
 	why      *prediction.Reject
+	sent     int64  // AttrSent
 	id       uint64 // tells it from the other rejections of its message, the same in each delivery
 }
 
@@ -135,7 +136,7 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 		if whole = whole || part.Whole; whole {
 			break
 		}
-		rj := newRejection(m, i, part.Raw, "", part.Why)
+		rj := newRejection(m, i, part.Raw, "", part)
 		rejections = append(rejections, rj)
 		whole = rj.maxSize() > c.cfg.MaxRejectBytes
 	}
@@ -153,7 +154,7 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 	if r.count > 1 {
 		why.Detail += fmt.Sprintf(" (and %d more parts of the message are rejected)", r.count-1)
 	}
-	rj := newRejection(m, 0, m.Body, m.Attribute(AttrContentEncoding), &why)
+	rj := newRejection(m, 0, m.Body, m.Attribute(AttrContentEncoding), &prediction.RejectedPart{Why: &why})
 	if rj.maxSize() > c.cfg.MaxRejectBytes && rj.encoding == "" {
 		rj.compress()
 	}
@@ -163,8 +164,11 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 	return []*rejection{rj}, nil
 }
 
-func newRejection(m *Message, place int, body, encoding string, why *prediction.Reject) *rejection {
-	r := &rejection{m: m, place: place, body: body, encoding: encoding, why: why, id: maphash.String(rejectionSeed, body)}
+func newRejection(m *Message, place int, body, encoding string, part *prediction.RejectedPart) *rejection {
+	r := &rejection{m: m, place: place, body: body, encoding: encoding, why: part.Why, sent: m.SentTime(), id: maphash.String(rejectionSeed, body)}
+	if part.Sent > 0 && (r.sent == 0 || part.Sent < r.sent) { // its envelope, which stays behind, has an earlier time
+		r.sent = part.Sent
+	}
 	if !carriable(body) {
 		r.compress()
 	}
@@ -213,7 +217,7 @@ func (r *rejection) outgoing(limit int) Outgoing {
 		}
 	}
 	add(AttrReason, "String", string(r.why.Reason))
-	add(AttrSent, "Number", strconv.FormatInt(m.SentTime(), 10))
+	add(AttrSent, "Number", strconv.FormatInt(r.sent, 10))
 	add(AttrContentEncoding, "String", r.encoding) // its body can't be read without
 	add(AttrField, "String", clean(r.why.Field))
 	add(AttrDetail, "String", clean(r.why.Detail))

@@ -131,7 +131,7 @@ func (b *Batch) prediction(p *prediction.Prediction, sink Sink, over int64) {
 	it, why := b.in.cfg.Layout.New(p)
 	switch {
 	case why != nil:
-		b.reject(sink, prediction.RejectedPart{Raw: p.Raw, Why: why}, 1)
+		b.reject(sink, prediction.RejectedPart{Raw: p.Raw, Why: why, Sent: b.decoded.Sent}, 1)
 	case it.Expires < over:
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
 	case b.in.cfg.Admit(it, sink.Admit(it)):

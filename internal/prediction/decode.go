@@ -16,7 +16,8 @@ type Config struct {
 	// TTLJitter shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one
 	// burst do not expire together. It does not change an expiry set by ExpiresAt.
 	TTLJitter float64
-	// RequireTimestamp rejects a prediction without an event time. Otherwise it gets the message's sent time.
+	// RequireTimestamp rejects a prediction without an event time, unless an envelope has one. Otherwise it gets the message's
+	// sent time.
 	RequireTimestamp bool
 	MaxFuture        time.Duration // maximum time of an event time ahead of the clock
 	// MinEventTime is the earliest event time and expiry. Earlier ones are no clock's: a missing value became 0, or the unit or
@@ -54,8 +55,8 @@ func (a Attributes) keep(name string) bool {
 type Message struct {
 	Body            string
 	ContentEncoding string // empty, gzip or zstd; the body is base64 for the latter two
-	Sent            int64  // milliseconds since the epoch; the event time of predictions without one
-	// Order is the Version.Sent of the predictions. 0 means Sent.
+	Sent            int64  // milliseconds since the epoch; the event time of predictions without one, unless an envelope has a time
+	// Order is the Version.Sent of the predictions. 0 means Sent, or an envelope's time.
 	Order int64
 	// Room is called before the message takes more than FreeBytes beside its body, with the total that it may take. It blocks
 	// until there is room, and returns false to give up. If it is nil, there is always room.
@@ -80,6 +81,7 @@ type Decoded struct {
 	Rejected    []RejectedPart // the first MaxRejectedParts
 	More        int            // number of further rejected parts
 	Bytes       int            // approximate memory of the message beside its body
+	Sent        int64          // when the predictions were sent: Message.Sent, or an earlier time of an envelope
 
 	members []jsonscan.Member
 }
@@ -92,6 +94,7 @@ type RejectedPart struct {
 	Raw   string // its original text
 	Whole bool   // Raw is the whole message body, with its Content-Encoding
 	Why   *Reject
+	Sent  int64 // when it was sent, in milliseconds since the epoch; 0: with its message
 }
 
 // A Decoder decodes messages. It is safe for concurrent use if each goroutine has its own Decoded.
@@ -116,9 +119,10 @@ func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
 	dst.reset()
 	run := decoding{Decoder: d, dst: dst, sent: m.Sent, order: m.Order, now: now, room: m.Room, granted: FreeBytes}
 	if run.order == 0 {
-		run.order = m.Sent
+		run.order, run.orderBySent = m.Sent, true
 	}
 	why := run.body(m.Body, m.ContentEncoding, 0)
+	dst.Sent = run.sent
 	if run.gaveUp {
 		dst.reset()
 		return false
@@ -126,7 +130,7 @@ func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
 	if why != nil {
 		// A body that can't be read as a whole is rejected as a whole.
 		dst.reset()
-		dst.Rejected = append(dst.Rejected, RejectedPart{m.Body, true, why})
+		dst.Rejected = append(dst.Rejected, RejectedPart{Raw: m.Body, Whole: true, Why: why})
 	}
 	return true
 }
@@ -141,19 +145,21 @@ func (d *Decoded) reset() {
 	if cap(d.Predictions) > most || cap(d.members) > most {
 		d.Predictions, d.members = nil, nil
 	}
-	d.More, d.Bytes = 0, 0
+	d.More, d.Bytes, d.Sent = 0, 0, 0
 }
 
 // decoding is the state of one Decode.
 type decoding struct {
 	*Decoder
 	dst    *Decoded
-	sent   int64
-	order  int64
 	now    time.Time
 	place  int32
 	values [numFields]jsonscan.Value // of the prediction being read
 	flaw   *Reject                   // of the object whose members are scanned: it is JSON but for a number
+
+	sent, order int64
+	orderBySent bool // order is the sent time, not the caller's
+	inEnvelope  bool // sent is the time of an envelope
 
 	room    func(bytes int) bool
 	granted int  // bytes that the message may take without a call of room
@@ -371,7 +377,7 @@ func (r *decoding) reject(raw string, why *Reject) {
 		r.dst.More++
 		return
 	}
-	r.dst.Rejected = append(r.dst.Rejected, RejectedPart{raw, false, why})
+	r.dst.Rejected = append(r.dst.Rejected, RejectedPart{Raw: raw, Why: why, Sent: r.sent})
 }
 
 // s3Pointers are what the Extended Client Libraries for SQS and SNS send for a payload that they have put into S3: an array of a
@@ -400,16 +406,43 @@ func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 		if envelopes == maxEnvelopes {
 			return Rejectf(ReasonEnvelope, "Message", "is inside too many envelopes: unwrap them before the queue")
 		}
+		r.envelopeTime(r.member("Timestamp"))
 		return r.notification(envelopes + 1)
 	case r.member("detail-type").Text != "" && r.member("source").Text != "" && r.member("detail").Text != "":
 		if envelopes == maxEnvelopes {
 			return Rejectf(ReasonEnvelope, "detail", "is inside too many envelopes: unwrap them before the queue")
 		}
+		r.envelopeTime(r.member("time"))
 		return r.body(r.member("detail").Text, "", envelopes+1)
 	case r.isConfirmation():
 		return Rejectf(ReasonEnvelope, "Type", "says that SNS waits for a subscription to be confirmed, and sends nothing before: let the queue's owner subscribe it, which needs no confirmation, or open the message's SubscribeURL")
 	}
 	return r.prediction(object) // reports what is missing
+}
+
+// envelopeTime lets the time of an SNS or EventBridge envelope stand in for SQS's sent time, which is new when a message is
+// redriven from a dead-letter queue or its event is replayed from an archive: an old prediction would win over newer ones. A
+// time that is later than SQS's, or that no clock gives, is ignored.
+func (r *decoding) envelopeTime(v jsonscan.Value) {
+	t, err := parseTime(v)
+	if err != nil || t.Compare(r.cfg.MinEventTime) < 0 || t.After(r.now.Add(r.cfg.MaxFuture)) {
+		return
+	}
+	ms := t.In(1000)
+	if r.sent > 0 && ms > r.sent { // 0: a file has no sent time
+		return
+	}
+	r.sent, r.inEnvelope = ms, true
+	if !r.orderBySent {
+		return
+	}
+	// EventBridge's time has whole seconds. Within its second, SQS's sent time still orders events of one event time.
+	if strings.IndexByte(v.Text, '.') < 0 {
+		ms += 999
+	}
+	if r.order == 0 || ms < r.order {
+		r.order = ms
+	}
 }
 
 // isConfirmation reports whether the object is what SNS sends to a queue that another account subscribed ("Sending Amazon SNS

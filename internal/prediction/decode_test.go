@@ -213,6 +213,46 @@ func TestDecodeNeighbours(t *testing.T) {
 	}
 }
 
+// An envelope's time stands in for SQS's sent time, which is new in a replay and in a redrive.
+func TestEnvelopeTime(t *testing.T) {
+	const hour = 3600_000
+	a, own := good("a"), `{"predictionId":"a","prediction":1,"timestamp":1769850000}`
+	bridge := func(at string) string { return strings.Replace(inEventBridge(a), "2026-01-31T11:59:59Z", at, 1) }
+	for _, test := range []struct {
+		name, body  string
+		sent, order int64
+		event       Time
+		version     int64 // Version.Sent
+	}{
+		{"SNS", inSNS(a, ""), sent, 0, Time{1769860799, 0}, 1769860799_000},
+		{"SNS, redriven hours later", inSNS(a, ""), sent + 10*hour, 0, Time{1769860799, 0}, 1769860799_000},
+		{"EventBridge, within its second", inEventBridge(a), sent, 0, Time{1769860799, 0}, sent},
+		{"EventBridge, replayed hours later", inEventBridge(a), sent + 10*hour, 0, Time{1769860799, 0}, 1769860799_999},
+		{"the inner and earlier of two", inSNS(bridge("2026-01-31T02:00:00Z"), ""), sent, 0, Time{1769824800, 0}, 1769824800_999},
+		{"a prediction with its own event time", strings.Replace(inEventBridge(a), a, own, 1), sent + 10*hour, 0, Time{1769850000, 0}, 1769860799_999},
+		{"a caller with an order of its own", inSNS(a, ""), sent, 7, Time{1769860799, 0}, 7},
+		{"a file, which has no sent time", inSNS(a, ""), 0, 7, Time{1769860799, 0}, 7},
+		{"later than SQS's", bridge("2026-01-31T12:00:00Z"), sent, 0, Time{1769860799, 5e17}, sent},
+		{"no clock's", bridge("1970-01-01T00:00:00Z"), sent, 0, Time{1769860799, 5e17}, sent},
+		{"no time", bridge("yesterday"), sent, 0, Time{1769860799, 5e17}, sent},
+	} {
+		cfg := config()
+		cfg.MinEventTime, cfg.RequireTimestamp = Time{Sec: 946684800}, test.sent == 0
+		var d Decoded
+		NewDecoder(cfg).Decode(&d, Message{Body: test.body, Sent: test.sent, Order: test.order}, now.Add(24*time.Hour))
+		if len(d.Predictions) != 1 {
+			t.Errorf("%s: rejected %q", test.name, reasons(&d))
+		} else if p := d.Predictions[0]; p.EventTime != test.event || p.Version.Event != test.event || p.Version.Sent != test.version {
+			t.Errorf("%s: event time %v, version %+v", test.name, p.EventTime, p.Version)
+		}
+	}
+	// A rejected part loses its envelope, so it keeps the time.
+	d := decode(config(), Message{Body: inSNS(a+"\n{}", ""), Sent: sent + 10*hour})
+	if d.Sent != 1769860799_000 || len(d.Rejected) != 1 || d.Rejected[0].Sent != d.Sent {
+		t.Errorf("sent at %d, the rejected part at %+v", d.Sent, d.Rejected)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	// In ascending order.
 	ordered := []Version{

@@ -127,7 +127,7 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 	name := r.fields[fieldTimestamp].name
 	v := r.values[fieldTimestamp]
 	if isAbsent(v) {
-		if r.cfg.RequireTimestamp {
+		if r.cfg.RequireTimestamp && !r.inEnvelope {
 			return Rejectf(ReasonMissingField, name, "is missing: it orders the predictions of an id, and a file has no sent time that could stand in for it")
 		}
 		p.EventTime = FromMillis(r.sent)

@@ -78,11 +78,11 @@ func checkPrediction(t *testing.T, p Prediction, m Message) {
 	if !json.Valid([]byte(p.Raw)) || p.Raw[0] != '{' || !strings.Contains(p.Raw, p.Payload.Text) || !json.Valid([]byte(p.Payload.Text)) {
 		t.Fatalf("payload %q of %q", p.Payload.Text, p.Raw)
 	}
-	if p.Version != (Version{p.EventTime, m.Sent, p.Version.Place, xxhash.Sum64String(p.Raw)}) {
+	if p.Version != (Version{p.EventTime, p.Version.Sent, p.Version.Place, xxhash.Sum64String(p.Raw)}) || p.Version.Sent > m.Sent && m.Sent > 0 {
 		t.Fatalf("version %+v of an event at %v, sent at %d", p.Version, p.EventTime, m.Sent)
 	}
 	limit := Time{now.Add(5 * time.Minute).Unix(), 0}
-	if p.EventTime.Sec < 0 || p.EventTime.Atto >= attosPerSecond || p.EventTime.Compare(limit) > 0 && p.EventTime != FromMillis(m.Sent) {
+	if p.EventTime.Sec < 0 || p.EventTime.Atto >= attosPerSecond || p.EventTime.Compare(limit) > 0 && p.EventTime.Compare(FromMillis(m.Sent)) > 0 {
 		t.Fatalf("event time %v", p.EventTime)
 	}
 	if p.Expires < 0 || p.Expires > maxSeconds {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
 )
@@ -104,4 +105,43 @@ func rejected(f *workertest.Fakes) (all []string) {
 		all = append(all, m.Attributes["predcache.reason"]+" of "+m.Attributes["predcache.field"])
 	}
 	return all
+}
+
+// A message that comes again with a new sent time, from a dead-letter queue or an archive, must not replace what is newer.
+func TestReplayedEnvelope(t *testing.T) {
+	workertest.WithFakes(t, item.LatestOnly, func(f *workertest.Fakes) {
+		event := func(payload string, at time.Time) string {
+			return fmt.Sprintf(`{"version":"0","id":"1","detail-type":"Prediction","source":"model","time":%q,"detail":{"predictionId":"a","prediction":%s}}`,
+				at.UTC().Format(time.RFC3339), payload)
+		}
+		f.Config.Ordering = config.OrderingNewest
+		old := time.Now()
+		time.Sleep(10 * time.Hour)
+		for _, body := range []string{event(`"new"`, time.Now()), event(`"old"`, old)} {
+			f.Send(body)
+			r := f.Start() // each time another worker, which remembers nothing
+			time.Sleep(time.Minute)
+			r.Stop()
+		}
+		if it := f.DynamoDB.Item(workertest.TableName, "a"); it == nil || *it["prediction"].S != `"new"` {
+			t.Errorf("the table has %v, want the newer prediction", it)
+		}
+	})
+}
+
+// A rejected part leaves its envelope behind: its sent time is the envelope's.
+func TestRejectOfAReplayedEnvelope(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		old := time.Now()
+		time.Sleep(10 * time.Hour)
+		f.Send(fmt.Sprintf(`{"version":"0","id":"1","detail-type":"Prediction","source":"model","time":%q,"detail":[{"predictionId":"a","prediction":1},{"predictionId":"b"}]}`,
+			old.UTC().Format(time.RFC3339)))
+		r := f.Start()
+		time.Sleep(time.Minute)
+		r.Stop()
+		rejects := f.SQS.Messages(workertest.RejectName)
+		if want := fmt.Sprint(old.UnixMilli()); len(rejects) != 1 || rejects[0].Attributes["predcache.sentTimestamp"] != want {
+			t.Errorf("rejects %+v, want one that was sent at %s", rejects, want)
+		}
+	})
 }
