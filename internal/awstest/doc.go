@@ -19,7 +19,7 @@
 //	})
 //
 // Time is the time package's, so the bubble's. Nothing is random: identifiers are counted, and faults are what the
-// caller's function returns. A request is a struct with the service's field names, read by encoding/json; a parameter
-// that the fake does not know is an error, never ignored. A rule is documented where it is enforced, with the title of
+// caller's function returns. Requests and answers are structs with the service's field names; a parameter that the fake
+// does not know is an error, never ignored. A rule is documented where it is enforced, with the title of
 // its AWS page. The conformance suite states each rule as a test and runs it on the fakes and on independent stand-ins.
 package awstest

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"hash/crc32"
 	"io"
 	"net/http"
@@ -74,63 +73,6 @@ func Handle[In any](run func(c *Call, in *In, f *Fault) (any, *Error)) Operation
 		}
 		return func(f *Fault) (any, *Error) { return run(c, in, f) }, nil
 	}
-}
-
-// decode reads one JSON value. Unlike the services it refuses a parameter that it does not know: ignoring a filter or a
-// condition would let a wrong request pass.
-func decode(body []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(markSurrogates(body)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if len(bytes.TrimSpace(body[d.InputOffset():])) > 0 {
-		return errTrailing
-	}
-	return nil
-}
-
-var errTrailing = errors.New("the request has more than one JSON value")
-
-// markSurrogates replaces the escape of a lone surrogate by \uffff. encoding/json reads one as U+FFFD, a valid character,
-// so that nobody could see later that the text can't be encoded.
-func markSurrogates(body []byte) []byte {
-	lone := false
-	for i := 0; i < len(body); i++ {
-		if body[i] != '\\' {
-			continue
-		}
-		switch half := surrogate(body[i:]); {
-		case half == highSurrogate && len(body) > i+6 && surrogate(body[i+6:]) == lowSurrogate:
-			i += 11
-		case half != 0:
-			if !lone {
-				lone, body = true, bytes.Clone(body)
-			}
-			copy(body[i+2:], "ffff")
-			i += 5
-		default:
-			i++ // the escaped character, which may be a backslash
-		}
-	}
-	return body
-}
-
-const highSurrogate, lowSurrogate = 1, 2
-
-// surrogate tells which half of a surrogate pair the escape at the start of b is, or 0.
-func surrogate(b []byte) int {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0
-	}
-	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
-	switch {
-	case err != nil || n < 0xd800 || n > 0xdfff:
-		return 0
-	case n < 0xdc00:
-		return highSurrogate
-	}
-	return lowSurrogate
 }
 
 // SetFault installs the function that decides what goes wrong, or removes it (nil).

@@ -60,7 +60,7 @@ func TestWhatIsNotARequest(t *testing.T) {
 		{"DynamoDB_20120810.PutItem", `{"Item":{"k":{"S":1}}}`, "SerializationException"},
 		{"DynamoDB_20120810.PutItem", `{"Item":{"k":{"S":"\ud800\udc00\x"}}}`, "SerializationException"},
 		{"DynamoDB_20120810.PutItem", `{} trailing`, "SerializationException"},
-		{"DynamoDB_20120810.PutItem", `{"ReturnItemCollectionMetrics":"SIZE"}`, "unknown field"},
+		{"DynamoDB_20120810.PutItem", `{"ReturnItemCollectionMetrics":"SIZE"}`, "unknown parameter"},
 		{"DynamoDB_20120810.Nonsense", `{}`, "UnknownOperationException"},
 		{"AmazonSQS.SendMessage", `{}`, "UnknownOperationException"},
 		{"DynamoDB_20120810.BatchWriteItem", `{"RequestItems":{"t":[` + strings.Repeat(" ", 16<<20) + `]}}`, "RequestEntityTooLargeException"},
