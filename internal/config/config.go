@@ -2,6 +2,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -35,7 +36,7 @@ type Config struct {
 	FieldPrediction string `split_words:"true" default:"prediction" desc:"Field of the payload."`
 	FieldTTLSeconds string `split_words:"true" default:"ttlSeconds" desc:"Field of the prediction's own lifetime, in seconds."`
 	FieldExpiresAt  string `split_words:"true" default:"expiresAt" desc:"Field of the prediction's own expiry, as an alternative to its lifetime."`
-	Attributes      string `split_words:"true" default:"all" desc:"Other fields to store as attributes of the item: all, none, or a comma-separated list."`
+	Attributes      string `split_words:"true" default:"all" desc:"Other fields to store as attributes of the item: all, none, or a comma-separated list of top-level names."`
 
 	PayloadEncoding item.Encoding `group:"Items and table layout" split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed where that saves a write unit)."`
 	TableSchema     string        `split_words:"true" default:"auto" desc:"Key and TTL attribute of the table. auto reads them from the table. Without permission for DescribeTable and DescribeTimeToLive, set them like hash=predictionId:S,sort=timestamp,ttl=expiresAt: S or N is the type of the partition key, and a latest-only table has no sort."`
@@ -146,6 +147,8 @@ func (c *Config) validateTimes(refuse func(bool, string, ...any)) {
 
 func (c *Config) validateFields(refuse func(bool, string, ...any)) {
 	refuse(c.FieldID == "", "WORKER_FIELD_ID is empty: must name the field of the id")
+	_, err := c.attributes()
+	refuse(err != nil, "WORKER_ATTRIBUTES is %q, which %w", c.Attributes, err)
 	refuse(c.FieldPrediction == "", "WORKER_FIELD_PREDICTION is empty: must name the field of the payload")
 	seen := map[string]string{}
 	for _, f := range []struct{ name, value string }{
@@ -184,14 +187,29 @@ func (c *Config) Prediction() prediction.Config {
 		MaxFuture: c.MaxFuture, MaxDecodedBytes: c.MaxDecodedBytes,
 	}
 	p.MinEventTime, _ = prediction.ParseTime(c.MinEventTime) // validated
-	switch c.Attributes {
-	case "all":
-		p.Attributes.All = true
-	case "none", "":
-	default:
-		for name := range strings.SplitSeq(c.Attributes, ",") {
-			p.Attributes.Names = append(p.Attributes.Names, strings.TrimSpace(name))
-		}
-	}
+	p.Attributes, _ = c.attributes()                         // validated
 	return p
+}
+
+// attributes reads WORKER_ATTRIBUTES. The error says what is wrong with it.
+func (c *Config) attributes() (a prediction.Attributes, err error) {
+	switch list := strings.TrimSpace(c.Attributes); {
+	case list == "*" || strings.EqualFold(list, "all"):
+		return prediction.Attributes{All: true}, nil
+	case list == "" || strings.EqualFold(list, "none"):
+		return a, nil
+	}
+	for name := range strings.SplitSeq(c.Attributes, ",") {
+		name = strings.TrimSpace(name)
+		switch first, _, dotted := strings.Cut(name, "."); {
+		case name == "":
+			return a, errors.New("has an empty name: must be all, none, or names separated by commas")
+		case dotted:
+			return a, fmt.Errorf("names the nested field %s: attributes are a message's own fields; %s keeps the whole object", name, first)
+		case strings.ContainsAny(name, "*?[") || strings.EqualFold(name, "all") || strings.EqualFold(name, "none"):
+			return a, fmt.Errorf("has %s in a list: must be all, none, or the names of fields, without patterns", name)
+		}
+		a.Names = append(a.Names, name)
+	}
+	return a, nil
 }

@@ -103,6 +103,11 @@ func TestValidate(t *testing.T) {
 		{"WORKER_MIN_EVENT_TIME", "2000-01-01 00:00:00"},
 		{"WORKER_ALLOW_NO_TTL", "perhaps"},
 		{"WORKER_FIELD_ID", "a..b"},
+		{"WORKER_ATTRIBUTES", "data.model"},
+		{"WORKER_ATTRIBUTES", "model,data.*"},
+		{"WORKER_ATTRIBUTES", "model,,version"},
+		{"WORKER_ATTRIBUTES", "model,all"},
+		{"WORKER_ATTRIBUTES", "model*"},
 		{"WORKER_FIELD_EXPIRES_AT", "timestamp"},
 		{"WORKER_PAYLOAD_ENCODING", "gzip"},
 		{"WORKER_TABLE_SCHEMA", "versioned"},
@@ -176,7 +181,7 @@ func TestNewLayout(t *testing.T) {
 }
 
 func TestAttributes(t *testing.T) {
-	for value, want := range map[string]string{"all": "all", "none": "", "model, version": "model,version"} {
+	for value, want := range map[string]string{"all": "all", "ALL": "all", " * ": "all", "none": "", "None": "", "": "", "model, version": "model,version"} {
 		c := Config{Attributes: value}
 		got := strings.Join(c.Prediction().Attributes.Names, ",")
 		if c.Prediction().Attributes.All {
