@@ -80,7 +80,7 @@ func TestRedrive_denied(t *testing.T) {
 		calls.Add(1)
 		return awstest.Fault{Err: awstest.AccessDenied(c.Operation)}
 	})
-	const want = "the queue to take messages from can't be used: allow it in the policy of the role that calls (ReceiveMessage: AccessDenied"
+	const want = "the queue to take messages from can't be used: the role may not make this call: allow it in the policy of the role that calls"
 	if status, stdout, stderr := invoke(t, "", "redrive", "--all"); status != 1 || stdout != "" || !strings.Contains(stderr, want) {
 		t.Errorf("status %d, %q, %q, want %q", status, stdout, stderr, want)
 	}

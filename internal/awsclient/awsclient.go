@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -33,7 +34,10 @@ type Config struct {
 	Connections int
 	// Transport takes the place of the network, in tests.
 	Transport http.RoundTripper
-	Clock     *Clock // follows the services' clock
+	// Clock follows the services' clock.
+	Clock *Clock
+	// Log gets what the SDK logs. Nil discards it: the SDK would write to standard error, past our log and its format.
+	Log *slog.Logger
 }
 
 // Clients are the SDK's clients. They make one attempt a call: the stages that call them own the retries, so that the
@@ -47,6 +51,7 @@ type Clients struct {
 // New makes the clients by the SDK's own settings: environment, shared files, the role of the task or pod.
 func New(ctx context.Context, cfg Config) (*Clients, error) {
 	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithLogger(sdkLogger(cfg.Log)),
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		// A buildable one, so that AWS_CA_BUNDLE can be added to it.
 		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
@@ -69,8 +74,6 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 	if conf.Region == "" {
 		return nil, errors.New("no AWS region is set: set AWS_REGION to the region of the queue and the table")
 	}
-	// The SDK would write to standard error by itself, past the worker's log and its format.
-	conf.Logger = logging.Nop{}
 	transport := cfg.Transport
 	if transport == nil {
 		transport = conf.HTTPClient.(*awshttp.BuildableClient).GetTransport()
@@ -82,4 +85,19 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 		return nil, err
 	}
 	return clients, nil
+}
+
+// sdkLogger passes on what the SDK logs. It warns of what it works around, such as an unreadable shared file, which
+// matters only if calls fail: so its warnings are ours of level info.
+func sdkLogger(log *slog.Logger) logging.Logger {
+	if log == nil {
+		return logging.Nop{}
+	}
+	return logging.LoggerFunc(func(c logging.Classification, format string, v ...any) {
+		if text := fmt.Sprintf(format, v...); c == logging.Warn {
+			log.Info("AWS SDK", "reason", text)
+		} else {
+			log.Debug("AWS SDK", "reason", text)
+		}
+	})
 }

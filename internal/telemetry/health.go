@@ -3,6 +3,7 @@ package telemetry
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -90,8 +91,8 @@ const failuresInARow = 3
 // extension of a lease whose message was deleted.
 const silence = 2 * time.Minute
 
-// callRemedy is what to do about failing calls. Their reason has the service's error code.
-const callRemedy = "correct the reason; the call is retried until it succeeds"
+// retried is what happens to failing calls.
+const retried = "the call is retried until it succeeds"
 
 // called notes how a call ended. Several in a row that fail are reported as a condition of the part, unless that is "".
 func (h *Health) called(part Part, err error) {
@@ -106,25 +107,26 @@ func (h *Health) called(part Part, err error) {
 	} else if h.suspect[part]++; h.suspect[part] < failuresInARow {
 		return
 	}
-	h.report(part, callRemedy, err)
+	h.report(part, retried, err)
 	if c := h.failing[part]; c != nil {
 		c.until = time.Now().Add(silence)
 	}
 }
 
-// Report sets the condition of a part, or ends it if err is nil. It logs the beginning, the end, and once a minute that the
+// Report sets the condition of a part, or ends it if err is nil. The remedy is what the error itself says to do, by a method
+// Remedy, and what the worker does meanwhile. Report logs the beginning, the end, and once a minute that the
 // condition lasts, with the number of reports.
-func (h *Health) Report(part Part, remedy string, err error) {
+func (h *Health) Report(part Part, meanwhile string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.report(part, remedy, err)
+	h.report(part, meanwhile, err)
 }
 
 const (
 	// undeliverableFor is how long a message that can't be rejected keeps its condition: the longest time until it is
 	// received again.
 	undeliverableFor    = time.Hour
-	undeliverableRemedy = "correct the reason: such messages stay on their queue, invisible for up to an hour between receives"
+	undeliverableRemedy = "such messages stay on their queue, invisible for up to an hour between receives"
 )
 
 // passing sets a condition that ends after a time without another report.
@@ -139,7 +141,7 @@ func (h *Health) passing(part Part, remedy string, err error, lasts time.Duratio
 const maxReason = 1000
 
 // report requires that h.mu be held.
-func (h *Health) report(part Part, remedy string, err error) {
+func (h *Health) report(part Part, meanwhile string, err error) {
 	c, now := h.failing[part], time.Now()
 	if err == nil {
 		if c != nil {
@@ -148,6 +150,7 @@ func (h *Health) report(part Part, remedy string, err error) {
 		}
 		return
 	}
+	remedy := remedyOf(err, meanwhile)
 	reason := truncate(strings.ToValidUTF8(err.Error(), "?"), maxReason)
 	if c == nil {
 		h.failing[part] = &condition{Condition: Condition{part, reason, remedy, now}, count: 1, logged: now}
@@ -160,6 +163,19 @@ func (h *Health) report(part Part, remedy string, err error) {
 		c.logged = now
 		h.log.Warn("still failing", "part", part, "reason", reason, "remedy", remedy, "since", c.Since.UTC().Format(time.RFC3339), "failures", c.count)
 	}
+}
+
+// remedyOf joins what an error says to do and what the worker does meanwhile.
+func remedyOf(err error, meanwhile string) string {
+	remedy := "correct the reason"
+	var known interface{ Remedy() string }
+	if errors.As(err, &known) && known.Remedy() != "" {
+		remedy = known.Remedy()
+	}
+	if meanwhile == "" {
+		return remedy
+	}
+	return remedy + "; " + meanwhile
 }
 
 // forget ends the conditions whose time is up. h.mu is held.

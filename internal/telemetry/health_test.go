@@ -3,6 +3,7 @@ package telemetry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -64,4 +65,29 @@ func TestAnOperationThatIsNoLongerCalledIsNoCondition(t *testing.T) {
 			t.Errorf("%v fail, want the table", failing)
 		}
 	})
+}
+
+type remediable string
+
+func (e remediable) Error() string  { return "AccessDenied" }
+func (e remediable) Remedy() string { return string(e) }
+
+func TestRemedies(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		err       error
+		meanwhile string
+		want      string
+	}{
+		{"unknown", errors.New("odd"), "", "correct the reason"},
+		{"unknown, with what happens meanwhile", errors.New("odd"), "it is retried", "correct the reason; it is retried"},
+		{"known to the error", fmt.Errorf("delete: %w", remediable("allow it")), "it is retried", "allow it; it is retried"},
+		{"an error that knows none", remediable(""), "", "correct the reason"},
+	} {
+		h := NewHealth(nil)
+		h.Report(PartDelete, c.meanwhile, c.err)
+		if failing, _ := h.Conditions(); len(failing) != 1 || failing[0].Remedy != c.want {
+			t.Errorf("%s: %+v, want the remedy %q", c.name, failing, c.want)
+		}
+	}
 }

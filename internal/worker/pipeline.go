@@ -145,7 +145,7 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 		p.health.Report("the table", "", nil)
 		p.consumer.SetMode(consumer.Open)
 	case writer.Down:
-		p.health.Report("the table", "nothing is received until it can be written again, which is tried every 30 s at the latest; correct the reason", reason)
+		p.health.Report("the table", "nothing is received until it can be written again, which is tried at least every 30 s", reason)
 		p.consumer.SetMode(consumer.Closed)
 		if awsclient.Code(reason) == "ResourceNotFoundException" {
 			p.window.Forget() // another table may be in its place when it can be written again

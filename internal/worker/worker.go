@@ -38,7 +38,7 @@ func Run(ctx, intake context.Context, o Options) error {
 		Prices: telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests},
 	})
 	clients, err := awsclient.New(ctx, awsclient.Config{
-		QueueURL: cfg.QueueURL, Connections: connections(cfg), Clock: clock,
+		QueueURL: cfg.QueueURL, Connections: connections(cfg), Clock: clock, Log: log,
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it says what is missing

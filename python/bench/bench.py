@@ -38,8 +38,13 @@ from botocore.auth import SigV4Auth  # noqa: E402
 from botocore.awsrequest import AWSRequest  # noqa: E402
 
 import predcache  # noqa: E402
-from predcache import Cache, Front, Publisher, _json  # noqa: E402
-from predcache import aio  # noqa: E402
+from predcache import (  # noqa: E402
+    Cache,
+    Front,
+    Publisher,
+    _json,
+    aio,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from server import PAYLOAD, item  # noqa: E402
@@ -181,7 +186,7 @@ def publishing(url: str) -> None:
             f"{statistics.median(ratios):.2f} ({target})",
         )
         show(
-            f"  SQS calls and billed requests a prediction",
+            "  SQS calls and billed requests a prediction",
             "",
             f"{calls / count:.4f}",
             f"{billed / count:.4f} (0.02)",

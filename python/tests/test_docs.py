@@ -35,7 +35,7 @@ def test_publishing_and_reading(aws: FakeAWS) -> None:
     frame = pd.DataFrame(
         {"user_id": ["a"], "score": [0.5], "label": [1], "at": pd.to_datetime([1e9], unit="s", utc=True)}
     )
-    code = BLOCKS[: [i for i, b in enumerate(BLOCKS) if "asynccontextmanager" in b][0]]
+    code = BLOCKS[: next(i for i, b in enumerate(BLOCKS) if "asynccontextmanager" in b)]
     assert len(code) >= 5
     scope: dict[str, Any] = {"frame": frame}
     for text in code:
