@@ -134,7 +134,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	newer := it.Version.Compare(last.version) > 0
 	again := newer && w.cfg.Ordered // a duplicate that the table must have with its later sent time
 	switch {
-	case it.Version.SameContent(last.version) && !(again && last != p.next && p.inFlight):
+	case it.Version.SameContent(last.version) && (!again || last == p.next || !p.inFlight):
 		if newer && (last == p.next || !p.inFlight) {
 			*last.item = *it
 		}
@@ -173,7 +173,7 @@ func (w *Window) known(it *item.Item) prediction.Outcome {
 	latest := e.version()
 	newer := it.Version.Compare(latest) > 0
 	switch {
-	case it.Version.SameContent(latest) && !(newer && w.cfg.Ordered):
+	case it.Version.SameContent(latest) && (!newer || !w.cfg.Ordered):
 		if newer {
 			e.set(it.Version) // versions sent between the two are older
 		}

@@ -229,7 +229,7 @@ func parseOffset(zone string) (int, error) {
 	case zone[0] != '+' && zone[0] != '-':
 		return 0, errTimeForm
 	}
-	hours, minutes := 0, 0
+	var hours, minutes int
 	switch digits := zone[1:]; {
 	case len(digits) == 2:
 		hours = number(digits)
