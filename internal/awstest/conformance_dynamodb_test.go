@@ -2,6 +2,7 @@ package awstest_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -50,7 +51,7 @@ func (c *conformance) count(table string) int {
 }
 
 func dynamoDBRules() []rule {
-	return append(append(append(tableRules(), writeRules()...), valueRules()...), queryRules()...)
+	return slices.Concat(tableRules(), writeRules(), valueRules(), queryRules())
 }
 
 func writeRules() []rule {

@@ -22,8 +22,6 @@ func sqsQueueRules() []rule {
 				c.fatalf("got %v, want QueueDoesNotExist", err)
 			}
 			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
-			_, err = c.sqs.GetQueueUrl(c.ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("never-made")})
-			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
 			_, err = c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url})
 			c.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist")
 		}},

@@ -45,32 +45,6 @@ func (k *capacity) write(t *table, old row, item attribute.Item, size int) {
 	}
 }
 
-// writeUnits follows "Provisioned throughput considerations for Global Secondary Indexes": an entry that is new, changed
-// or gone costs one write, and one whose key changes two.
-func (x *index) writeUnits(t *table, old, item attribute.Item) float64 {
-	var before, after attribute.Item
-	if x.holds(t, old) {
-		before = x.project(t, old)
-	}
-	if x.holds(t, item) {
-		after = x.project(t, item)
-	}
-	switch {
-	case before.JSON() == after.JSON():
-		return 0
-	case before == nil:
-		return units(after.Size(), 1024)
-	case after == nil:
-		return units(before.Size(), 1024)
-	}
-	for _, name := range x.keys.attributes() {
-		if before[name].SortKey() != after[name].SortKey() {
-			return units(before.Size(), 1024) + units(after.Size(), 1024)
-		}
-	}
-	return units(max(before.Size(), after.Size()), 1024)
-}
-
 // read counts bytes read: by the started 4 KB, half if the read is eventually consistent.
 func (k *capacity) read(t *table, size int, consistent bool) {
 	n := units(size, 4096)

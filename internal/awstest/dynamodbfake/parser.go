@@ -255,7 +255,7 @@ func (p *parser) name() string {
 	case token == "" || !wordByte(token[0]) || token[0] >= '0' && token[0] <= '9':
 		p.syntax()
 		return ""
-	case reserved[strings.ToUpper(token)]:
+	case isReserved(token):
 		p.refuse("Attribute name is a reserved keyword; reserved keyword: " + token)
 		return ""
 	}

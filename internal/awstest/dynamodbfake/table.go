@@ -41,13 +41,6 @@ func (k keySchema) attributes() []string {
 	return []string{k.hash, k.sort}
 }
 
-type index struct {
-	name       string
-	keys       keySchema
-	global     bool
-	projection projection
-}
-
 // partition holds the items of one hash key, by sort key.
 type partition struct{ rows []row }
 
@@ -85,8 +78,8 @@ func (t *table) get(k rowKey) *row {
 	return &p.rows[i]
 }
 
-// put stores an item and returns the one that it replaces, if any.
-func (t *table) put(k rowKey, item attribute.Item, size int) (old row, replaced bool) {
+// put stores an item and returns the row that it replaces, which is empty if there was none.
+func (t *table) put(k rowKey, item attribute.Item, size int) (old row) {
 	p := t.partitions[k.hash]
 	if p == nil {
 		p = &partition{}
@@ -94,27 +87,25 @@ func (t *table) put(k rowKey, item attribute.Item, size int) (old row, replaced 
 		t.order = nil
 	}
 	i, found := p.find(k.sort)
-	t.bytes += size
 	if found {
-		old = p.rows[i]
-		t.bytes -= old.size
-		p.rows[i] = row{k.sort, item, size}
-		return old, true
+		old, p.rows[i] = p.rows[i], row{k.sort, item, size}
+	} else {
+		t.count++
+		p.rows = slices.Insert(p.rows, i, row{k.sort, item, size})
 	}
-	t.count++
-	p.rows = slices.Insert(p.rows, i, row{k.sort, item, size})
-	return row{}, false
+	t.bytes += size - old.size
+	return old
 }
 
-// remove deletes an item and returns it, if there is one.
-func (t *table) remove(k rowKey) (old row, found bool) {
+// remove deletes an item and returns its row, which is empty if there was none.
+func (t *table) remove(k rowKey) (old row) {
 	p := t.partitions[k.hash]
 	if p == nil {
-		return row{}, false
+		return row{}
 	}
 	i, found := p.find(k.sort)
 	if !found {
-		return row{}, false
+		return row{}
 	}
 	old = p.rows[i]
 	p.rows = slices.Delete(p.rows, i, i+1)
@@ -124,7 +115,7 @@ func (t *table) remove(k rowKey) (old row, found bool) {
 	}
 	t.count--
 	t.bytes -= old.size
-	return old, true
+	return old
 }
 
 // hashOrder is the order in which Scan visits hash keys: stable and, like the service's, without meaning.
@@ -199,27 +190,6 @@ func (t *table) checkItem(item attribute.Item) *awstest.Error {
 	return nil
 }
 
-// check enforces that an item's attributes which an index has for keys are of the declared type and not empty; an item
-// without them is simply not in the index ("Using Global Secondary Indexes in DynamoDB").
-func (x *index) check(t *table, item attribute.Item) *awstest.Error {
-	for i, name := range x.keys.attributes() {
-		v := item[name]
-		if v == nil {
-			continue
-		}
-		if v.Type() != t.types[name] {
-			return invalid("Type mismatch for Index Key " + name + " Expected: " + t.types[name] + " Actual: " + v.Type() + " IndexName: " + x.name)
-		}
-		if v.Type() != "N" && v.Text() == "" {
-			return Validation("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty " + typeName(v) + " value. IndexName: " + x.name + ", IndexKey: " + name)
-		}
-		if err := checkKeyLength(v, i == 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // checkKey enforces that a key has exactly the table's key attributes.
 func (t *table) checkKey(key attribute.Item) *awstest.Error {
 	names := t.keys.attributes()
@@ -264,30 +234,4 @@ func typeName(v *attribute.Value) string {
 		return "binary"
 	}
 	return "string"
-}
-
-// holds reports whether the item is in the index. An item that was there before the index and has another type for its key
-// is left out ("Detecting and correcting index key violations in DynamoDB").
-func (x *index) holds(t *table, item attribute.Item) bool {
-	for _, name := range x.keys.attributes() {
-		if item[name].Type() != t.types[name] {
-			return false
-		}
-	}
-	return true
-}
-
-// project returns the item as the index has it.
-func (x *index) project(t *table, item attribute.Item) attribute.Item {
-	if x.projection.ProjectionType == "ALL" {
-		return item
-	}
-	names := slices.Concat(x.keys.attributes(), t.keys.attributes(), x.projection.NonKeyAttributes)
-	out := attribute.Item{}
-	for _, name := range names {
-		if v := item[name]; v != nil {
-			out[name] = v
-		}
-	}
-	return out
 }

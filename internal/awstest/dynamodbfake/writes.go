@@ -18,14 +18,11 @@ type Write struct {
 	// Item is what was put; for a delete, the key.
 	Item   attribute.Item
 	Delete bool
-	// Applied is true if it took effect, at At. A write that did not came back unprocessed, failed its condition, or was in
-	// a call that failed.
+	// Applied is true if it took effect. A write that did not came back unprocessed, failed its condition, or was in a call
+	// that failed.
 	Applied bool
-	At      time.Time
 	// Start and End are those of the call; End is zero while the call is under way.
 	Start, End time.Time
-	// Replaced is true if there was an item before.
-	Replaced bool
 }
 
 // writeRecord is a Write whose call may still be under way.
@@ -65,13 +62,13 @@ func (s *Service) OverlappingWrites() (pairs [][2]Write) {
 }
 
 // record adds a write that took effect. It requires that s.mu be held.
-func (s *Service) record(c *awstest.Call, i int, t *table, replaced bool) {
+func (s *Service) record(c *awstest.Call, i int, t *table) {
 	c.Entries[i].Applied = true
 	if !s.Recording() {
 		return
 	}
 	w := newWrite(c, i)
-	w.Key, w.Applied, w.At, w.Replaced = t.keyText(w.Item), true, time.Now(), replaced
+	w.Key, w.Applied = t.keyText(w.Item), true
 	s.writes = append(s.writes, w)
 }
 

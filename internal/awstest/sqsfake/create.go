@@ -91,16 +91,3 @@ func (s *Service) deleteQueue(_ *awstest.Call, in *queueInput, _ *awstest.Fault)
 	q.wakeAll()
 	return nil, nil
 }
-
-type queueNameInput struct{ QueueName string }
-
-func (in *queueNameInput) Describe(c *awstest.Call) { c.Resource = in.QueueName }
-
-func (s *Service) getQueueURL(c *awstest.Call, in *queueNameInput, _ *awstest.Fault) (any, *awstest.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.queues[in.QueueName] == nil {
-		return nil, queueDoesNotExist()
-	}
-	return queueURLOutput{queueURL(c.Base(), in.QueueName)}, nil
-}

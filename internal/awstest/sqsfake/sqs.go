@@ -30,7 +30,6 @@ func New() *Service {
 	s.Server = awstest.NewServer(awstest.Protocol{Target: "AmazonSQS", Operations: map[string]awstest.Operation{
 		"CreateQueue":                  awstest.Handle(s.createQueue),
 		"DeleteQueue":                  awstest.Handle(s.deleteQueue),
-		"GetQueueUrl":                  awstest.Handle(s.getQueueURL),
 		"GetQueueAttributes":           awstest.Handle(s.getQueueAttributes),
 		"SetQueueAttributes":           awstest.Handle(s.setQueueAttributes),
 		"SendMessage":                  awstest.Handle(s.sendMessage),
