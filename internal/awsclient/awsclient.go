@@ -23,43 +23,43 @@ import (
 	"github.com/predcache/predcache/internal/awsjson"
 )
 
-// A Clock follows the services' clock.
+// A Clock is the services' clock: see awsjson.Clock.
 type Clock = awsjson.Clock
 
 // Config of the Clients.
 type Config struct {
-	// QueueURL names the region where nothing else does.
+	// QueueURL gives the region if no setting of AWS does.
 	QueueURL string
-	// Connections is how many calls to one service may be under way; as many connections are kept.
+	// Connections is the number of idle connections kept for each service: that of concurrent calls.
 	Connections int
-	// Transport takes the place of the network, in tests.
+	// Transport replaces the network in tests.
 	Transport http.RoundTripper
-	// Clock follows the services' clock.
+	// Clock is corrected by each answer.
 	Clock *Clock
 	// Log gets what the SDK logs. Nil discards it: the SDK would write to standard error, past our log and its format.
 	Log *slog.Logger
 }
 
-// Clients are the SDK's clients. They make one attempt a call: the stages that call them own the retries, so that the
-// two don't multiply.
+// Clients are the SDK's clients. They make one attempt a call: the callers own the retries, and the SDK's would multiply
+// them.
 type Clients struct {
 	SQS      *sqs.Client
 	DynamoDB *dynamodb.Client
 	Clock    *Clock
 }
 
-// New makes the clients by the SDK's own settings: environment, shared files, the role of the task or pod.
+// New returns clients with the SDK's own settings: environment, shared files, the role of the task or pod.
 func New(ctx context.Context, cfg Config) (*Clients, error) {
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithLogger(sdkLogger(cfg.Log)),
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
-		// A buildable one, so that AWS_CA_BUNDLE can be added to it.
+		// A BuildableClient, since the SDK can add AWS_CA_BUNDLE to that alone.
 		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns = 0 // no bound over both services
+			t.MaxIdleConns = 0 // no limit for both services together
 			t.MaxIdleConnsPerHost = cfg.Connections
 			// SQS and DynamoDB close connections that are idle for longer.
 			t.IdleConnTimeout = 15 * time.Second
-			t.ResponseHeaderTimeout = 0 // each attempt has a timeout already; a long poll answers late
+			t.ResponseHeaderTimeout = 0 // callers set a timeout for each attempt; a long poll answers late
 			// A batch of 25 items of 1 KB goes out in one write instead of eight.
 			t.WriteBufferSize = 32 << 10
 		})),

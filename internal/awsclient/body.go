@@ -8,7 +8,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// plainBodies gives each request a body that can only be read and sought.
+// plainBodies gives each request of the SDK's clients a body that has only Read and Seek.
 //
 // The SDK closes a request's body as soon as the answer arrives, while net/http may still be making its last check that
 // the body has ended. The SDK's wrapper answers that check, by its WriteTo, with io.EOF, which an io.WriterTo must not

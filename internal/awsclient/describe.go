@@ -19,16 +19,16 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// QueueInfo is what the worker wants to know of a queue.
+// QueueInfo is what the worker uses of a queue's attributes.
 type QueueInfo struct {
 	Visibility      time.Duration
 	MaxMessageBytes int
 	Retention       time.Duration
 	FIFO            bool
-	RedriveTarget   string // the dead-letter queue's ARN, if there is one
-	MaxReceives     int    // after which a message goes there
-	Messages        int    // visible, about
-	InFlight        int    // about
+	RedriveTarget   string // ARN of the dead-letter queue, or ""
+	MaxReceives     int    // receives after which a message moves there
+	Messages        int    // approximate number of visible messages
+	InFlight        int    // approximate number of messages in flight
 	// KMSKey is the customer managed key that encrypts the queue: an id, an ARN or an alias. Callers need permissions on it.
 	KMSKey string
 }
@@ -64,14 +64,14 @@ func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*Qu
 	return info, nil
 }
 
-// TableInfo is what the worker wants to know of a table.
+// TableInfo is what the worker uses of a table's description.
 type TableInfo struct {
 	item.Table
 	ID       string // another for a table that was deleted and created again; "" if a stand-in has none
 	Status   string
 	OnDemand bool
-	Items    int64 // about
-	Bytes    int64 // about
+	Items    int64 // approximate, updated about every six hours
+	Bytes    int64 // approximate, updated about every six hours
 	// WriteUnits is how many write units a second the table takes now; 0 is unknown.
 	WriteUnits int64
 }
@@ -119,7 +119,7 @@ func writeUnits(d *dynamodbtypes.TableDescription, onDemand bool) int64 {
 	return units
 }
 
-// patient retries what the worker asks at its start, for which nobody else retries.
+// patient is the retryer of the Describe calls, which have no other retries.
 func patient() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 4, 2*time.Second })
 }

@@ -1,5 +1,5 @@
-// Package awsitem turns what the SDK returns of tables and items into the item contract's own forms, which know nothing of
-// AWS. The worker and the reader share it.
+// Package awsitem translates tables and items, from the SDK's types and from DynamoDB's JSON, into the types of package
+// item, which does not depend on AWS. The worker and the reader share it.
 package awsitem
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// Table returns what the service says of a table.
+// Table translates a table's description.
 func Table(d *types.TableDescription, ttl *types.TimeToLiveDescription) item.Table {
 	t := item.Table{Indexes: map[string]item.IndexKey{}}
 	declared := map[string]item.KeyType{}
@@ -46,7 +46,7 @@ func Table(d *types.TableDescription, ttl *types.TimeToLiveDescription) item.Tab
 	return t
 }
 
-// Fields returns an item's attributes. Their texts are the SDK's own, not copies.
+// Fields translates an item's attributes. Their texts are those of the SDK, not copies.
 func Fields(attributes map[string]types.AttributeValue) []item.Field {
 	fields := make([]item.Field, 0, len(attributes))
 	for name, a := range attributes {
@@ -55,7 +55,7 @@ func Fields(attributes map[string]types.AttributeValue) []item.Field {
 	return fields
 }
 
-// Value returns one attribute.
+// Value translates the value of an attribute.
 func Value(a types.AttributeValue) item.Value {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:

@@ -8,18 +8,18 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// A Reader reads items out of answers in DynamoDB's JSON. What it returns is its own memory, which the next Reset takes back: who
-// keeps a text copies it.
+// A Reader reads items from answers in DynamoDB's JSON. What it returns is its own memory and is valid until the next
+// Reset: a caller that keeps a text copies it.
 type Reader struct {
 	fields []item.Field
 	texts  []byte
 	depth  int // of the value that is read
 }
 
-// maxDepth is beyond DynamoDB's own 32 levels ("Constraints in Amazon DynamoDB"): what is deeper is no answer of it.
+// maxDepth is beyond DynamoDB's own limit of 32 levels ("Constraints in Amazon DynamoDB").
 const maxDepth = 64
 
-// Reset takes back all that was read.
+// Reset makes the memory of everything read so far available again.
 func (r *Reader) Reset() { r.fields, r.texts = r.fields[:0], r.texts[:0] }
 
 // Item reads one item's attributes.
@@ -32,7 +32,7 @@ func (r *Reader) Item(w *jsonscan.Walker) []item.Field {
 	return r.fields[start:len(r.fields):len(r.fields)]
 }
 
-// value reads an attribute's value: an object whose one member is named like its type.
+// value reads an attribute's value: an object with one member, named after its type.
 func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
 	if r.depth++; r.depth > maxDepth {
 		w.Fail("a value that is nested too deep")
@@ -71,7 +71,7 @@ func (r *Reader) list(w *jsonscan.Walker, one func(*jsonscan.Walker) item.Value)
 	return elements
 }
 
-// text reads a string. Texts share one piece of memory; when that grows, those that were read stay where they are.
+// text reads a string. Texts share one buffer; when that grows, earlier texts keep the old one.
 func (r *Reader) text(w *jsonscan.Walker) string {
 	start := len(r.texts)
 	r.texts = w.AppendString(r.texts)

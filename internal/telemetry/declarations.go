@@ -158,7 +158,7 @@ func (m *Metrics) declare(o Options) []metric {
 		// What the writer decides.
 		{
 			name: "batch_items", unit: "items", instrument: histogram(&m.batchItems, 1, 2, 5, 10, 15, 20, 24, 25),
-			help:    "Items of each BatchWriteItem call.",
+			help:    "Items of each batch that the table answered: one BatchWriteItem call, or 25 PutItem calls.",
 			trouble: alerts("PredcacheThrottled"),
 		}, {
 			name: "unprocessed_items_total", unit: "items", instrument: counter(&m.unprocessed),
@@ -166,7 +166,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheThrottled"),
 		}, {
 			name: "write_concurrency", unit: "calls", instrument: gauge(&m.concurrency),
-			help:    "BatchWriteItem calls that may be in flight, by what the table accepts.",
+			help:    "Batches that may be in flight, by what the table accepts. 0 means less than one: there is a pause after each.",
 			trouble: noAlert("it falls with throttling, which PredcacheThrottled tells."),
 		}, {
 			name: "write_concurrency_limit", unit: "calls", instrument: constant(float64(o.Limits.WriteConcurrency)),
