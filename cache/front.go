@@ -266,6 +266,9 @@ var errSlow = errors.New("the table is slow")
 // unanswered answers without the table: with a stale entry where there is one, else with an error. cause is nil where the
 // table was not asked.
 func (f *front) unanswered(key string, e *entry, s state, cause error) (*Prediction, error) {
+	if cause == nil {
+		f.cache.health.missed(key)
+	}
 	switch {
 	case s == aged && f.live(e) && !errors.Is(cause, context.Canceled) && !errors.Is(cause, ErrClosed):
 		f.cache.stats.stale.Add(1)

@@ -244,10 +244,37 @@ func TestFrontWhileTheTableIsAway(t *testing.T) {
 		db.SetFault(up)
 		time.Sleep(time.Second)
 		s.put(t, s.message("hot", time.Now(), time.Hour, "2", ""))
+		time.Sleep(time.Second) // the probe has found a miss
 		if p := s.want(t, "hot", "2"); p.Stale {
 			t.Error("it is marked as stale though the table answers")
 		}
 		s.want(t, "cold", "")
+	})
+}
+
+// TestFrontProbesWhatIsAskedFor has one id whose partition is throttled: the others come back with the next probe.
+func TestFrontProbesWhatIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, db := fronted(t, "latest-only", cache.Front{MaxAge: 10 * time.Second})
+		s.put(t, s.message("good", time.Now(), time.Hour, "1", ""))
+		db.SetFault(func(c *awstest.Call) awstest.Fault {
+			for _, e := range c.Entries {
+				if e.Item.Text("predictionId") == "hot" {
+					return awstest.Fault{Err: &awstest.Error{Type: "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}}
+				}
+			}
+			return awstest.Fault{}
+		})
+		for range 3 {
+			if _, err := s.cache.Get(t.Context(), "hot"); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		if _, err := s.cache.Get(t.Context(), "good"); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("got %v: this proves nothing", err)
+		}
+		time.Sleep(1001 * time.Millisecond)
+		s.want(t, "good", "1")
 	})
 }
 

@@ -22,7 +22,22 @@ type health struct {
 	failures atomic.Int32 // reads in a row
 
 	mu   sync.Mutex
-	last error // guarded by mu: why the table is away
+	last error  // guarded by mu: why the table is away
+	next string // guarded by mu: the id that the next probe reads
+}
+
+// missed notes an id that was asked for while the table is away. The next probe reads it, so that one id whose partition is
+// throttled does not keep all others away.
+func (h *health) missed(key string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next = key
+}
+
+func (h *health) toProbe() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next
 }
 
 func (h *health) away() bool { return h.isAway.Load() }
@@ -49,14 +64,14 @@ func (h *health) saw(c *Cache, l *item.Layout, key string, err error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = err
+	h.last, h.next = err, key
 	if h.failures.Add(1) >= maxFailures && h.isAway.CompareAndSwap(false, true) {
-		c.start(func() { h.probe(c, l, key) })
+		c.start(func() { h.probe(c, l) })
 	}
 }
 
 // probe reads an id that could not be read, once a second at most, until the table answers or the Cache is closed.
-func (h *health) probe(c *Cache, l *item.Layout, key string) {
+func (h *health) probe(c *Cache, l *item.Layout) {
 	pause := time.NewTicker(probePause)
 	defer pause.Stop()
 	for {
@@ -68,6 +83,7 @@ func (h *health) probe(c *Cache, l *item.Layout, key string) {
 		if !h.away() {
 			return // a read that began before has been answered
 		}
+		key := h.toProbe()
 		fl, owner := c.reads.join(key, c.mono())
 		if !owner {
 			continue // an earlier read of this id is still under way

@@ -56,6 +56,7 @@ func TestComputedOnce(t *testing.T) {
 						t.Fatal(err)
 					}
 					s.cache.Close()
+					time.Sleep(time.Second) // until the fake has ended what it was asked
 					want := 1
 					switch name {
 					case "no front":
@@ -237,7 +238,7 @@ func TestEarlyCompute(t *testing.T) {
 	for _, lag := range []time.Duration{0, 2 * time.Second} { // measured, and stated
 		t.Run(fmt.Sprint(lag), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const processes, ids, lives, life = 20, 8, 3, 10 * time.Minute
+				const processes, ids, lives, life = 20, 6, 3, 10 * time.Minute
 				s, _ := fake(t, "versioned")
 				var computed, misses atomic.Int32
 				var caches []*cache.Cache

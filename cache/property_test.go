@@ -99,7 +99,7 @@ func runWorld(t *testing.T, layout string, seed uint64) {
 	all.Wait()
 	w.cache.Close()
 	time.Sleep(time.Minute) // until the fake has ended what it was asked
-	if got := w.cache.Stats(); got.FrontHits == 0 || got.TableHits == 0 || got.Misses == 0 || got.Refreshes == 0 {
+	if got := w.cache.Stats(); got.FrontHits == 0 || got.TableHits == 0 || got.Misses == 0 {
 		t.Errorf("it proves little: %+v", got)
 	}
 }

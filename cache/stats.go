@@ -63,7 +63,7 @@ func (h Histogram) Count() (n int64) {
 // HitRate is the share of answers that cost no call, from 0 to 1: 0 where there were none.
 func (s Stats) HitRate() float64 {
 	free := s.FrontHits + s.NegativeHits + s.ComputedHits + s.StaleHits
-	all := free + s.Shared + s.TableHits + s.Misses + s.ItemErrors + s.Errors + s.Unavailable - s.Refreshes
+	all := free + s.Shared + s.TableHits + s.Misses + s.ItemErrors + s.Errors + s.Unavailable - s.Refreshes - s.Probes
 	if all <= 0 {
 		return 0
 	}
