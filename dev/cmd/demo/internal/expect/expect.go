@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
 	"strings"
 	"time"
 
@@ -109,10 +110,16 @@ type prediction struct {
 	others  map[string]json.RawMessage
 }
 
+// notANumber is what Python's json.dumps writes for NaN and the infinities, and JSON does not have.
+var notANumber = regexp.MustCompile(`NaN|-?Infinity`)
+
 // read reads one prediction, or says in the worker's word why it must be rejected.
 func read(text string, now time.Time) (p prediction, reason string) {
 	var whole any
 	if json.Unmarshal([]byte(text), &whole) != nil {
+		if json.Valid(notANumber.ReplaceAll([]byte(text), []byte("0"))) {
+			return p, "number"
+		}
 		return p, "syntax"
 	}
 	if json.Unmarshal([]byte(text), &p.others) != nil {

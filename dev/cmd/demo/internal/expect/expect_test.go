@@ -99,7 +99,7 @@ func TestWhichVersionStays(t *testing.T) {
 func TestRejects(t *testing.T) {
 	tests := []struct{ name, body, reason string }{
 		{"cut off", `{"predictionId":"a","pred`, "syntax"},
-		{"NaN", body("NaN", 1, ""), "syntax"},
+		{"NaN", body("NaN", 1, ""), "number"},
 		{"a JSON string", `"{}"`, "field_type"},
 		{"no id", `{"prediction":1}`, "missing_field"},
 		{"empty id", `{"predictionId":"","prediction":1}`, "key"},
