@@ -27,7 +27,7 @@ type Result struct {
 // A Kind is a kind of Result.
 type Kind uint8
 
-// The kinds, in order of what they say about the table: see Writer.judge.
+// The kinds. Of those that are tried again, a later one says more about the table: see tallyOf.
 const (
 	// NoResult is the zero value: the table did not say. It counts as Failed.
 	NoResult Kind = iota
@@ -46,15 +46,15 @@ const (
 	// Suspect means that the call was refused because at least one of its items can never be written. The writer finds
 	// it by calls with half of the items. The suspect of a call with one item is Invalid.
 	Suspect
+	// Failed means that there was no usable answer. The item may or may not have been written.
+	Failed
 	// Refused means that the table refuses whatever it is sent, until somebody acts: access is denied, or the table does
 	// not exist.
 	Refused
-	// Failed means that there was no usable answer. The item may or may not have been written.
-	Failed
 )
 
 func (k Kind) String() string {
-	return [...]string{"no result", "written", "superseded", "unprocessed", "throttled", "hot key", "invalid", "suspect", "refused", "failed"}[k]
+	return [...]string{"no result", "written", "superseded", "unprocessed", "throttled", "hot key", "invalid", "suspect", "failed", "refused"}[k]
 }
 
 var errNoResult = errors.New("the table returned no result for the item")
