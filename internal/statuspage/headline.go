@@ -26,7 +26,7 @@ func (p *Page) headline(s *Snapshot, now, minute *telemetry.Values, working bool
 	set := func(state State, title, format string, args ...any) {
 		s.State, s.Title, s.Text = state, title, fmt.Sprintf(format, args...)
 	}
-	table, other := failing(s.Failing)
+	table, other, warning := failing(s.Failing)
 	throttled, returned := throttledCalls(now, minute), now.Unprocessed-minute.Unprocessed
 	limit := p.metrics.Limits().WriteConcurrency
 	switch {
@@ -42,6 +42,9 @@ func (p *Page) headline(s *Snapshot, now, minute *telemetry.Values, working bool
 	case other != nil:
 		set(Warning, capital(string(other.Part))+" fails", "For %s now. It is tried again by itself, and nothing is lost meanwhile. The reason:", since(now.Time, other))
 		s.Reason = other.Reason
+	case warning != nil:
+		set(Warning, capital(string(warning.Part))+" needs attention", "For %s now. The worker writes what it can. What to do: %s. The reason:", since(now.Time, warning), warning.Remedy)
+		s.Reason = warning.Reason
 	case (returned > 0 || throttled > 0) && int(now.Concurrency) < limit && now.State == writer.Up:
 		set(Warning, "Slowed down by the table", "In the last minute DynamoDB sent back %s and throttled %s. The worker writes with %s at once, of %d that it may, and speeds up again by itself.",
 			plural(returned, "item", "items"), plural(throttled, "call", "calls"), plural(now.Concurrency, "call", "calls"), limit)
@@ -60,16 +63,19 @@ func (p *Page) headline(s *Snapshot, now, minute *telemetry.Values, working bool
 	}
 }
 
-// failing returns the condition of the table, and the oldest of the others.
-func failing(conditions []telemetry.Condition) (table, other *telemetry.Condition) {
+// failing returns the condition of the table, the oldest of the others, and the oldest warning.
+func failing(conditions []telemetry.Condition) (table, other, warning *telemetry.Condition) {
 	for i := range conditions {
-		if c := &conditions[i]; c.Part == telemetry.PartTable {
+		switch c := &conditions[i]; {
+		case c.Part == telemetry.PartTable:
 			table = c
-		} else if other == nil {
+		case c.Warning && warning == nil:
+			warning = c
+		case !c.Warning && other == nil:
 			other = c
 		}
 	}
-	return table, other
+	return table, other, warning
 }
 
 // throttling are the error codes by which DynamoDB refuses a call as too much.

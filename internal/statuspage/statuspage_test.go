@@ -123,6 +123,19 @@ func TestHeadline(t *testing.T) {
 			b.health.Report(telemetry.PartDelete, "", denied)
 			time.Sleep(5 * time.Second)
 		}, Warning, "DeleteMessageBatch fails", "For 6 s now. It is tried again by itself"},
+		"many predictions have expired": {func(b *bench) {
+			b.work(90, time.Second)
+			for range 10 {
+				b.Outcome(prediction.Expired, 1, 0)
+			}
+			time.Sleep(12 * time.Second)
+		}, Warning, "The share of expired predictions needs attention", "a publisher's clock, unit or time zone is wrong"},
+		"some predictions have expired": {func(b *bench) {
+			b.State(writer.Up)
+			b.work(90, time.Second)
+			b.Outcome(prediction.Expired, 1, 0)
+			time.Sleep(12 * time.Second)
+		}, Good, "Writing 0 predictions a second", ""},
 		"throttled": {func(b *bench) {
 			b.State(writer.Up)
 			b.Limit(8)
@@ -150,6 +163,7 @@ func TestHeadline(t *testing.T) {
 					test.do(b)
 				}
 				go b.page.Run(ctx)
+				go b.WatchExpired(ctx)
 				time.Sleep(250 * time.Millisecond) // never at a tick
 				if name != "starting" {
 					test.do(b)

@@ -22,12 +22,13 @@ const (
 	PartRejects Part = "the reject queue"
 	// PartSingleRejects are messages that the reject queue refuses while it takes others.
 	PartSingleRejects Part = "the rejection of single messages"
+	PartExpired       Part = "the share of expired predictions"
 	PartReceive       Part = Part(ReceiveMessage)
 	PartDelete        Part = Part(DeleteMessageBatch)
 	PartVisibility    Part = Part(ChangeMessageVisibilityBatch)
 )
 
-// Health keeps the conditions of the parts. A failing part makes the worker not ready. Only a stuck pipeline makes it not
+// Health keeps the conditions of the parts. A failing part makes the worker not ready; one with a warning does not. Only a stuck pipeline makes it not
 // live, since restarting the fleet ends no outage.
 type Health struct {
 	log *slog.Logger
@@ -45,6 +46,8 @@ type Condition struct {
 	Reason string    `json:"reason"`
 	Remedy string    `json:"remedy,omitempty"`
 	Since  time.Time `json:"since"`
+	// Warning is true if the worker is ready all the same: it works, but somebody should look.
+	Warning bool `json:"warning,omitempty"`
 }
 
 // A condition is a Condition with what is kept of its reports.
@@ -107,7 +110,7 @@ func (h *Health) called(part Part, err error) {
 	} else if h.suspect[part]++; h.suspect[part] < failuresInARow {
 		return
 	}
-	h.report(part, retried, err)
+	h.report(part, retried, err, false)
 	if c := h.failing[part]; c != nil {
 		c.until = time.Now().Add(silence)
 	}
@@ -119,7 +122,7 @@ func (h *Health) called(part Part, err error) {
 func (h *Health) Report(part Part, meanwhile string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.report(part, meanwhile, err)
+	h.report(part, meanwhile, err, false)
 }
 
 const (
@@ -129,11 +132,12 @@ const (
 	undeliverableRemedy = "such messages stay on their queue, invisible for up to an hour between receives"
 )
 
-// passing sets a condition that ends after a time without another report.
-func (h *Health) passing(part Part, remedy string, err error, lasts time.Duration) {
+// warn sets a condition with a warning, which ends after a time without another one.
+func (h *Health) warn(part Part, meanwhile string, err error, lasts time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.report(part, remedy, err)
+	h.forget()
+	h.report(part, meanwhile, err, true)
 	h.failing[part].until = time.Now().Add(lasts)
 }
 
@@ -141,7 +145,7 @@ func (h *Health) passing(part Part, remedy string, err error, lasts time.Duratio
 const maxReason = 1000
 
 // report requires that h.mu be held.
-func (h *Health) report(part Part, meanwhile string, err error) {
+func (h *Health) report(part Part, meanwhile string, err error, warning bool) {
 	c, now := h.failing[part], time.Now()
 	if err == nil {
 		if c != nil {
@@ -153,15 +157,24 @@ func (h *Health) report(part Part, meanwhile string, err error) {
 	remedy := remedyOf(err, meanwhile)
 	reason := truncate(strings.ToValidUTF8(err.Error(), "?"), maxReason)
 	if c == nil {
-		h.failing[part] = &condition{Condition: Condition{part, reason, remedy, now}, count: 1, logged: now}
-		h.log.Warn("failing", "part", part, "reason", reason, "remedy", remedy)
+		h.failing[part] = &condition{Condition: Condition{part, reason, remedy, now, warning}, count: 1, logged: now}
+		if warning {
+			h.log.Warn("needs attention", "part", part, "reason", reason, "remedy", remedy)
+		} else {
+			h.log.Warn("failing", "part", part, "reason", reason, "remedy", remedy)
+		}
 		return
 	}
 	c.Reason, c.Remedy = reason, remedy
 	c.count++
 	if now.Sub(c.logged) >= remind {
 		c.logged = now
-		h.log.Warn("still failing", "part", part, "reason", reason, "remedy", remedy, "since", c.Since.UTC().Format(time.RFC3339), "failures", c.count)
+		since := c.Since.UTC().Format(time.RFC3339)
+		if warning {
+			h.log.Warn("still needs attention", "part", part, "reason", reason, "remedy", remedy, "since", since, "failures", c.count)
+		} else {
+			h.log.Warn("still failing", "part", part, "reason", reason, "remedy", remedy, "since", since, "failures", c.count)
+		}
 	}
 }
 
@@ -188,23 +201,25 @@ func (h *Health) forget() {
 	}
 }
 
-// Conditions returns what fails now, oldest first, and whether the worker is working: not starting, not draining.
-func (h *Health) Conditions() (failing []Condition, working bool) {
+// Conditions returns the conditions, oldest first, and whether the worker is working: not starting, not draining.
+func (h *Health) Conditions() (conditions []Condition, working bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forget()
 	for _, c := range h.failing {
-		failing = append(failing, c.Condition)
+		conditions = append(conditions, c.Condition)
 	}
-	slices.SortFunc(failing, func(a, b Condition) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Part, b.Part)) })
-	return failing, h.ready
+	slices.SortFunc(conditions, func(a, b Condition) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Part, b.Part)) })
+	return conditions, h.ready
 }
 
 // IsReady reports what /readyz answers.
 func (h *Health) IsReady() bool {
-	failing, working := h.Conditions()
-	return working && len(failing) == 0
+	conditions, working := h.Conditions()
+	return working && !slices.ContainsFunc(conditions, isProblem)
 }
+
+func isProblem(c Condition) bool { return !c.Warning }
 
 // Live implements /livez.
 func (h *Health) Live(w http.ResponseWriter, r *http.Request) {
@@ -229,30 +244,45 @@ func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, "ready", problems)
 }
 
-// answer writes the conditions: as JSON to a client that accepts it, else as text.
-func answer(w http.ResponseWriter, r *http.Request, well string, problems []Condition) {
+// answer writes the conditions: as JSON to a client that accepts it, else as text. Warnings leave the status alone.
+func answer(w http.ResponseWriter, r *http.Request, well string, conditions []Condition) {
 	status := http.StatusOK
-	if len(problems) > 0 {
+	failing := slices.ContainsFunc(conditions, isProblem)
+	if failing {
 		status = http.StatusServiceUnavailable
 	}
-	slices.SortFunc(problems, func(a, b Condition) int { return cmp.Compare(a.Part, b.Part) })
+	slices.SortFunc(conditions, func(a, b Condition) int {
+		return cmp.Or(cmp.Compare(truth(a.Warning), truth(b.Warning)), cmp.Compare(a.Part, b.Part))
+	})
 	if strings.Contains(r.Header.Get("Accept"), "json") {
-		byPart := make(map[Part]Condition, len(problems))
-		for _, c := range problems {
-			byPart[c.Part] = c
+		problems, warnings := map[Part]Condition{}, map[Part]Condition{}
+		for _, c := range conditions {
+			if c.Warning {
+				warnings[c.Part] = c
+			} else {
+				problems[c.Part] = c
+			}
+		}
+		body := map[string]any{"ok": !failing, "problems": problems}
+		if len(warnings) > 0 {
+			body["warnings"] = warnings
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		// An error here is the client's going away.
-		_ = json.NewEncoder(w).Encode(map[string]any{"ok": len(problems) == 0, "problems": byPart})
+		_ = json.NewEncoder(w).Encode(body)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	if len(problems) == 0 {
+	if !failing {
 		fmt.Fprintln(w, well)
 	}
-	for _, c := range problems {
-		fmt.Fprintf(w, "not %s: %s: %s (since %s)\n", well, c.Part, c.Reason, c.Since.UTC().Format(time.RFC3339))
+	for _, c := range conditions {
+		what := "not " + well
+		if c.Warning {
+			what = "warning"
+		}
+		fmt.Fprintf(w, "%s: %s: %s (since %s)\n", what, c.Part, c.Reason, c.Since.UTC().Format(time.RFC3339))
 	}
 }

@@ -159,7 +159,7 @@ func (m *Metrics) Rejected(reason prediction.Reason) { m.rejects[reason].Inc() }
 
 // Undeliverable implements consumer.Observer.
 func (m *Metrics) Undeliverable(err error) {
-	m.health.passing(PartSingleRejects, undeliverableRemedy, err, undeliverableFor)
+	m.health.warn(PartSingleRejects, undeliverableRemedy, err, undeliverableFor)
 }
 
 // Settled implements consumer.Observer.

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -143,5 +144,25 @@ func TestRejectOfAReplayedEnvelope(t *testing.T) {
 		if want := fmt.Sprint(old.UnixMilli()); len(rejects) != 1 || rejects[0].Attributes["predcache.sentTimestamp"] != want {
 			t.Errorf("rejects %+v, want one that was sent at %s", rejects, want)
 		}
+	})
+}
+
+// Predictions that had expired were deleted, and nothing but a metric told of them.
+func TestExpiredPredictionsAreReported(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		r := f.Start()
+		for i := range 50 {
+			f.Send(workertest.Message(fmt.Sprint("hours-as-days-", i), 25*time.Hour, `1`), workertest.Message(fmt.Sprint("good-", i), 0, `1`))
+		}
+		time.Sleep(30 * time.Second)
+		f.WantItems(50)
+		const want = "50 of 100 predictions in the last minute had expired before they were written"
+		if code, text := r.Probe("/readyz"); code != http.StatusOK || !strings.Contains(text, "ready\nwarning: the share of expired predictions: "+want) {
+			t.Errorf("/readyz: %d %s", code, text)
+		}
+		if log := r.Log.String(); strings.Count(log, `msg="needs attention" part="the share of expired predictions" reason="`+want+`" remedy="compare timestamp`) != 1 {
+			t.Errorf("logged %s", log)
+		}
+		r.Stop()
 	})
 }

@@ -115,6 +115,7 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 		defer close(written)
 		return p.writer.Run(writing)
 	})
+	stages.Go(func() error { return p.metrics.WatchExpired(settling) })
 	p.health.SetReady(true)
 
 	// Each step ends when what it waits for is done, or at its deadline.

@@ -277,7 +277,7 @@
     $('state-reason').hidden = !f.reason;
     const others = f.failing && f.failing.length ? f.failing : [];
     $('failing').hidden = others.length < 2; // one is in the words already
-    $('failing').replaceChildren(...others.map(c => make('li', {}, `${c.part}: failing for ${ago((f.time - Date.parse(c.since)) / 1000)}`)));
+    $('failing').replaceChildren(...others.map(c => make('li', {}, `${c.part}: ${c.warning ? 'needs attention' : 'failing'} for ${ago((f.time - Date.parse(c.since)) / 1000)}`)));
     text('uptime', ago(f.uptime));
     document.title = { critical: '✖ ', warning: '▲ ' }[f.state] ? { critical: '✖ ', warning: '▲ ' }[f.state] + f.title + ' · predcache' : `predcache worker · ${short(f.outcomes[0].rate)}/s`;
     const spoken = f.state === 'good' ? 'At work' : f.title;
