@@ -23,6 +23,12 @@ sim-bugs: ## Put deliberate bugs into the worker, one at a time; the simulator m
 fuzz-long: ## Fuzz each decoder for ten minutes
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=10m
 
+BOMBS ?= together
+
+.PHONY: bombs
+bombs: ## Flood the real worker with messages that try to take too much memory (BOMBS=each: every kind by itself, 20 minutes)
+	go test ./cmd/worker -run '^TestBombs$$' -v -count 1 -timeout 0 -bombs $(BOMBS)
+
 KILLS ?= 100
 
 .PHONY: crash

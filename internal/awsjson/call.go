@@ -62,6 +62,7 @@ type Call struct {
 	url      url.URL
 	reread   func() (io.ReadCloser, error)
 	reusable bool // net/http no longer reads the request
+	large    bool // it holds Options.Large
 }
 
 // Begin returns a Call with an empty Request.
@@ -76,6 +77,10 @@ const maxKept = 1 << 20
 
 // End gives the Call back. What was read of its answer without a copy must not be used after it.
 func (o *Operation) End(c *Call) {
+	if c.large {
+		c.large = false
+		<-o.service.options.Large
+	}
 	if c.reusable && max(cap(c.Request), cap(c.answer), cap(c.Scratch)) <= maxKept {
 		o.calls.Put(c)
 	}
@@ -110,7 +115,7 @@ func (o *Operation) send(ctx context.Context, c *Call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c.answer, err = readAll(c.answer[:0], resp)
+	c.answer, err = o.readAll(ctx, c, resp)
 	switch {
 	case err != nil:
 	case resp.StatusCode/100 != 2:
@@ -186,22 +191,45 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 // It sends the body in one write with the header only if it knows the reader's type.
 func (c *Call) body() io.ReadCloser { return io.NopCloser(bytes.NewReader(c.Request)) }
 
-// readAll appends the answer's body to dst.
-func readAll(dst []byte, resp *http.Response) ([]byte, error) {
+// readAll reads the answer's body into the call's memory.
+func (o *Operation) readAll(ctx context.Context, c *Call, resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
-	dst = slices.Grow(dst, int(min(max(resp.ContentLength+1, 512), maxKept)))
+	answer := slices.Grow(c.answer[:0], int(min(max(resp.ContentLength+1, 512), maxKept)))
 	for {
-		n, err := resp.Body.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
+		n, err := resp.Body.Read(answer[len(answer):cap(answer)])
+		answer = answer[:len(answer)+n]
 		if err == io.EOF {
-			return dst, nil
+			return answer, nil
 		}
 		if err != nil {
-			return dst, err
+			return answer, err
 		}
-		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, len(dst))
+		if len(answer) < cap(answer) {
+			continue
 		}
+		more := len(answer)
+		if len(answer) >= maxKept && !c.large {
+			if err := o.beginLarge(ctx, c); err != nil {
+				return answer, err
+			}
+			const most = 64 << 20 // of what a header says: no answer of these services is longer
+			more = max(more, int(min(resp.ContentLength+1, most))-len(answer))
+		}
+		answer = slices.Grow(answer, more)
+	}
+}
+
+// beginLarge waits until the call may read a large answer. Meanwhile the answer stays with the service and in the network.
+func (o *Operation) beginLarge(ctx context.Context, c *Call) error {
+	if o.service.options.Large == nil {
+		return nil
+	}
+	select {
+	case o.service.options.Large <- struct{}{}:
+		c.large = true
+		return nil
+	case <-ctx.Done():
+		return &aws.RequestCanceledError{Err: ctx.Err()}
 	}
 }
 

@@ -24,6 +24,7 @@ func SQS(o sqs.Options, clock *Clock) *Service {
 			"User-Agent":        {userAgent},
 		},
 		Client: o.HTTPClient, Credentials: o.Credentials, Clock: clock, Protocol: o.Protocol, Types: sqs.TypeRegistry,
+		Large: make(chan struct{}, 1), // ten messages of 1 MiB are 10 MiB of text, twice while they are read
 		Endpoint: func(ctx context.Context, _ string) (smithyendpoints.Endpoint, error) {
 			return o.EndpointResolverV2.ResolveEndpoint(ctx, sqs.EndpointParameters{
 				Region: aws.String(o.Region), Endpoint: o.BaseEndpoint,

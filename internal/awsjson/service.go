@@ -54,6 +54,9 @@ type Options struct {
 	// Endpoint resolves the endpoint. account is the account id of the credentials, or empty if they do not have one;
 	// the result is kept for as long as it does not change.
 	Endpoint func(ctx context.Context, account string) (smithyendpoints.Endpoint, error)
+	// Large bounds, by its capacity, how many answers of over 1 MiB are in memory at once. Each call that has one holds a place
+	// until its End. Nil is no bound.
+	Large chan struct{}
 }
 
 // A Service is one AWS service in one region. It is safe for concurrent use.

@@ -158,6 +158,7 @@ func (m *Message) Reserve(ctx context.Context, bytes int) bool {
 		return false
 	}
 	m.reserved = bytes
+	m.c.observeHeld()
 	return true
 }
 
@@ -171,6 +172,7 @@ func (m *Message) Read(bytes int) {
 	} else {
 		m.c.budget.release(0, int64(m.reserved-bytes))
 		m.reserved = 0
+		m.c.observeHeld()
 		<-m.c.growing
 	}
 	m.close()

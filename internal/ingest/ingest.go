@@ -78,6 +78,7 @@ func (in *Ingest) Begin() *Batch { return in.batches.Get().(*Batch) }
 // End submits what is left. The Batch must not be used again.
 func (b *Batch) End() {
 	b.submit()
+	b.decoded.Reset() // a pool must not keep a message's text
 	b.in.batches.Put(b)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -25,24 +26,25 @@ func (r *decoding) decompress(body, contentEncoding string) (string, *Reject) {
 		}
 		return body, nil
 	}
-	open, found := openers[encoding]
-	if !found {
+	if encoding != "gzip" && encoding != "zstd" {
 		return "", Rejectf(ReasonEncoding, "Content-Encoding", "is unknown: send gzip or zstd, in base64, or leave it out")
 	}
-	compressed := base64.NewDecoder(base64.StdEncoding, strings.NewReader(trimSpace(body)))
-	source, err := open.get(compressed)
-	if err != nil {
-		return "", notEncoded(encoding, err)
+	text, fits, err := r.inflate(encoding, trimSpace(body), r.granted-r.dst.Bytes)
+	if err == nil && !fits { // nothing is held while it waits for room
+		if why := r.ask(r.cfg.MaxDecodedBytes); why != nil {
+			return "", why
+		}
+		text, fits, err = r.inflate(encoding, trimSpace(body), r.cfg.MaxDecodedBytes-r.dst.Bytes)
 	}
-	defer open.put(source)
-	text, why := r.inflate(source, encoding)
 	switch {
-	case why != nil:
-		return "", why
+	case err != nil:
+		return "", notEncoded(encoding, err)
+	case !fits:
+		return "", tooLong(r.cfg.MaxDecodedBytes)
 	case !utf8.ValidString(text):
 		return "", Rejectf(ReasonSyntax, "", "the decompressed message is not valid UTF-8")
 	}
-	return text, nil
+	return text, r.take(len(text))
 }
 
 func notEncoded(encoding string, err error) *Reject {
@@ -56,75 +58,90 @@ func notEncoded(encoding string, err error) *Reject {
 // buffers hold texts while they are inflated. The result is a string of exact length.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// inflate reads source. It asks for room once the text exceeds what was granted, and stops once it exceeds MaxDecodedBytes.
-func (r *decoding) inflate(source io.Reader, encoding string) (string, *Reject) {
+// maxBuffer is the largest buffer that is kept: one of a rare large text becomes the text.
+const maxBuffer = 1 << 20
+
+// inflate decompresses a body in base64. fits is false if the text has more than limit bytes.
+func (r *decoding) inflate(encoding, body string, limit int) (inflated string, fits bool, err error) {
 	buffer := buffers.Get().(*[]byte)
-	text := (*buffer)[:0]
+	var text []byte
+	if encoding == "gzip" {
+		text, err = gunzip((*buffer)[:0], body, limit)
+	} else {
+		text, err = r.zstd.decode((*buffer)[:0], body, limit)
+	}
+	large := cap(text) > maxBuffer
+	if !large && text != nil {
+		*buffer = text
+	}
+	buffers.Put(buffer)
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || len(text) > limit:
+		return "", false, nil
+	case err != nil:
+		return "", true, err
+	case large && cap(text)-len(text) <= len(text)/8:
+		return unsafe.String(unsafe.SliceData(text), len(text)), true, nil // nobody else has it
+	default:
+		return string(text), true, nil
+	}
+}
+
+var gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
+// gunzip appends the text of a body to dst, and one byte more than limit if it is longer.
+func gunzip(dst []byte, body string, limit int) ([]byte, error) {
+	r := gzipReaders.Get().(*gzip.Reader)
 	defer func() {
-		if cap(text) <= 1<<20 { // don't keep the buffer of a rare large text
-			*buffer = text
-		}
-		buffers.Put(buffer)
+		_ = r.Reset(strings.NewReader("")) // a pool must not keep the body; it returns an error, since this has no header
+		gzipReaders.Put(r)
 	}()
-	for {
-		if len(text) == cap(text) {
-			text = slices.Grow(text, max(len(text), 32<<10))
-		}
-		n, err := source.Read(text[len(text):cap(text)])
-		text = text[:len(text)+n]
-		switch {
-		case r.dst.Bytes+len(text) > r.cfg.MaxDecodedBytes, errors.Is(err, io.EOF):
-			if why := r.take(len(text)); why != nil {
-				return "", why
-			}
-			return string(text), nil
-		case err != nil:
-			return "", notEncoded(encoding, err)
-		case r.dst.Bytes+len(text) > r.granted:
-			if why := r.ask(r.cfg.MaxDecodedBytes); why != nil {
-				return "", why
-			}
-		}
-	}
-}
-
-// A resetter is a reusable decompressor. A new one costs tens of kilobytes.
-type resetter interface {
-	io.Reader
-	Reset(r io.Reader) error
-}
-
-type opener struct {
-	pool sync.Pool
-	make func() (resetter, error)
-}
-
-func (o *opener) get(src io.Reader) (resetter, error) {
-	r, ok := o.pool.Get().(resetter)
-	if !ok {
-		var err error
-		if r, err = o.make(); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.Reset(src); err != nil {
+	if err := r.Reset(base64.NewDecoder(base64.StdEncoding, strings.NewReader(body))); err != nil {
 		return nil, err
 	}
-	return r, nil
+	for len(dst) <= limit {
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, max(min(len(dst), limit+1-len(dst)), 32<<10))
+		}
+		n, err := r.Read(dst[len(dst):min(cap(dst), limit+1)])
+		dst = dst[:len(dst)+n]
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
 }
 
-// put returns a decompressor to the pool without a reference to its source.
-func (o *opener) put(r resetter) {
-	_ = r.Reset(strings.NewReader("")) // gzip returns an error, since this has no header
-	o.pool.Put(r)
-}
+// zstdReaders decode whole bodies, so that none keeps a window: they write to memory that is the window. A reader has its limit for
+// its life: one serves small texts, one all.
+type zstdReaders struct{ small, all *zstd.Decoder }
 
 // maxZstdWindow bounds what the header of a frame can make the decoder allocate. Level 19 of the zstd command uses 8 MiB.
 const maxZstdWindow = 8 << 20
 
-var openers = map[string]*opener{
-	"gzip": {make: func() (resetter, error) { return new(gzip.Reader), nil }},
-	"zstd": {make: func() (resetter, error) {
-		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
-	}},
+func newZstd(limit int) zstdReaders {
+	reader := func(limit int) *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(uint64(max(limit, 1))), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			panic(err) // only for options that don't exist
+		}
+		return d
+	}
+	return zstdReaders{small: reader(min(FreeBytes, limit)), all: reader(limit)}
+}
+
+// decode appends the text of a body to dst. The error is zstd.ErrDecoderSizeExceeded if it has more than limit bytes, or the text
+// is one byte too long.
+func (z zstdReaders) decode(dst []byte, body string, limit int) ([]byte, error) {
+	compressed, err := base64.StdEncoding.DecodeString(body)
+	if err != nil {
+		return dst, err
+	}
+	if limit <= FreeBytes {
+		return z.small.DecodeAll(compressed, dst)
+	}
+	return z.all.DecodeAll(compressed, dst)
 }

@@ -101,6 +101,7 @@ type RejectedPart struct {
 type Decoder struct {
 	cfg    Config
 	fields [numFields]path
+	zstd   zstdReaders
 }
 
 // NewDecoder returns a Decoder. cfg must be valid.
@@ -111,12 +112,13 @@ func NewDecoder(cfg Config) *Decoder {
 		parts := strings.Split(name, ".")
 		d.fields[i] = path{name, parts[0], parts[1:]}
 	}
+	d.zstd = newZstd(cfg.MaxDecodedBytes)
 	return d
 }
 
 // Decode decodes m into dst. now is the AWS services' clock. It returns false, with an empty dst, if m.Room gave up.
 func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
-	dst.reset()
+	dst.Reset()
 	run := decoding{Decoder: d, dst: dst, sent: m.Sent, order: m.Order, now: now, room: m.Room, granted: FreeBytes}
 	if run.order == 0 {
 		run.order, run.orderBySent = m.Sent, true
@@ -124,19 +126,19 @@ func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
 	why := run.body(m.Body, m.ContentEncoding, 0)
 	dst.Sent = run.sent
 	if run.gaveUp {
-		dst.reset()
+		dst.Reset()
 		return false
 	}
 	if why != nil {
 		// A body that can't be read as a whole is rejected as a whole.
-		dst.reset()
+		dst.Reset()
 		dst.Rejected = append(dst.Rejected, RejectedPart{Raw: m.Body, Whole: true, Why: why})
 	}
 	return true
 }
 
-// reset drops the last message's text, and memory that only a large message needs.
-func (d *Decoded) reset() {
+// Reset drops the last message's text, and memory that only a large message needs.
+func (d *Decoded) Reset() {
 	const most = 1000
 	clear(d.Predictions)
 	clear(d.Rejected)

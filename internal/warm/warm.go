@@ -89,7 +89,7 @@ func New(ctx context.Context, o Options) (*Run, error) {
 	r.ledger.run, r.ledger.room = r, semaphore.NewWeighted(room)
 	r.counts.init()
 	r.window = dedup.NewWindow(dedup.Config{
-		Size: cfg.DedupWindow, MaxAge: cfg.DedupMaxAge, Ordered: found.Layout.Ordered, Observer: &r.counts,
+		Size: cfg.DedupWindow, MaxAge: cfg.DedupMaxAge, Observer: &r.counts,
 		Submit: func(items ...*item.Item) { r.writer.Submit(items...) },
 	})
 	r.writer = writer.New(r.writerConfig(found), r.window.Begin)

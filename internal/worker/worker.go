@@ -26,6 +26,7 @@ type Options struct {
 // timeout. It returns an error that names the cause where the worker can't start or a stage failed.
 func Run(ctx, intake context.Context, o Options) error {
 	cfg, log := o.Config, o.Log
+	limitMemory(cfg)
 	health := telemetry.NewHealth(log)
 	clock := &awsclient.Clock{}
 	tracer, err := telemetry.NewTracer(ctx, log, "predcache-worker", o.Version, cfg.QueueURL, cfg.TableName)

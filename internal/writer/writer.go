@@ -21,6 +21,10 @@ const (
 	MaxBytes = 16 << 20
 )
 
+// batchBytes bounds a request below what the service takes: 8 requests under way hold 16 MiB, and a batch of 25 is only cut
+// short where items are longer than 80 KB, whose calls take longer than what one call more costs.
+const batchBytes = 2 << 20
+
 // A Window settles the predictions of an item.
 type Window interface {
 	// Done ends an item's write. why is set if the outcome is Rejected.
@@ -92,7 +96,7 @@ func New(cfg Config, take func(it *item.Item, room int) (size int, fits bool)) *
 		w.units = rate.NewLimiter(rate.Limit(cfg.MaxUnits), cfg.MaxUnits)
 	}
 	w.batcher = batch.New(batch.Config[*item.Item]{
-		MaxItems: MaxItems, MaxBytes: MaxBytes, Workers: cfg.Concurrency, Take: take, Handle: w.handle,
+		MaxItems: MaxItems, MaxBytes: batchBytes, Workers: cfg.Concurrency, Take: take, Handle: w.handle,
 		Linger: cfg.Linger, Patience: patience,
 		// An unprocessed key is most often one of a busy partition, whose capacity is counted per second.
 		Backoff: batch.Backoff{Base: 50 * time.Millisecond, Max: 10 * time.Second},
