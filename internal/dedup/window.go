@@ -4,6 +4,7 @@ package dedup
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,9 +86,11 @@ type write struct {
 	waiters []waiter
 }
 
-// A waiter waits for a write. outcome is the outcome of its prediction if the write succeeds.
+// A waiter waits for a write. outcome is the outcome of its prediction if the write succeeds. It keeps the prediction's item in
+// case that what supersedes it can't be written; the one whose item is being written has none.
 type waiter struct {
 	to      Waiter
+	item    *item.Item
 	raw     string
 	sent    int64
 	units   int32
@@ -109,7 +112,7 @@ func NewWindow(cfg Config) *Window {
 // Admit adds a prediction. It returns true if the caller must hand the item to the batcher. Otherwise the prediction shares
 // the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
-	me := waiter{to, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written}
+	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written}
 	w.mu.Lock()
 	p := w.pending[it.Key]
 	if p == nil {
@@ -120,6 +123,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 			return false
 		}
 		p = &pending{write: write{item: it, version: it.Version}}
+		me.item = nil
 		p.waiters = append(p.first[:0], me)
 		w.pending[it.Key] = p
 		w.mu.Unlock()
@@ -142,7 +146,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	case it.Version.SameContent(p.version) && !again:
 		// It duplicates the write in flight. If it is the newest version, the waiting write is redundant.
 		if newer {
-			p.overtake(p.next.waiters)
+			p.overtake(p.next.waiters, p.next.item)
 			p.next = nil
 		}
 		p.repeat(me, it.Version)
@@ -151,8 +155,10 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 		last.waiters = append(last.waiters, me)
 	case p.next == nil && p.inFlight:
 		w.pendingHits--
+		me.item = nil
 		p.next = &write{it, it.Version, []waiter{me}}
 	default: // newer than a write that is not in flight
+		me.item = nil
 		last.replace(it, it.Version, []waiter{me})
 	}
 	return false
@@ -195,17 +201,50 @@ func (r *write) repeat(me waiter, v prediction.Version) {
 
 // replace replaces a version that is not in flight by a newer one.
 func (r *write) replace(it *item.Item, v prediction.Version, waiters []waiter) {
+	older := *r.item
 	*r.item, r.version = *it, v
 	waiters, r.waiters = r.waiters, waiters
-	r.overtake(waiters)
+	r.overtake(waiters, &older)
 }
 
-// overtake adds waiters whose predictions are older than the written one.
-func (r *write) overtake(older []waiter) {
-	for i := range older {
-		older[i].outcome = prediction.Superseded
+// overtake adds the waiters of a write of an older version.
+func (r *write) overtake(waiters []waiter, older *item.Item) {
+	for i := range waiters {
+		if waiters[i].item == nil {
+			waiters[i].item = older
+		}
+		waiters[i].outcome = prediction.Superseded
 	}
-	r.waiters = append(r.waiters, older...)
+	r.waiters = append(r.waiters, waiters...)
+}
+
+// fallBack takes the superseded ones out of the waiters of a write that can't be made. second is the write of the newest of
+// them, for which the others wait. What is known to be written, or older than that, is settled. It requires w.mu.
+func (w *Window) fallBack(waiters []waiter) (left, settled []waiter, second *write) {
+	var older []waiter
+	for _, waiting := range waiters {
+		if waiting.outcome == prediction.Superseded {
+			older = append(older, waiting)
+		} else {
+			left = append(left, waiting)
+		}
+	}
+	slices.SortStableFunc(older, func(a, b waiter) int { return b.item.Version.Compare(a.item.Version) }) // newest first
+	for _, waiting := range older {
+		switch {
+		case second == nil:
+			if waiting.outcome = w.known(waiting.item); waiting.outcome != prediction.Written {
+				settled = append(settled, waiting)
+				continue
+			}
+			second = &write{item: waiting.item, version: waiting.item.Version}
+			waiting.item = nil
+		case waiting.item.Version.SameContent(second.version):
+			waiting.outcome = prediction.Duplicate
+		}
+		second.waiters = append(second.waiters, waiting)
+	}
+	return left, settled, second
 }
 
 // Begin marks an item as in flight, after which it is not replaced. If its encoded size exceeds room it does nothing and
@@ -242,9 +281,19 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 		w.remember(it.Key, p.version)
 	}
 	waiters, next := p.waiters, p.next
-	if next != nil && o == prediction.Failed {
+	var settled []waiter
+	switch {
+	case next != nil && o == prediction.Failed:
 		waiters = append(waiters, next.waiters...)
 		next = nil
+	case o == prediction.Expired || o == prediction.Rejected:
+		// What it superseded has to be written after all, unless a newer version is.
+		var second *write
+		if waiters, settled, second = w.fallBack(waiters); second != nil && next != nil {
+			next.overtake(second.waiters, second.item)
+		} else if second != nil {
+			next = second
+		}
 	}
 	if next == nil {
 		delete(w.pending, it.Key)
@@ -253,6 +302,9 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 	}
 	w.mu.Unlock()
 
+	for _, waiting := range settled {
+		w.resolve(waiting, nil)
+	}
 	for _, waiting := range waiters {
 		switch o {
 		case prediction.Written:
@@ -262,12 +314,7 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 			}
 			waiting.outcome = prediction.Superseded
 		default:
-			if waiting.outcome == prediction.Superseded {
-				// The version that superseded it was not written, so it must be received again.
-				waiting.outcome = prediction.Failed
-			} else {
-				waiting.outcome = o
-			}
+			waiting.outcome = o
 		}
 		w.resolve(waiting, why)
 	}
