@@ -57,7 +57,9 @@ func (w *TableWatch) Recheck(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	w.read(ctx)
+	if time.Since(w.last) >= tableEvery {
+		w.read(ctx)
+	}
 	return w.fatal
 }
 
@@ -77,16 +79,15 @@ func (w *TableWatch) run(ctx context.Context, recreated func()) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			_ = w.Recheck(ctx) // the writer hears of it when it asks
+			w.reading <- struct{}{}
+			w.read(ctx) // the writer hears of it when it asks
+			<-w.reading
 		}
 	}
 }
 
-// read reads the table, unless it was read a short time ago. A failure is not reported: the calls that matter fail too.
+// read reads the table. A failure is not reported: the calls that matter fail too. It requires w.reading.
 func (w *TableWatch) read(ctx context.Context) {
-	if time.Since(w.last) < tableEvery {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, 4*w.cfg.CallTimeout)
 	defer cancel()
 	info, err := awsclient.DescribeTable(ctx, w.clients, w.cfg.TableName)
