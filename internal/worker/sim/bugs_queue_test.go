@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +72,14 @@ var queueBugs = []bug{
 			}
 			return received, err
 		}})},
+	{name: "large attributes are not counted", services: onQueue(queueSeam{
+		receive: func(ctx context.Context, next consumer.Queue, limit int, wait time.Duration) ([]consumer.Received, error) {
+			received, err := next.Receive(ctx, limit, wait)
+			for i := range received {
+				received[i].Attributes = slices.DeleteFunc(received[i].Attributes, func(a consumer.Attribute) bool { return len(a.Value) > 1024 })
+			}
+			return received, err
+		}})},
 }
 
 // rejectBugs are put between the consumer and the reject queue.
@@ -93,6 +102,13 @@ var rejectBugs = []bug{
 	{name: "a reject is sent twice", services: onRejects(
 		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
 			_, _ = next.Send(ctx, messages)
+			return next.Send(ctx, messages)
+		})},
+	{name: "rejects of a message share a deduplication id", services: onRejects(
+		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+			for i := range messages {
+				messages[i].DeduplicationID, _, _ = strings.Cut(messages[i].DeduplicationID, ".")
+			}
 			return next.Send(ctx, messages)
 		})},
 	{name: "a reject does not say why", services: onRejects(

@@ -81,6 +81,18 @@ var tableBugs = []bug{
 			next.Write(ctx, items, results)
 			slices.Reverse(results)
 		})},
+	{name: "a refused item opens the breaker", services: onTable(taken(writer.Invalid, writer.Refused))},
+	{name: "what is remembered outlives the table", services: func(s seams) {
+		s.Watch = nil
+		onTable(func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result) {
+			next.Write(ctx, items, results)
+			for i := range results {
+				if results[i].Kind == writer.Refused {
+					results[i].Err = errors.New("refused for some reason")
+				}
+			}
+		})(s)
+	}},
 
 	// Of conditional writes alone.
 	{name: "a put is unconditional", request: onRequest("PutItem", func(body string) string {

@@ -81,6 +81,8 @@ var settingBugs = []bug{
 	{name: "more messages are held than allowed", config: func(c *config.Config) { c.MaxHeldMessages = 10_000 }},
 	{name: "more bytes are held than allowed", config: func(c *config.Config) { c.MaxHeldBytes = 1 << 40 }},
 	{name: "a receive does not reserve its room", services: func(s seams) { s.resources.Queue.MaxMessageBytes = 1024 }},
+	{name: "times in the future are accepted", config: func(c *config.Config) { c.MaxFuture = 1000 * time.Hour }},
+	{name: "times that no clock gives are accepted", config: func(c *config.Config) { c.MinEventTime = "0" }},
 	{name: "a drain has no deadline", config: func(c *config.Config) { c.DrainTimeout = time.Hour }},
 	{name: "expiry goes by the host's clock", services: func(s seams) { s.Clock = time.Now }},
 }

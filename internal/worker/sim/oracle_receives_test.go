@@ -83,6 +83,9 @@ func (o *oracle) answered(call *call, ok bool) {
 			continue
 		}
 		v.out[id] = true
+		if v.since[id].IsZero() {
+			v.since[id] = time.Now()
+		}
 		if len(v.out) > o.s.held && (o.s.rejectsFlow() || o.sentBad == 0) {
 			o.violated(bounded, "%s holds %d messages, of at most %d", call.replica.name, len(v.out), o.s.held)
 		}

@@ -29,27 +29,41 @@ func (o *oracle) inRejectQueue(call *call, body string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	body = o.reveal(body)
-	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && m.bad() < min(len(m.parts)+m.junk, manyRejects) {
+	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && o.badIn(m) < min(len(m.parts)+m.junk, manyRejects) {
 		o.violated(neighbours, "%s rejects a message as a whole that has %d bad parts, and good ones", call.replica.name, m.bad())
 	}
 	for _, mark := range o.rejects(body) {
-		if p := o.parts[mark]; p == nil || !p.bad {
+		p := o.parts[mark]
+		if p == nil || !p.bad && !o.mayBeRefused(p) {
 			o.violated(neighbours, "%s rejects #%d#, which is good", call.replica.name, mark)
+			continue
 		}
-		if o.rejected[mark]++; o.s.rejectsFlow() && o.rejected[mark] > o.deliveries[mark] {
+		o.rejected[mark]++
+		if p.bad && o.s.rejectsFlow() && o.rejected[mark] > o.deliveries[mark] {
 			o.violated(needless, "%s sends #%d# to the reject queue again", call.replica.name, mark)
 		}
 	}
 }
 
+// badIn returns how many parts of a message may be rejected. It requires that o.mu be held.
+func (o *oracle) badIn(m *message) int {
+	n := m.bad()
+	for _, p := range m.parts {
+		if !p.bad && o.mayBeRefused(p) {
+			n++
+		}
+	}
+	return n
+}
+
 // rejects returns the marks of what a body in the reject queue rejects. It requires that o.mu be held.
 func (o *oracle) rejects(body string) (marks []int) {
 	m := o.bodies[body]
-	if m == nil || !m.anyBad() {
+	if m == nil || o.badIn(m) == 0 {
 		return marksOf(body)
 	}
 	for _, p := range m.parts {
-		if p.bad {
+		if p.bad || o.mayBeRefused(p) {
 			marks = append(marks, p.mark)
 		}
 	}

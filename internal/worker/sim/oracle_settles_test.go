@@ -16,7 +16,7 @@ func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
 			continue
 		}
 		for _, p := range m.parts {
-			if why := o.unsafe(p); why != "" {
+			if why := o.unsafe(p); why != "" && !o.lostWithTable(p, v.since[e.MessageID]) {
 				o.violated(safeDelete, "%s deletes message %s, but #%d# %s", call.replica.name, short(e.MessageID), p.mark, why)
 			}
 		}
@@ -29,6 +29,7 @@ func (o *oracle) unsafe(p *part) string {
 	case p.bad && o.rejected[p.mark] > 0:
 	case p.bad:
 		return "is not in the reject queue"
+	case o.mayBeRefused(p) && o.rejected[p.mark] > 0:
 	case o.expired(p):
 	default:
 		if newest, found := o.top[p.key(o.s.layout)]; !found || newest < p.event {
@@ -38,43 +39,26 @@ func (o *oracle) unsafe(p *part) string {
 	return ""
 }
 
+// mayBeRefused tells whether the table may refuse a good prediction because of an index that was added. It requires that o.mu
+// be held.
+func (o *oracle) mayBeRefused(p *part) bool { return p.noted && o.noted }
+
 // expired tells whether a prediction may be dropped: it expired more than a minute ago. The worker's clock may be a few
 // seconds off.
 func (o *oracle) expired(p *part) bool { return p.expires < o.now()-60+7 }
 
-// visibilityAsked notes the messages that are released. It requires that o.mu be held.
+// visibilityAsked notes the messages that are released, which a running worker never needs to do. It requires that o.mu be
+// held.
 func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {
 	for _, e := range c.Entries {
 		if e.Visibility == 0 {
 			delete(v.out, e.MessageID)
-			o.released(v, call, e.MessageID)
+			delete(v.since, e.MessageID)
+			if !v.doomed {
+				o.violated(noReceives, "%s releases message %s without need", call.replica.name, short(e.MessageID))
+			}
 		} else if m := o.messages[e.MessageID]; m != nil && m.anyBad() {
 			delete(v.out, e.MessageID) // perhaps it backs off: too many messages wait for the reject queue
 		}
 	}
-}
-
-// released checks that a running worker releases no message without need. One release is excused: what superseded a
-// prediction has expired before it could be written, so the older one has to be written after all. It requires that o.mu
-// be held.
-func (o *oracle) released(v *view, call *call, id string) {
-	m := o.messages[id]
-	if v.doomed || m == nil {
-		return
-	}
-	about := ""
-	for _, p := range m.parts {
-		about += fmt.Sprintf("; #%d# of %s at %d until %d", p.mark, p.id, p.event, p.expires)
-		for _, q := range o.byKey[p.key(o.s.layout)] {
-			if q.event < p.event {
-				continue
-			}
-			if !p.bad && o.expired(q) { // q may be p, sent again later
-				o.excused[id]++
-				return
-			}
-			about += fmt.Sprintf(" (#%d# at %d until %d)", q.mark, q.event, q.expires)
-		}
-	}
-	o.violated(noReceives, "%s releases message %s without need%s", call.replica.name, short(id), about)
 }

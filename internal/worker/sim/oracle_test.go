@@ -66,6 +66,12 @@ type oracle struct {
 	holder     map[string]*replica // by message id: who received it last and has the answer
 	views      map[*replica]*view
 
+	// The table was deleted and created again.
+	table   int              // how often
+	created time.Time        // the last time
+	lost    map[string]int64 // top of the table that was deleted
+	noted   bool             // an index refuses notes that are strings
+
 	late   bool // effects may come after their call was given up
 	strict bool // each receive beyond the first needs an excuse
 }
@@ -75,9 +81,10 @@ type view struct {
 	doomed, killed bool
 	delivered      map[string]bool      // message ids that it was ever sent
 	out            map[string]bool      // message ids that it must be holding
+	since          map[string]time.Time // by message id: when it was first received, since its last release
 	underWay       map[string]*call     // by key: its write
-	acked          map[string]int64     // by key: the newest event time that it knows to be written
-	ackedMark      map[int]string       // what it knows to be written, with the sent time that the item has
+	acked          map[string]ack       // by key: the newest event time that it knows to be written
+	ackedMark      map[int]ack          // what it knows to be written, with the sent time that the item has
 	downSince      map[*fault]time.Time // when an outage first struck it
 	deep           map[*fault]int       // receives long after that
 	second         int64                // the second that failures counts the faults of
@@ -103,8 +110,8 @@ func (o *oracle) view(r *replica) *view {
 	v := o.views[r]
 	if v == nil {
 		v = &view{
-			delivered: map[string]bool{}, out: map[string]bool{}, underWay: map[string]*call{}, acked: map[string]int64{},
-			ackedMark: map[int]string{}, downSince: map[*fault]time.Time{}, deep: map[*fault]int{},
+			delivered: map[string]bool{}, out: map[string]bool{}, underWay: map[string]*call{}, acked: map[string]ack{},
+			ackedMark: map[int]ack{}, since: map[string]time.Time{}, downSince: map[*fault]time.Time{}, deep: map[*fault]int{},
 		}
 		o.views[r] = v
 	}

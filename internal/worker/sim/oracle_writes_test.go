@@ -18,6 +18,19 @@ type write struct {
 	sent string // the item's predcache.sent, under newest
 }
 
+// An ack is what a replica knows of a write that it has made.
+type ack struct {
+	at    time.Time
+	event int64
+	sent  string
+}
+
+// remembered tells whether a replica must remember a write: what it wrote in the last half of WORKER_DEDUP_MAX_AGE, and not
+// before it noticed that it has another table. It requires that o.mu be held.
+func (o *oracle) remembered(a ack) bool {
+	return time.Since(a.at) < o.s.base.DedupMaxAge/2 && (o.created.IsZero() || a.at.Sub(o.created) >= noticeTable)
+}
+
 // writeAsked checks that one worker never has two writes of a key under way, and that it doesn't write again what it knows
 // to be written. It requires that o.mu be held.
 func (o *oracle) writeAsked(v *view, call *call, c *awstest.Call) {
@@ -33,8 +46,8 @@ func (o *oracle) writeAsked(v *view, call *call, c *awstest.Call) {
 		call.keys = append(call.keys, key)
 		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
 		// A repeat that was sent later is written under newest, so that the table knows it for the newer one.
-		sent, known := v.ackedMark[markOf(e.Item.Text(item.AttrPayload))]
-		if p != nil && !p.bad && known && sent == e.Item.Text(item.AttrSent) && o.tied[key][p.event] == p.mark {
+		known := v.ackedMark[markOf(e.Item.Text(item.AttrPayload))]
+		if p != nil && !p.bad && o.remembered(known) && known.sent == e.Item.Text(item.AttrSent) && o.tied[key][p.event] == p.mark {
 			o.violated(needless, "%s writes #%d# of %s again", call.replica.name, p.mark, key)
 		}
 	}
@@ -53,6 +66,7 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	v := o.view(call.replica)
+	call.table = o.table
 	for i := range c.Entries {
 		e := &c.Entries[i]
 		if !e.Applied {
@@ -71,7 +85,7 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 		if got := e.Item.Text(ttl); got != strconv.FormatInt(p.expires, 10) {
 			o.violated(stored, "#%d# expires at %s, want %d", p.mark, got, p.expires)
 		}
-		if newest, found := v.acked[key]; found && p.event < newest && !o.late {
+		if newest := v.acked[key]; o.remembered(newest) && p.event < newest.event && !o.late {
 			o.violated(keyOrder, "%s replaced a newer version of %s that it had written by #%d#", call.replica.name, key, p.mark)
 		}
 		if newest, found := o.top[key]; !found || p.event > newest {
@@ -105,21 +119,24 @@ func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 			delete(v.underWay, key)
 		}
 	}
-	if !ok {
+	if !ok || call.table != o.table {
 		return
 	}
 	for _, w := range call.writes {
-		v.ackedMark[w.part.mark] = w.sent
-		if newest, found := v.acked[w.key]; !found || w.part.event > newest {
-			v.acked[w.key] = w.part.event
+		a := ack{time.Now(), w.part.event, w.sent}
+		v.ackedMark[w.part.mark] = a
+		if a.event >= v.acked[w.key].event {
+			v.acked[w.key] = a
 		}
 	}
 }
 
 // checkTable checks what the table has at the end: known items, of each key the newest version that was written. A late
-// effect excuses an older one, and so does another replica, unless writes are conditional. It requires that o.mu be held.
+// effect excuses an older one, and so does another replica or a worker that has forgotten the newer one, unless writes are
+// conditional. It requires that o.mu be held.
 func (o *oracle) checkTable(items []attribute.Item) {
-	ordered := len(o.s.replicas) == 1 && !o.late || o.s.ordering == config.OrderingNewest
+	remembered := o.elapsed() < o.s.base.DedupMaxAge/2
+	ordered := len(o.s.replicas) == 1 && !o.late && remembered || o.s.ordering == config.OrderingNewest
 	for _, it := range items {
 		p := o.parts[markOf(it.Text(item.AttrPayload))]
 		if p == nil {

@@ -84,6 +84,7 @@ type part struct {
 	expires int64 // seconds since the epoch
 	raw     string
 	bad     bool   // it can't be stored
+	noted   bool   // it has an attribute "note"
 	why     string // the reason in the reject queue, if it must be this one
 }
 

@@ -51,6 +51,7 @@ type call struct {
 	spoiled   bool // the fault keeps the answer from arriving
 	keys      []string
 	writes    []write
+	table     int      // oracle.table when these took effect
 	delivered []string // message ids
 }
 

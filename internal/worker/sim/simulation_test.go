@@ -42,6 +42,8 @@ type simulation struct {
 
 	publisher *sqs.Client
 	sends     int
+	unusable  bool // no worker can start: the table is gone or has no TTL
+	waiting   int  // how many start as soon as it can be used
 
 	oracle   *oracle
 	replicas []*replica
@@ -50,10 +52,12 @@ type simulation struct {
 
 // simulate runs a plan. It must be called in a bubble.
 func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
-	time.Sleep(time.Until(time.Unix(epoch, 0)))
-	s := &simulation{plan: p, t: t, base: base, bug: b, queues: sqsfake.New(), tables: dynamodbfake.New(), start: time.Now()}
+	s := &simulation{plan: p, t: t, base: base, bug: b, start: time.Unix(epoch, 0)}
 	s.oracle = newOracle(s)
+	time.Sleep(time.Until(s.start.Add(-ttlInterval)))
+	s.queues, s.tables = sqsfake.New(), dynamodbfake.New()
 	s.prepare()
+	time.Sleep(time.Until(s.start))
 	for range s.plan.replicas {
 		s.launch()
 	}
@@ -140,6 +144,9 @@ func (s *simulation) play() {
 
 // happen does what the platform does, to a replica that is running. If none is, one starts.
 func (s *simulation) happen(what string) {
+	if s.changeTable(what) {
+		return
+	}
 	var running []*replica
 	for _, r := range s.replicas {
 		if !r.doomed {
@@ -160,6 +167,10 @@ func (s *simulation) happen(what string) {
 	}
 	if what == "restart" || what == "crash" || what == "start" && len(running) < 4 || len(running) == 0 {
 		s.oracle.count("start")
+		if s.unusable {
+			s.waiting++
+			return
+		}
 		s.launch()
 	}
 }

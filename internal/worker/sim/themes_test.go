@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/predcache/predcache/internal/config"
 )
 
 const (
@@ -30,6 +32,18 @@ func (p *plan) themes(r *rand.Rand) {
 	}
 	if one(8) {
 		p.flood(r)
+	}
+	if one(6) {
+		p.tableChanges(r)
+	}
+	if one(6) {
+		p.wrongClocks(r)
+	}
+	if p.gen.roundedEnds = one(3); p.gen.roundedEnds {
+		p.sharedEnds(r)
+	}
+	if one(4) {
+		p.ordering = config.OrderingNewest
 	}
 }
 
@@ -100,12 +114,16 @@ func (p *plan) addPacked(r *rand.Rand, at time.Duration, parts ...*part) {
 // flood plans a burst of messages that would cost a worker more memory than they have bytes.
 func (p *plan) flood(r *rand.Rand) {
 	p.flooded = true
-	p.heldBytes = []int64{5 << 19, 4 << 20}[r.IntN(2)]
+	p.heldBytes = []int64{5 << 19, 5 << 19, 4 << 20}[r.IntN(3)]
 	start := time.Duration(r.Int64N(int64(p.messages[len(p.messages)-1].at) + 1))
 	kinds := []func(r *rand.Rand, at time.Duration){p.vector, p.crowd, p.mixed, p.bigAttributes, p.bomb, p.large}
-	kind := kinds[r.IntN(len(kinds))]
-	for range 20 + r.IntN(60) {
-		kind(r, start+time.Duration(r.Int64N(int64(5*time.Second))))
+	chosen := []func(r *rand.Rand, at time.Duration){kinds[r.IntN(len(kinds))], kinds[r.IntN(len(kinds))]}
+	if slow := r.IntN(2) == 0; slow && p.units == 0 && !p.calm() { // what is large then piles up
+		p.units, p.held = 50+r.IntN(50), 10_000
+		chosen[1] = p.large
+	}
+	for i := range 60 + r.IntN(100) {
+		chosen[i%2](r, start+time.Duration(r.Int64N(int64(5*time.Second))))
 	}
 }
 
@@ -176,5 +194,15 @@ func (p *plan) wrongClocks(r *rand.Rand) {
 			parts = append(parts, p.gen.next().good(p.gen.id(), at))
 		}
 		p.addPacked(r, at, parts...)
+	}
+}
+
+// sharedEnds plans predictions of few ids that give their end, rounded to a minute: several event times share an end, and so
+// a key where the table is sorted by it.
+func (p *plan) sharedEnds(r *rand.Rand) {
+	span := int64(p.messages[len(p.messages)-1].at) + 1
+	for range 10 + r.IntN(60) {
+		at := time.Duration(r.Int64N(span))
+		p.addPacked(r, at, p.gen.next().good(fmt.Sprintf("%s-end-%d", secret, r.IntN(3)), at))
 	}
 }

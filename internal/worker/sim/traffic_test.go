@@ -46,6 +46,8 @@ type generator struct {
 	badness int     // percent of parts that can't be stored
 	mark    int     // the last one given
 	sent    []*part // the good ones so far
+
+	roundedEnds bool // predictions give their end, rounded up to a minute
 }
 
 // part makes the next part of a message; alone, if it is the only one.
@@ -82,8 +84,13 @@ func (g *generator) good(id string, at time.Duration) *part {
 	case 1:
 		extra = fmt.Sprintf(`,"model":"m%d","note":%q`, r.IntN(3), strings.Repeat("x", r.IntN(1500)))
 	}
+	expires := event/1e6 + life
+	if g.roundedEnds {
+		expires += 60 - expires%60
+		extra = fmt.Sprintf(`,"expiresAt":%d`, expires)
+	}
 	return &part{
-		mark: g.mark, id: id, event: event, expires: event/1e6 + life,
+		mark: g.mark, id: id, event: event, expires: expires, noted: strings.Contains(extra, "note"),
 		raw: fmt.Sprintf(`{"predictionId":"%s","timestamp":%d.%06d,"prediction":{"mark":"#%d#","of":"%s"}%s}`, id, event/1e6, event%1e6, g.mark, secret, extra),
 	}
 }
@@ -93,7 +100,7 @@ func (g *generator) bad(at time.Duration) *part {
 	now := epoch + int64((at+g.p.skew)/time.Second)
 	mark := g.mark
 	note := fmt.Sprintf(`"prediction":"#%d# %s"`, mark, secret)
-	refused := fmt.Sprintf(`{"predictionId":"%s-%d","timestamp":%d,%s}`, refusedID, mark, now, note)
+	refused := g.refused(at).raw
 	forms := []string{
 		fmt.Sprintf(`{%s}`, note),
 		fmt.Sprintf(`{"predictionId":"%s-bad","note":"#%d#"}`, secret, mark),
@@ -106,6 +113,12 @@ func (g *generator) bad(at time.Duration) *part {
 		refused, refused,
 	}
 	return &part{mark: mark, bad: true, raw: forms[g.r.IntN(len(forms))], expires: now + 86400}
+}
+
+// refused makes a part that looks sound, and that the table refuses.
+func (g *generator) refused(at time.Duration) *part {
+	now := epoch + int64((at+g.p.skew)/time.Second)
+	return &part{mark: g.mark, bad: true, expires: now + 86400, raw: fmt.Sprintf(`{"predictionId":"%s-%d","timestamp":%d,"prediction":"#%d# %s"}`, refusedID, g.mark, now, g.mark, secret)}
 }
 
 // unreadable makes a part that is no prediction.
