@@ -26,7 +26,10 @@ import (
 	"github.com/predcache/predcache/internal/workertest/process"
 )
 
-var crashKills = flag.Int("crash.kills", 6, "how often TestBinary kills or terminates a worker")
+var (
+	crashKills = flag.Int("crash.kills", 6, "how often TestBinary kills or terminates a worker")
+	crashRace  = flag.Bool("crash.race", false, "have TestBinary run workers with the race detector")
+)
 
 // startWorker starts the real worker with this test's settings; the test's end kills it if it still runs.
 func startWorker(t *testing.T, path string, settings ...string) *process.Process {
@@ -117,7 +120,7 @@ func TestBinary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and runs the worker")
 	}
-	path, err := process.Build{}.Binary(t.Context())
+	path, err := process.Build{Race: *crashRace}.Binary(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

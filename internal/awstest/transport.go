@@ -5,12 +5,24 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // Transport carries requests to h without a network: no sockets, so a client on it is at rest in a testing/synctest bubble
 // when the fake is. As over a network, a client whose context ends gets its error at once, while h goes on and finds its
 // request's context ended; an aborted handler (http.ErrAbortHandler) is a closed connection.
 func Transport(h http.Handler) http.RoundTripper { return transport{h} }
+
+// Both serves SQS and DynamoDB at one address: a request goes to the service that its X-Amz-Target names.
+func Both(sqs, dynamodb http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") {
+			sqs.ServeHTTP(w, r)
+		} else {
+			dynamodb.ServeHTTP(w, r)
+		}
+	})
+}
 
 type transport struct{ handler http.Handler }
 

@@ -113,13 +113,7 @@ func CreateTable(t testing.TB, client *dynamodb.Client, name string, layout item
 
 // Transport sends each request to the fake that it is for.
 func (f *Fakes) Transport() http.RoundTripper {
-	return awstest.Transport(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") {
-			f.SQS.ServeHTTP(rw, r)
-		} else {
-			f.DynamoDB.ServeHTTP(rw, r)
-		}
-	}))
+	return awstest.Transport(awstest.Both(f.SQS, f.DynamoDB))
 }
 
 // A Replica is one running worker.

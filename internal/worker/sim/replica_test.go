@@ -133,11 +133,7 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	handler := http.Handler(r.s.tables)
-	if strings.HasPrefix(req.Header.Get("X-Amz-Target"), "AmazonSQS.") {
-		handler = r.s.queues
-	}
-	resp, err := awstest.Transport(handler).RoundTrip(req.WithContext(context.WithValue(ctx, callKey{}, c)))
+	resp, err := awstest.Transport(awstest.Both(r.s.queues, r.s.tables)).RoundTrip(req.WithContext(context.WithValue(ctx, callKey{}, c)))
 	if resp != nil {
 		body, torn := io.ReadAll(resp.Body)
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), ending{torn}))

@@ -10,10 +10,11 @@ import (
 type Log struct {
 	mu      sync.Mutex
 	bytes   []byte
+	cut     bool          // the beginning is gone
 	changed chan struct{} // closed and replaced by each Write; nil while nobody waits
 }
 
-// maxLog is how many bytes a Log keeps.
+// maxLog is how many bytes a Log keeps at least.
 const maxLog = 1 << 20
 
 // Write implements io.Writer.
@@ -21,8 +22,9 @@ func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bytes = append(l.bytes, b...)
-	if extra := len(l.bytes) - maxLog; extra > 0 {
-		l.bytes = append(l.bytes[:0], l.bytes[extra:]...)
+	if len(l.bytes) > 2*maxLog { // so that a byte is moved once, not with each line
+		l.bytes = append(l.bytes[:0], l.bytes[len(l.bytes)-maxLog:]...)
+		l.cut = true
 	}
 	if l.changed != nil {
 		close(l.changed)
@@ -40,7 +42,7 @@ func (l *Log) String() string {
 
 func (l *Log) text() string {
 	text := string(l.bytes)
-	if len(l.bytes) == maxLog { // it begins within a line
+	if l.cut { // it begins within a line
 		_, text, _ = strings.Cut(text, "\n")
 	}
 	return strings.TrimRight(text, "\n")

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,18 +60,9 @@ func Start() (*Server, error) {
 	s.queues.SetRecording(false)
 	s.tables.SetRecording(false)
 	s.sqs, s.dynamodb = s.queues.Client(), s.tables.Client()
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	s.server = &http.Server{Handler: awstest.Both(s.queues, s.tables), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.server.Serve(l) }() // ends with Close
 	return s, nil
-}
-
-// ServeHTTP gives a request to the service that it is for.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") {
-		s.queues.ServeHTTP(w, r)
-	} else {
-		s.tables.ServeHTTP(w, r)
-	}
 }
 
 // Close stops the services, and what they held is gone.
