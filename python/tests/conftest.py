@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -39,3 +40,18 @@ def aws() -> Iterator[FakeAWS]:
     """An endpoint that answers as the test says."""
     with FakeAWS() as fake:
         yield fake
+
+
+class Clock:
+    """Moves time on without waiting."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passed = 0.0
+        real, real_monotonic = time.time, time.monotonic
+        monkeypatch.setattr(time, "time", lambda: real() + self.passed)
+        monkeypatch.setattr(time, "monotonic", lambda: real_monotonic() + self.passed)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)

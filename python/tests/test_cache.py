@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,7 +14,6 @@ from fake import Answer, FakeAWS, error
 
 from predcache import (
     Cache,
-    CallError,
     ClosedError,
     ConfigurationError,
     Front,
@@ -25,8 +21,6 @@ from predcache import (
     ItemError,
     Layout,
     PartialError,
-    Publisher,
-    ServiceError,
 )
 
 SESSION = botocore.session.get_session()
@@ -45,21 +39,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     return waits
-
-
-class Clock:
-    """Moves time on without waiting."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.passed = 0.0
-        real, real_monotonic = time.time, time.monotonic
-        monkeypatch.setattr(time, "time", lambda: real() + self.passed)
-        monkeypatch.setattr(time, "monotonic", lambda: real_monotonic() + self.passed)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
 
 
 def test_the_layout_is_asked_for_once(aws: FakeAWS, make: Callable[..., Cache]) -> None:
@@ -256,244 +235,3 @@ def test_no_call_is_begun_after_one_that_failed(aws: FakeAWS, make: Callable[...
     assert len(caught.value.errors) == 2000
     assert "2000 of 2000" in str(caught.value)
     assert len(str(caught.value)) < 300
-
-
-# The front.
-
-
-def test_a_front_answers_from_memory(aws: FakeAWS, make: Callable[..., Cache], clock: Clock) -> None:
-    aws.put("a", 1)
-    front = Front(max_age=60, negative_age=5)
-    with make(front=front, layout="latest-only") as cache:
-        for _ in range(3):
-            assert cache.get("a") is cache.get("a")
-            assert cache.get("nobody") is None
-        assert aws.count("GetItem") == 2
-        assert cache.get_many(["a", "nobody"])["a"] is cache.get("a")
-        stats = front.stats()
-        assert (stats.hits, stats.negative_hits, stats.misses, stats.entries) == (7, 3, 2, 2)
-        clock.passed += 6  # past the negative age
-        cache.get("a")
-        cache.get("nobody")
-        assert aws.count("GetItem") == 3
-        clock.passed += 55  # past the age
-        cache.get("a")
-        assert aws.count("GetItem") == 4
-        front.forget("a")
-        cache.get("a")
-        assert aws.count("GetItem") == 5
-
-
-def test_a_front_never_returns_what_has_expired(
-    aws: FakeAWS, make: Callable[..., Cache], clock: Clock
-) -> None:
-    aws.put("a", 1, expires=int(time.time()) + 30)
-    with make(front=Front(max_age=3600)) as cache:
-        assert cache.get("a") is not None
-        clock.passed += 31
-        assert cache.get("a") is None
-
-
-def test_a_front_keeps_what_is_newer(aws: FakeAWS, make: Callable[..., Cache], clock: Clock) -> None:
-    """An eventually consistent read may find an older version than the one before."""
-    aws.put("a", "new", created=2e9)
-    with make(front=Front(max_age=60)) as cache:
-        assert cache.get("a") is not None
-        aws.put("a", "old", created=1e9)
-        clock.passed += 1
-        front = cache._front
-        assert front is not None
-        again = front.remember("a", cache._run(cache._reads.newest("a")), time.monotonic())
-        assert again is not None
-        assert again.payload == "new"
-
-
-def test_a_front_is_bounded_in_bytes(aws: FakeAWS, make: Callable[..., Cache]) -> None:
-    for i in range(100):
-        aws.put(f"user-{i}", "x" * 1000)
-    aws.put("huge", "x" * 200_000)
-    front = Front(max_bytes=100_000)
-    with make(front=front) as cache:
-        cache.get_many([f"user-{i}" for i in range(100)])
-        assert cache.get("huge") is not None
-    stats = front.stats()
-    assert 20 < stats.entries < 60
-    assert 50_000 < stats.bytes <= 100_000
-
-
-def test_errors_are_not_remembered(aws: FakeAWS, make: Callable[..., Cache]) -> None:
-    aws.put("a", 1)
-    answers = iter([error("AccessDeniedException"), None])
-    aws.script = lambda operation, body: next(answers)
-    with make(front=Front(), layout="latest-only") as cache:
-        with pytest.raises(ServiceError):
-            cache.get("a")
-        assert cache.get("a") is not None
-
-
-def test_one_call_of_an_id_is_under_way(aws: FakeAWS, make: Callable[..., Cache]) -> None:
-    aws.put("a", 1)
-    ready = threading.Barrier(21)
-    go = threading.Event()
-
-    def script(operation: str, body: dict[str, Any]) -> None:
-        assert go.wait(30)
-
-    aws.script = script
-    with make(front=Front(), layout="latest-only") as cache, ThreadPoolExecutor(20) as threads:
-
-        def get() -> Any:
-            ready.wait(30)
-            return cache.get("a")
-
-        results = [threads.submit(get) for _ in range(20)]
-        ready.wait(30)
-        while cache._front is not None and cache._front.stats().misses < 20:
-            pass
-        go.set()
-        assert len({id(r.result()) for r in results}) == 1
-    assert aws.count("GetItem") == 1
-
-
-@pytest.mark.parametrize("bad", [{"max_bytes": 0}, {"max_age": 0}, {"negative_age": -1}])
-def test_a_front_that_cant_be(bad: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="Front"):
-        Front(**bad)
-
-
-# Computing.
-
-
-@pytest.fixture(params=[None, Front])
-def computing(
-    request: pytest.FixtureRequest, aws: FakeAWS, make: Callable[..., Cache]
-) -> Iterator[tuple[Cache, Publisher]]:
-    publisher = Publisher("http://queue.invalid/q", endpoint_url=aws.url, session=SESSION)
-    cache = make(publisher=publisher, layout="latest-only", front=request.param and request.param())
-    yield cache, publisher
-    publisher.close()
-
-
-def test_a_miss_is_computed_once_and_published_once(
-    aws: FakeAWS, computing: tuple[Cache, Publisher]
-) -> None:
-    cache, publisher = computing
-    computed = []
-
-    def compute() -> dict[str, Any]:
-        computed.append(1)
-        return {"score": 0.5, "exact": Decimal("0.10")}
-
-    with ThreadPoolExecutor(50) as threads:
-        results = list(
-            threads.map(lambda _: cache.get_or_compute("a", compute, ttl=600, model="m", n=7), range(1000))
-        )
-    assert len(computed) == 1
-    assert aws.count("GetItem") == 1
-    publisher.flush()
-    (published,) = aws.predictions()
-    assert published["prediction"] == {"score": 0.5, "exact": 0.1}
-    first = results[0]
-    assert all(r is first for r in results)
-    assert first.text == '{"score":0.5,"exact":0.10}'
-    assert first.attributes == {"model": "m", "n": 7}
-    assert first.payload["score"] == 0.5
-    assert abs(first.event_time.timestamp() - time.time()) < 60
-    assert first.expires_at is not None
-    assert published["timestamp"] == first.created // 10**12
-
-
-def test_what_the_table_has_is_not_computed(aws: FakeAWS, computing: tuple[Cache, Publisher]) -> None:
-    aws.put("a", 1)
-    assert computing[0].get_or_compute("a", pytest.fail).payload == 1
-
-
-def test_an_error_of_the_computation_goes_to_every_caller(
-    aws: FakeAWS, computing: tuple[Cache, Publisher]
-) -> None:
-    cache, publisher = computing
-
-    def compute() -> None:
-        raise LookupError("no model")
-
-    for _ in range(2):
-        with pytest.raises(LookupError, match="no model"):
-            cache.get_or_compute("a", compute)
-    assert cache.get_or_compute("a", lambda: None).payload is None
-    assert cache.get_or_compute("a", pytest.fail).expires_at is None
-    publisher.flush()
-    assert len(aws.predictions()) == 1
-
-
-def test_a_computation_that_asks_for_itself(computing: tuple[Cache, Publisher]) -> None:
-    cache, _ = computing
-    with pytest.raises(RuntimeError, match="asks for 'a' itself"):
-        cache.get_or_compute("a", lambda: cache.get_or_compute("a", lambda: 1).payload)
-
-
-def test_nothing_is_computed_where_the_table_cant_be_asked(
-    aws: FakeAWS, computing: tuple[Cache, Publisher]
-) -> None:
-    aws.script = lambda operation, body: error("AccessDeniedException")
-    with pytest.raises(CallError):
-        computing[0].get_or_compute("a", pytest.fail)
-
-
-def test_what_the_worker_would_reject_is_not_published(
-    aws: FakeAWS, computing: tuple[Cache, Publisher]
-) -> None:
-    cache, publisher = computing
-    with pytest.raises(InvalidPredictionError):
-        cache.get_or_compute("a", lambda: float("nan"))
-    publisher.flush()
-    assert not aws.queue
-    assert cache.get_or_compute("a", lambda: 1).payload == 1
-
-
-def test_a_result_is_computed_again_after_half_a_minute(
-    aws: FakeAWS, computing: tuple[Cache, Publisher], clock: Clock
-) -> None:
-    cache, _ = computing
-    results = iter([1, 2])
-    assert cache.get_or_compute("a", lambda: next(results)).payload == 1
-    clock.passed += 29
-    assert cache.get_or_compute("a", lambda: next(results)).payload == 1
-    clock.passed += 2
-    assert cache.get_or_compute("a", lambda: next(results)).payload == 2
-
-
-def test_computing_needs_a_publisher(make: Callable[..., Cache]) -> None:
-    with pytest.raises(ConfigurationError, match="publisher"):
-        make().get_or_compute("a", lambda: 1)
-
-
-def test_the_command_line_shows_a_prediction(
-    aws: FakeAWS, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
-) -> None:
-    from predcache.__main__ import main
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
-    aws.put("a", {"digits": 1})
-    assert main(["get", "a", "--table", "predictions"]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["predictionId"] == "a"
-    assert shown["prediction"] == {"digits": 1}
-    assert main(["get", "nobody", "--table", "predictions"]) == 1
-    assert "no live prediction" in capsys.readouterr().err
-    monkeypatch.setenv("PREDCACHE_TABLE", "predictions")
-    assert main(["get", "a"]) == 0
-    file = tmp_path / "predictions.ndjson"
-    file.write_text(
-        '{"predictionId":"b","prediction":0.10}\n\n{"predictionId":"c"}\n{"predictionId":"d","prediction":2}\n'
-    )
-    queue = "http://queue.invalid/q"
-    assert main(["publish", str(file), "--queue-url", queue]) == 1
-    output = capsys.readouterr()
-    assert "published 2 of 3" in output.out
-    assert "line 3" in output.err
-    assert "0.10" in aws.queue[0]
-    aws.script = lambda operation, body: error("AccessDeniedException")
-    assert main(["get", "a"]) == 2
-    assert "policy" in capsys.readouterr().err
-    monkeypatch.delenv("PREDCACHE_TABLE")
-    assert main(["get", "a"]) == 2

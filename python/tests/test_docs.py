@@ -46,7 +46,7 @@ def test_publishing_and_reading(aws: FakeAWS) -> None:
     assert scope["prediction"].payload == {"score": 0.5}
 
 
-@pytest.mark.filterwarnings("default::DeprecationWarning", "default::UserWarning")
+@pytest.mark.filterwarnings("ignore:Using .httpx")
 def test_fastapi(aws: FakeAWS, monkeypatch: pytest.MonkeyPatch) -> None:
     from fastapi.testclient import TestClient
 

@@ -16,7 +16,8 @@ from uuid import UUID
 from predcache import _fork, _times
 from predcache._computed import Computed, prediction_of
 from predcache._flights import Flights
-from predcache._reads import MAX_BATCH_GET, Call, Many, Pause, Reads
+from predcache._many import Many
+from predcache._reads import MAX_BATCH_GET, Call, Pause, Reads
 from predcache._signed import Service, Settings
 from predcache.errors import (
     CallError,

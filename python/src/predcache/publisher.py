@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import datetime
 import logging
-import os
-import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
 from predcache import _contract as contract
-from predcache import _fork
+from predcache import _exit, _fork
 from predcache._frames import rows_of
 from predcache._message import Encoder
 from predcache._packing import OVERHEAD, Failure, Message, Outbox, PublisherStats, Unreported
@@ -96,7 +92,7 @@ class Publisher:
         self._closed = False
         self._begin()
         _fork.watch(self)
-        _open.add(self)
+        _exit.watch(self)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()  # of everything below
@@ -251,14 +247,14 @@ class Publisher:
         if self._idle:
             self._work.notify()
         elif len(self._threads) < self._calls:
-            _at_exit_in_this_process()
+            _exit.watch_process()
             thread = threading.Thread(
                 target=self._send_until_closed,
                 args=(self._outbox,),
                 name=f"predcache-publisher-{len(self._threads)}",
                 daemon=True,  # so that the interpreter gets to atexit, which sends what waits
             )
-            # While the interpreter exits no thread can start: _close_all sends what waits.
+            # While the interpreter exits no thread can start: _exit sends what waits.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 self._threads.append(thread)
@@ -379,7 +375,7 @@ class Publisher:
             self._closed = True
             self._work.notify_all()
             self._room.notify_all()
-        _open.discard(self)
+        _exit.forget(self)
         if not self._drain(timeout):
             with self._lock:
                 self._outbox.abandon(ClosedError("the publisher was closed before it was sent"))
@@ -397,33 +393,3 @@ class Publisher:
         with self._lock:
             s = self._outbox.stats
             return PublisherStats(s.predictions, s.messages, s.calls, s.failed, s.waiting)
-
-
-_open: weakref.WeakSet[Publisher] = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for publisher in list(_open):
-        with contextlib.suppress(PredcacheError):  # which was logged
-            publisher.close()
-
-
-# Registered first, so it runs after what the program registers: that may still publish.
-atexit.register(_close_all)
-_exit_pid = 0  # of the multiprocessing process whose exit is watched
-
-
-def _at_exit_in_this_process() -> None:
-    """Have what waits sent when this process exits, if multiprocessing made it.
-
-    Such a process doesn't run atexit's functions before Python 3.13, but multiprocessing's finalizers,
-    which it clears at its start.
-    """
-    global _exit_pid
-    util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or _exit_pid == os.getpid():
-        return
-    if process.parent_process() is not None:
-        _exit_pid = os.getpid()
-        util.Finalize(None, _close_all, exitpriority=100)

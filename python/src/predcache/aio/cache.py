@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from predcache import _times
 from predcache._computed import Computed, prediction_of
-from predcache._reads import MAX_BATCH_GET, Call, Many, Pause, Reads
+from predcache._many import Many
+from predcache._reads import MAX_BATCH_GET, Call, Pause, Reads
 from predcache.aio._signed import AsyncService
 from predcache.aio.publisher import Publisher
 from predcache.cache import Id, Time
