@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// lastCheck does to a request's body what net/http does to one of known length: it sends that much, and then copies the
-// rest, of which there must be none, to nowhere; by then the answer may have come, and the SDK has closed the body.
+// lastCheck does what net/http does with a request's body of known length: it sends that many bytes, and then discards
+// the rest, which must be empty. By then the answer may have arrived, and the SDK has closed the body.
 type lastCheck struct {
 	t     *testing.T
 	calls int
@@ -31,7 +31,7 @@ func (c *lastCheck) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}")), Request: req}, nil
 }
 
-func TestABodyThatWasClosedEarlyIsNoFailedWrite(t *testing.T) {
+func TestPlainBodies(t *testing.T) {
 	t.Setenv("AWS_CA_BUNDLE", "")
 	t.Setenv("AWS_REGION", "eu-west-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")

@@ -7,7 +7,7 @@ import (
 
 var queueHost = regexp.MustCompile(`^https://sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)`)
 
-// regionOf returns the region that a queue's URL names, or nothing.
+// regionOf returns the region in a queue's URL, or "".
 func regionOf(queueURL string) string {
 	if m := queueHost.FindStringSubmatch(queueURL); m != nil {
 		return m[1]
@@ -15,8 +15,8 @@ func regionOf(queueURL string) string {
 	return ""
 }
 
-// checkRegion refuses a queue of another region than that of the calls. SQS would say that it does not exist. Behind an endpoint
-// of the user's own, a URL's region has no meaning.
+// checkRegion returns an error for a queue of another region than that of the calls: SQS would answer that it does not
+// exist. With an endpoint of the user's own, the region in the URL has no meaning.
 func (c *Clients) checkRegion(what, queueURL string) error {
 	o := c.SQS.Options()
 	if region := regionOf(queueURL); region != "" && region != o.Region && o.BaseEndpoint == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-func TestEveryTypeBecomesJSON(t *testing.T) {
+func TestValue(t *testing.T) {
 	for want, value := range map[string]types.AttributeValue{
 		`"a\"b"`:    &types.AttributeValueMemberS{Value: `a"b`},
 		`-1.50`:     &types.AttributeValueMemberN{Value: "-1.50"},
@@ -36,7 +36,7 @@ func TestEveryTypeBecomesJSON(t *testing.T) {
 	}
 }
 
-func TestATableAsTheServiceDescribesIt(t *testing.T) {
+func TestTable(t *testing.T) {
 	attribute := func(name string, kind types.ScalarAttributeType) types.AttributeDefinition {
 		return types.AttributeDefinition{AttributeName: &name, AttributeType: kind}
 	}
@@ -63,7 +63,7 @@ func TestATableAsTheServiceDescribesIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsNestedTooDeepIsRefused(t *testing.T) {
+func TestReader_depth(t *testing.T) {
 	for depth, sound := range map[int]bool{32: true, 10_000_000: false} {
 		w := jsonscan.Walk(`{"a":` + strings.Repeat(`{"L":[`, depth) + strings.Repeat(`]}`, depth) + `}`)
 		var r Reader
