@@ -151,3 +151,17 @@ func noise(n int) string {
 	}
 	return string(b)
 }
+
+// A message that waits for its delete keeps nothing of its text: while deletes failed, a gigabyte of rejected text was kept
+// after its room had been given back.
+func TestWhatIsSafeIsLetGo(t *testing.T) {
+	c := New(Config{Observer: mute{}, MaxMessages: 10, MaxBytes: 1 << 20, Pollers: 1})
+	messages, bytes := c.hold([]Received{{ID: "id", Receipt: "r", Body: "a body", Attributes: []Attribute{{"a", "String", "b"}}}})
+	c.budget.take(bytes)
+	m := messages[0]
+	m.Reject(prediction.RejectedPart{Raw: m.Body, Whole: true, Why: prediction.Rejectf(prediction.ReasonSyntax, "", "no JSON")}, 1)
+	c.finish(m)
+	if _, used := c.budget.used(); m.Body != "" || m.Attributes != nil || m.rejects.parts != nil || used != messageBytes {
+		t.Errorf("it has %q, %v, %v, and counts %d bytes", m.Body, m.Attributes, m.rejects.parts, used)
+	}
+}

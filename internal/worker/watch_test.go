@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -190,5 +191,45 @@ func TestPipelineOnAChangedTable(t *testing.T) {
 		f.WantItems(1)
 		r.Stop()
 		f.WantDeleted(2)
+	})
+}
+
+// An index that is added, or TTL that is switched off, while the worker runs costs the item that the table refuses, and nothing else.
+func TestPipelineOnATableWithANewIndex(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		r := f.Start()
+		f.Send(workertest.Message("before", time.Minute, `1`))
+		time.Sleep(time.Minute)
+		name := workertest.TableName
+		client := f.DynamoDB.Client()
+		if _, err := client.UpdateTable(f.T.Context(), &dynamodb.UpdateTableInput{
+			TableName:            &name,
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("model"), AttributeType: types.ScalarAttributeTypeS}},
+			GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{{Create: &types.CreateGlobalSecondaryIndexAction{
+				IndexName: aws.String("by-model"), KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("model"), KeyType: types.KeyTypeHash}},
+				Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+			}}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		f.DynamoDB.SetTTL(name, "")
+		at := time.Now().Unix()
+		f.Send(
+			fmt.Sprintf(`{"predictionId":"refused","timestamp":%d,"prediction":1,"model":7}`, at),
+			fmt.Sprintf(`{"predictionId":"neighbour","timestamp":%d,"prediction":1,"model":"m"}`, at),
+		)
+		time.Sleep(time.Minute)
+		f.Send(workertest.Message("after", time.Minute, `1`))
+		time.Sleep(time.Minute)
+		f.WantItems(3)
+		rejects := f.SQS.Messages(workertest.RejectName)
+		if len(rejects) != 1 || rejects[0].Attributes["predcache.reason"] != "table" || !strings.Contains(rejects[0].Body, "refused") {
+			t.Errorf("rejects: %v", rejects)
+		}
+		if status, text := r.Probe("/readyz"); status != http.StatusOK {
+			t.Errorf("/readyz says %q", text)
+		}
+		r.Stop()
+		f.WantDeleted(4)
 	})
 }
