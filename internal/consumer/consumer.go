@@ -57,15 +57,20 @@ type Observer interface {
 }
 
 // A Disposition is how a message was settled.
-type Disposition string
+type Disposition uint8
 
 // The dispositions.
 const (
-	Deleted   Disposition = "deleted"
-	Rejected  Disposition = "rejected" // sent to the reject queue, and deleted
-	Released  Disposition = "released"
-	BackedOff Disposition = "backed_off" // it can't be rejected anywhere: it becomes visible later with each receive
+	Deleted   Disposition = iota
+	Rejected              // sent to the reject queue, and deleted
+	Released              // made visible again
+	BackedOff             // it can't be rejected anywhere: it becomes visible later with each receive
+	NumDispositions
 )
+
+func (d Disposition) String() string {
+	return [...]string{"deleted", "rejected", "released", "backed_off"}[d]
+}
 
 // Config of a Consumer.
 type Config struct {

@@ -43,7 +43,7 @@ func (c *Consumer) release(m *Message, after time.Duration, how Disposition) {
 	m.state = releasing
 	c.letGo(m)
 	c.mu.Unlock()
-	c.changes.Add(change{m, after, how})
+	c.changes.Add(change{m: m, timeout: after, how: how})
 }
 
 // letGo frees the message's text: only its receipt handle is needed now. c.mu is held.

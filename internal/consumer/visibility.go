@@ -7,11 +7,12 @@ import (
 	"github.com/predcache/predcache/internal/batch"
 )
 
-// A change of a message's visibility. One with a how is the message's end; the others extend its lease.
+// A change of a message's visibility: an extension of its lease, or its release.
 type change struct {
 	m       *Message
 	timeout time.Duration
-	how     Disposition
+	extends bool
+	how     Disposition // of a release
 }
 
 const (
@@ -53,7 +54,7 @@ func (c *Consumer) endingLeases(now time.Time) []change {
 			continue // redelivery can't be put off any longer; it is held on to all the same
 		}
 		l.extending, l.extension = extensionQueued, timeout
-		due = append(due, change{m: m, timeout: timeout})
+		due = append(due, change{m: m, timeout: timeout, extends: true})
 	}
 	return due
 }
@@ -79,7 +80,7 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 	extended := 0
 	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
 		ch := entries[i].Value
-		if ch.how != "" {
+		if !ch.extends {
 			return c.forget(ch.m, receipts[i], ch.how)
 		}
 		if c.extended(ch, receipts[i], called, failure) {
@@ -124,7 +125,7 @@ func (c *Consumer) dropStale(entries []*batch.Entry[change]) []*batch.Entry[chan
 	defer c.mu.Unlock()
 	live := make([]*batch.Entry[change], 0, len(entries))
 	for _, e := range entries {
-		extension := e.Value.how == ""
+		extension := e.Value.extends
 		switch m := e.Value.m; {
 		case extension && (m.state == releasing || c.held[m.ID] != m):
 			m.lease.extending = notExtending

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/writer"
 )
@@ -78,7 +77,7 @@ func (m *Metrics) declare(o Options) []metric {
 		// What the consumer decides.
 		{
 			name: "messages_settled_total", unit: "messages",
-			instrument: counters(&m.settled, "how", consumer.Deleted, consumer.Rejected, consumer.Released, consumer.BackedOff),
+			instrument: counters(&m.settledByName, "how", dispositionNames()...),
 			help:       "Messages that are no longer held, by how they ended. backed_off: the message holds what can't be stored, and there is no reject queue that takes it.",
 			trouble:    noAlert("what makes a message end in another way than deleted is counted by prediction: predcache_rejects_total and predcache_predictions_total."),
 		}, {

@@ -64,7 +64,8 @@ type Metrics struct {
 	writing                 prometheus.Gauge
 	units, compression      prometheus.Counter
 
-	settled              map[consumer.Disposition]prometheus.Counter
+	settled              [consumer.NumDispositions]prometheus.Counter
+	settledByName        map[string]prometheus.Counter
 	rejects              map[prediction.Reason]prometheus.Counter
 	extended, leasesLost prometheus.Counter
 	held, heldBytes      prometheus.Gauge
@@ -99,6 +100,9 @@ func NewMetrics(o Options) *Metrics {
 	for o := range prediction.NumOutcomes {
 		m.outcomes[o], m.saved[o] = m.outcomesByName[o.String()], m.savedByName[o.String()]
 	}
+	for d := range consumer.NumDispositions {
+		m.settled[d] = m.settledByName[d.String()]
+	}
 	for s := range m.state {
 		m.state[s] = m.stateByName[writer.State(s).String()]
 	}
@@ -109,6 +113,13 @@ func NewMetrics(o Options) *Metrics {
 func outcomeNames() (names []string) {
 	for o := range prediction.NumOutcomes {
 		names = append(names, o.String())
+	}
+	return names
+}
+
+func dispositionNames() (names []string) {
+	for d := range consumer.NumDispositions {
+		names = append(names, d.String())
 	}
 	return names
 }

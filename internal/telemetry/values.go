@@ -18,7 +18,7 @@ type Values struct {
 	Time time.Time
 
 	Received, Redelivered float64
-	Settled               map[consumer.Disposition]float64
+	Settled               [consumer.NumDispositions]float64
 	Retries               float64 // of settling, over all operations
 	Extended, LeasesLost  float64
 	Held, HeldBytes       float64
@@ -56,7 +56,6 @@ func (m *Metrics) Values(now time.Time) *Values {
 	v := &Values{
 		Time:     now,
 		Received: value(m.received), Redelivered: value(m.redelivered),
-		Settled:  make(map[consumer.Disposition]float64, len(m.settled)),
 		Extended: value(m.extended), LeasesLost: value(m.leasesLost),
 		Held: value(m.held), HeldBytes: value(m.heldBytes), Pollers: value(m.pollers),
 		Compression: value(m.compression),
