@@ -291,3 +291,30 @@ func BenchmarkCall(b *testing.B) {
 		_, _ = watched.Delete(ctx, receipts)
 	}
 }
+
+// TestCompressionIsCounted counts what compression saves in items that were written, by either call.
+func TestCompressionIsCounted(t *testing.T) {
+	layout, err := item.NewLayout(item.Table{HashKey: "id", HashType: item.TypeS, TTLAttribute: "ttl"}, item.Options{PerSecond: 1, Encoding: item.Zstd})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := prediction.NewDecoder(prediction.Config{Fields: prediction.Fields{ID: "id", Payload: "p"}, TTL: time.Hour, MaxDecodedBytes: 1 << 20})
+	var decoded prediction.Decoded
+	now := time.Now()
+	d.Decode(&decoded, prediction.Message{Body: `{"id":"a","p":"` + strings.Repeat("x", 4000) + `"}`, Sent: now.UnixMilli()}, now)
+	it, why := layout.New(&decoded.Predictions[0])
+	if why != nil {
+		t.Fatal(why)
+	}
+	for _, operation := range []Operation{BatchWriteItem, PutItem} {
+		m := wired()
+		var answer writer.Result
+		watched := m.WatchTable(table(func() writer.Result { return answer }), operation)
+		for _, answer.Kind = range []writer.Kind{writer.Written, writer.Superseded, writer.Unprocessed, writer.Throttled, writer.Written} {
+			watched.Write(t.Context(), []*item.Item{it}, make([]writer.Result, 1))
+		}
+		if text := scrape(t, m); !strings.Contains(text, "predcache_write_units_saved_by_compression_total 6\n") {
+			t.Errorf("%s: two items that were written save %d units each", operation, it.UnitsSaved())
+		}
+	}
+}
