@@ -45,7 +45,7 @@ func (o *oracle) left() (what string, bad bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range o.parts {
-		if why := o.unsafe(p); why != "" && !p.bad && o.lost[p.key(o.s.layout)] < p.event {
+		if why := o.unsafe(p); why != "" && !p.bad && !o.mayBeRefused(p) && o.lost[p.key(o.s.layout)] < p.event {
 			return fmt.Sprintf("#%d# %s", p.mark, why), false
 		}
 	}

@@ -11,12 +11,14 @@ import (
 
 // settles tells whether the message leaves the queue with its first receive, if nothing else goes wrong. One with a bad part
 // does so only if the reject queue takes it and few others wait for that: otherwise it returns, each time later.
-func (o *oracle) settles(m *message) bool { return !m.anyBad() || o.s.rejectsFlow() && o.s.held > 1000 }
+func (o *oracle) settles(m *message) bool {
+	return o.badIn(m) == 0 || o.s.rejectsFlow() && o.s.held > 1000
+}
 
 // mayStay tells whether the message may stay on the queue for good: its rejects can't be sent.
 func (o *oracle) mayStay(m *message) bool {
 	const attributes = 1024 // of a reject, about
-	return m.anyBad() && (!o.s.rejects || len(m.body) > o.s.rejectLimit-attributes)
+	return o.badIn(m) > 0 && (!o.s.rejects || len(m.body) > o.s.rejectLimit-attributes)
 }
 
 // manyRejects is how many bad parts a message has at least that may be rejected as a whole although it has good ones. A
