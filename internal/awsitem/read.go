@@ -14,6 +14,8 @@ type Reader struct {
 	fields []item.Field
 	texts  []byte
 	depth  int // of the value that is read
+	// payload says that the value is a payload, which is JSON if it is a string: it is validated as it is read.
+	payload bool
 }
 
 // maxDepth is beyond DynamoDB's own limit of 32 levels ("Constraints in Amazon DynamoDB").
@@ -27,6 +29,7 @@ func (r *Reader) Item(w *jsonscan.Walker) []item.Field {
 	start := len(r.fields)
 	w.Object(func(name string) {
 		r.fields = append(r.fields, item.Field{Name: name})
+		r.payload = name == item.AttrPayload
 		r.fields[len(r.fields)-1].Value = r.value(w)
 	})
 	return r.fields[start:len(r.fields):len(r.fields)]
@@ -42,6 +45,12 @@ func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
 		v.Type = kind
 		switch kind {
 		case "S", "N":
+			if r.payload && kind == "S" {
+				start := len(r.texts)
+				r.texts, v.JSON = w.AppendJSON(r.texts)
+				v.Text = r.since(start)
+				return
+			}
 			v.Text = r.text(w)
 		case "B":
 			v.Text = r.binary(w)

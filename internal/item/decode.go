@@ -21,6 +21,7 @@ type Value struct {
 	Type string
 	Text string  // S and N: the text; B: the bytes; BOOL: "true" or "false"
 	In   []Field // M: in any order; L, SS, NS and BS: without names
+	JSON bool    // S: the text is known to be JSON
 }
 
 // A Field is a stored attribute.
@@ -140,6 +141,9 @@ func (s *Stored) payload(v *Value) ([]byte, error) {
 	case JSON:
 		if v.Type != "S" {
 			return nil, errType("S", v)
+		}
+		if v.JSON {
+			return []byte(v.Text), nil
 		}
 		return []byte(v.Text), checkJSON(v.Text)
 	case Zstd:
