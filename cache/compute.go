@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/predcache/predcache/internal/item"
@@ -159,7 +160,7 @@ func (g *computation) make(ctx context.Context, checked int64) (*Prediction, err
 	if key, err := g.layout.ReadKey(p.ID); err != nil || key != g.key {
 		return nil, fmt.Errorf("the prediction computed for %q has the id %q", g.key, p.ID)
 	}
-	p.ID = g.key
+	p.ID = strings.Clone(g.key) // which may be a part of something large
 	if p.EventTime.IsZero() {
 		p.EventTime = g.now().UTC()
 	}
@@ -167,7 +168,7 @@ func (g *computation) make(ctx context.Context, checked int64) (*Prediction, err
 	failed = false
 	g.stats.computed.Add(1)
 	if p.ExpiresAt.IsZero() || p.ExpiresAt.After(g.now()) {
-		k := g.computed.put(g.key, &p, began, checked, g.now())
+		k := g.computed.put(p.ID, &p, began, checked, g.now())
 		if g.front != nil {
 			g.front.add(k)
 		}

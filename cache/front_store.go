@@ -1,0 +1,119 @@
+package cache
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/predcache/predcache/internal/item"
+)
+
+// fetch reads a key from the table, and returns what the front then knows. attempt has it make a single attempt.
+func (f *front) fetch(ctx context.Context, l *item.Layout, key string, attempt bool) (*entry, error) {
+	c := f.cache
+	got := found{sent: c.mono(), consistent: c.defaults.consistent}
+	var err error
+	got.p, err = c.read(ctx, l, key, &c.defaults, attempt)
+	c.health.saw(c, l, key, err)
+	switch {
+	case err != nil && c.closed():
+		return nil, errCacheClosed
+	case err != nil:
+		return nil, err
+	case !got.consistent && f.contradicted(key, got.p):
+		return f.confirm(ctx, l, key)
+	}
+	return f.store(key, got), nil
+}
+
+// confirm reads a key consistently, after a read that the front contradicts.
+func (f *front) confirm(ctx context.Context, l *item.Layout, key string) (*entry, error) {
+	got := found{sent: f.cache.mono(), consistent: true}
+	var err error
+	if got.p, err = f.cache.read(ctx, l, key, &f.consistent, false); err != nil {
+		return nil, err
+	}
+	return f.store(key, got), nil
+}
+
+// found is what a read brought.
+type found struct {
+	p          *Prediction // nil for a miss
+	sent       int64
+	consistent bool
+}
+
+// contradicted tells whether the front holds a live entry that is newer than what a read brought. An eventually consistent
+// read can lag behind an earlier one ("Read consistency in DynamoDB"); or an item was deleted by hand.
+func (f *front) contradicted(key string, p *Prediction) bool {
+	e, found := f.entries.GetIfPresent(key)
+	if !found || !f.live(e) || !older(p, e.p) {
+		return false
+	}
+	k := f.cache.computed.get(key, f.cache.now())
+	return k == nil || older(k.p, e.p) // what was computed here is expected to be missing for a while
+}
+
+// older tells whether p, which may be nil, is an older version than q.
+func older(p, q *Prediction) bool { return p == nil || p.created.Compare(q.created) < 0 }
+
+// store puts what a read brought into the front, unless it holds something newer, and returns what it then holds.
+func (f *front) store(key string, got found) *entry {
+	c := f.cache
+	var held *entry
+	if got.p != nil && got.p.ID == key {
+		key = got.p.ID // the caller's may be a part of something large
+	} else {
+		key = strings.Clone(key)
+	}
+	f.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		p, until := got.p, time.Time{}
+		// Here, under the key's lock, so that what is being computed is either seen or replaces this.
+		if k := c.computed.read(key, got, c.now()); k != nil {
+			p, until = k.p, k.until
+		}
+		if found && f.live(old) && old.p != p {
+			switch {
+			case older(p, old.p):
+				if !got.consistent || old.sent > got.sent {
+					held = old
+					return old, otter.CancelOp
+				}
+			case !older(old.p, p) && old.sent > got.sent: // the same version, by a read that was sent later
+				held = old
+				return old, otter.CancelOp
+			}
+		}
+		held = f.entry(key, p, got.sent, until)
+		return held, otter.WriteOp
+	})
+	return held
+}
+
+// add puts what was just computed into the front, unless it holds something newer.
+func (f *front) add(k *remembered) {
+	f.entries.Compute(k.key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && f.live(old) && older(k.p, old.p) {
+			return old, otter.CancelOp
+		}
+		return f.entry(k.key, k.p, k.checked, k.until), otter.WriteOp
+	})
+}
+
+// entry makes an entry. until bounds the life of a prediction that has none yet.
+func (f *front) entry(key string, p *Prediction, sent int64, until time.Time) *entry {
+	e := &entry{p: p, sent: sent}
+	if p == nil {
+		e.weight = weightOfMiss(key)
+		return e
+	}
+	e.expires = p.ExpiresAt.Unix()
+	if p.ExpiresAt.IsZero() {
+		e.expires = until.Unix()
+	}
+	e.renew.Store(f.renewAt(sent))
+	e.weight = weightOf(p)
+	return e
+}
