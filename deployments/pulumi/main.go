@@ -39,5 +39,6 @@ func program(ctx *pulumi.Context) error {
 	}
 	ctx.Export("service_name", s.Service.Name)
 	ctx.Export("task_definition_arn", s.TaskDefinition.Arn)
+	ctx.Export("log_group_name", s.LogGroup.Name)
 	return nil
 }

@@ -46,7 +46,7 @@ def check(template, architecture):
         "Image": "ghcr.io/predcache/worker:v1.2.3", "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions", "QueueName": "predictions",
         "RejectQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/rejects", "TableName": "predictions", "WorkerPolicyArn": "arn:aws:iam::123456789012:policy/worker",
         "ClusterName": "shared", "Subnets": [subnet["SubnetId"]], "SecurityGroups": [group], "Architecture": architecture,
-        "AWS::Region": "eu-west-1", "AWS::Partition": "aws", "Service.Name": "worker",
+        "AWS::Region": "eu-west-1", "AWS::StackName": "predictions", "AWS::Partition": "aws", "Service.Name": "worker",
     }  # fmt: skip
     if missing := set(template["Parameters"]) - set(names):
         sys.exit(f"no value for the parameters {missing}")

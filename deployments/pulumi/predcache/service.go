@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/appautoscaling"
@@ -201,8 +202,12 @@ func (b *builder) roles() (err error) {
 }
 
 func (b *builder) task() (err error) {
+	// Project and stack are in the names, since several stacks may share an account and a region. A family can't have dots
+	// ("RegisterTaskDefinition", Amazon ECS API Reference).
+	group := fmt.Sprintf("/%s/%s/%s", b.ctx.Project(), b.ctx.Stack(), b.name)
+	family := strings.ReplaceAll(fmt.Sprintf("%s-%s-%s", b.ctx.Project(), b.ctx.Stack(), b.name), ".", "-")
 	if b.service.LogGroup, err = cloudwatch.NewLogGroup(b.ctx, b.name, &cloudwatch.LogGroupArgs{
-		Name: pulumi.String("/predcache/" + b.name), RetentionInDays: pulumi.Int(b.args.LogDays), Tags: b.tags,
+		Name: pulumi.String(group), RetentionInDays: pulumi.Int(b.args.LogDays), Tags: b.tags,
 	}, b.parent); err != nil {
 		return err
 	}
@@ -210,7 +215,7 @@ func (b *builder) task() (err error) {
 		return ContainerDefinitions(b.args, all[0].(string), all[1].(map[string]string))
 	}).(pulumi.StringOutput)
 	b.service.TaskDefinition, err = ecs.NewTaskDefinition(b.ctx, b.name, &ecs.TaskDefinitionArgs{
-		Family: pulumi.String(b.name), RequiresCompatibilities: pulumi.StringArray{pulumi.String("FARGATE")}, NetworkMode: pulumi.String("awsvpc"),
+		Family: pulumi.String(family), RequiresCompatibilities: pulumi.StringArray{pulumi.String("FARGATE")}, NetworkMode: pulumi.String("awsvpc"),
 		Cpu: pulumi.Sprintf("%d", b.args.CPU), Memory: pulumi.Sprintf("%d", b.args.Memory),
 		RuntimePlatform:      ecs.TaskDefinitionRuntimePlatformArgs{CpuArchitecture: pulumi.String(b.args.Architecture), OperatingSystemFamily: pulumi.String("LINUX")},
 		TaskRoleArn:          b.service.TaskRole.Arn,

@@ -111,13 +111,14 @@ func template(t *testing.T) []byte {
 				"TargetTrackingScalingPolicyConfiguration": pascal(policy["targetTrackingScalingPolicyConfiguration"]),
 			}),
 		},
-		"Outputs": object{"ServiceName": object{"Value": "${Service.Name}"}, "TaskDefinitionArn": object{"Value": object{"Ref": "TaskDefinition"}}},
+		"Outputs": object{"ServiceName": object{"Value": "${Service.Name}"}, "TaskDefinitionArn": object{"Value": object{"Ref": "TaskDefinition"}}, "LogGroupName": object{"Value": object{"Ref": "Logs"}}},
 	}
 	const queues = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
 	names := strings.NewReplacer(
 		queues+"predictions-queue", "${QueueUrl}", queues+"predictions-rejects", "${RejectQueueUrl}",
 		"predictions-queue", "${QueueName}", "predictions-table", "${TableName}",
 		"arn:aws:policy:::predictions-worker", "${WorkerPolicyArn}",
+		"/predcache/test/worker", "/predcache/${AWS::StackName}/worker", "predcache-test-worker", "${AWS::StackName}",
 		"arn:aws:iam::aws:policy/", "arn:${AWS::Partition}:iam::aws:policy/",
 		"arn:aws:role:::worker-task", "${TaskRole.Arn}", "arn:aws:role:::worker-execution", "${ExecutionRole.Arn}",
 	)
