@@ -57,10 +57,11 @@ vulncheck: ## Check dependencies for known vulnerabilities
 	tools/vulncheck.sh $(GOVULNCHECK_VERSION) $(VULNDB_VERSION)
 
 .PHONY: docs
-docs: ## Write the generated tables of docs/settings.md, docs/telemetry.md and docs/runbook.md
+docs: ## Write the generated tables of docs/ and the deployments' lists of settings
 	go test ./internal/config -run TestSettingsPage -update
 	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update
 	go test ./internal/awsclient -run TestErrorsTable -update
+	go -C deployments test -mod=mod -run HasTheWorkersSettings -update .
 
 -include python.mk dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
 

@@ -336,8 +336,13 @@ func TestChartRefuses(t *testing.T) {
 		args       []string
 	}{
 		{"a value that there is not", "additional properties 'workers' not allowed", []string{"--set", "workers=3"}},
-		{"a setting in lower case", "does not match pattern", []string{"--set", "worker.settings.ttl=1h"}},
-		{"a setting that has a value of its own", "'not' failed", []string{"--set", "worker.settings.DRAIN_TIMEOUT=1h"}},
+		{"a misspelt setting", "additional properties 'TLL' not allowed", []string{"--set", "worker.settings.TLL=1h"}},
+		{"a setting of another type", "/worker/settings/TTL", []string{"--set", "worker.settings.TTL=soon"}},
+		{"a number without its unit", "/worker/settings/TTL", []string{"--set", "worker.settings.TTL=3600"}},
+		{"a setting of other values", "value must be one of 'last-write', 'newest'", []string{"--set", "worker.settings.ORDERING=latest"}},
+		{"a misspelt setting among the variables", "worker.extraEnv has WORKER_TLL: give", []string{"--set", "worker.extraEnv[0].name=WORKER_TLL,worker.extraEnv[0].value=1h"}},
+		{"a setting in lower case", "additional properties 'ttl' not allowed", []string{"--set", "worker.settings.ttl=1h"}},
+		{"a setting that has a value of its own", "additional properties 'DRAIN_TIMEOUT' not allowed", []string{"--set", "worker.settings.DRAIN_TIMEOUT=1h"}},
 		{"too short a drain", "minimum", []string{"--set", "worker.drainTimeoutSeconds=5"}},
 		{"IRSA without a role", "aws.roleArn is needed", []string{"--set", "aws.identity=irsa"}},
 		{"a role that is none", "does not match pattern", []string{"--set", "aws.identity=irsa,aws.roleArn=worker"}},
@@ -376,7 +381,7 @@ func TestChartValuesAreDocumented(t *testing.T) {
 			}
 		}
 		for name := range properties {
-			if _, found := fields[name]; !found && path+"."+name != ".global" {
+			if _, found := fields[name]; !found && path+"."+name != ".global" && path != ".worker.settings" {
 				t.Errorf("%s.%s has no default in values.yaml", path, name)
 			}
 		}

@@ -47,7 +47,8 @@ type Args struct {
 
 	Queue  Queue   `json:"queue"`
 	Alarms *Alarms `json:"alarms"` // none unless set
-	// WorkerSettings are the worker's settings by their names, WORKER_TTL and so on.
+	// WorkerSettings are environment variables of the worker: its settings by their names, WORKER_TTL and so on, and those of
+	// the OpenTelemetry SDK (OTEL_) and of the Go runtime (GO). Unknown settings and values of another type are refused.
 	WorkerSettings map[string]string `json:"workerSettings"`
 	// PodIdentity makes a role that EKS Pod Identity may give to the worker's pods.
 	PodIdentity bool `json:"podIdentity"`
@@ -157,10 +158,7 @@ func (a Args) problems() error {
 	wrong(a.Queue.MaxReceives < 10 || a.Queue.MaxReceives > 1000, "queue.maxReceives is %d: give 10 to 1000; an outage or a few restarts would move good messages away after fewer", a.Queue.MaxReceives)
 	wrong(a.KeyArn != "" && !strings.HasPrefix(a.KeyArn, "arn:"), "keyArn is %q: give the key's ARN", a.KeyArn)
 	wrong(a.Alarms != nil && a.Alarms.MaxAgeSeconds < 60, "alarms.maxAgeSeconds can't be under 60: CloudWatch knows the age by the minute")
-	for name := range a.WorkerSettings {
-		wrong(!strings.HasPrefix(name, "WORKER_"), "workerSettings: %q is no setting of the worker", name)
-		wrong(slices.Contains([]string{"WORKER_QUEUE_URL", "WORKER_TABLE_NAME", "WORKER_REJECT_QUEUE_URL"}, name), "workerSettings: %s comes from the stack", name)
-	}
+	errs = append(errs, checkSettings(a.WorkerSettings)...)
 	return errors.Join(errs...)
 }
 

@@ -27,13 +27,13 @@ type ServiceArgs struct {
 	VpcID          string   `json:"vpcId"`
 	Subnets        []string `json:"subnets"`
 	AssignPublicIP bool     `json:"assignPublicIp"`
-	// SecurityGroups of the tasks. One that lets HTTPS out and nothing in is made unless set.
+	// SecurityGroups of the tasks. Unless set, one is made that lets HTTPS and traces out and nothing in.
 	SecurityGroups []string `json:"securityGroups"`
 	// ClusterName of an ECS cluster with Container Insights, which count the tasks. One is made unless set.
 	ClusterName string `json:"clusterName"`
 
 	Architecture string `json:"architecture"` // ARM64 unless set, or X86_64
-	CPU          int    `json:"cpu"`          // 512 unless set: half a vCPU
+	CPU          int    `json:"cpu"`          // 512 unless set: half a vCPU. Fargate decides which CPU and memory go together
 	Memory       int    `json:"memory"`       // MiB; 1024 unless set
 	MinTasks     int    `json:"minTasks"`     // 1 unless set
 	MaxTasks     int    `json:"maxTasks"`     // 10 unless set: together they hold 100,000 messages at the most
@@ -46,9 +46,6 @@ type ServiceArgs struct {
 	// LogDays is how long logs are kept; 30 unless set.
 	LogDays int `json:"logDays"`
 }
-
-// Fargate's sizes ("Task CPU and memory", Amazon ECS Developer Guide): the CPU units, and the least and most memory in MiB.
-var fargate = map[int][2]int{256: {512, 2048}, 512: {1024, 4096}, 1024: {2048, 8192}, 2048: {4096, 16384}, 4096: {8192, 30720}}
 
 func (a ServiceArgs) withDefaults() (ServiceArgs, error) {
 	orDefault(&a.Architecture, "ARM64")
@@ -71,9 +68,9 @@ func (a ServiceArgs) withDefaults() (ServiceArgs, error) {
 	wrong(len(a.Subnets) == 0, "service.subnets are needed")
 	wrong(a.VpcID == "" && len(a.SecurityGroups) == 0, "service.vpcId is needed, for a security group, unless service.securityGroups are given")
 	wrong(a.Architecture != "ARM64" && a.Architecture != "X86_64", "service.architecture is %q: give ARM64 or X86_64", a.Architecture)
-	size, known := fargate[a.CPU]
-	wrong(!known, "service.cpu is %d: give 256, 512, 1024, 2048 or 4096", a.CPU)
-	wrong(known && (a.Memory < size[0] || a.Memory > size[1] || a.Memory%512 != 0), "service.memory is %d: with this CPU give %d to %d, in steps of 1024", a.Memory, size[0], size[1])
+	if err := checkSize(a.CPU, a.Memory); err != nil {
+		errs = append(errs, err)
+	}
 	wrong(a.MinTasks < 1 || a.MaxTasks < a.MinTasks, "service.minTasks is %d and maxTasks %d: give 1 or more, and not less", a.MinTasks, a.MaxTasks)
 	wrong(a.SpotShare > 100, "service.spotShare is %d: give a share in percent, or -1 for none", a.SpotShare)
 	return a, errors.Join(errs...)
@@ -229,13 +226,15 @@ func (b *builder) task() (err error) {
 func (b *builder) network() error {
 	b.groups = pulumi.ToStringArray(b.args.SecurityGroups)
 	if len(b.groups) == 0 {
-		group, err := ec2.NewSecurityGroup(b.ctx, b.name, &ec2.SecurityGroupArgs{
-			Description: pulumi.String("predcache's worker: HTTPS out, nothing in"), VpcId: pulumi.String(b.args.VpcID),
-			Egress: ec2.SecurityGroupEgressArray{ec2.SecurityGroupEgressArgs{
-				Protocol: pulumi.String("tcp"), FromPort: pulumi.Int(443), ToPort: pulumi.Int(443),
+		var egress ec2.SecurityGroupEgressArray
+		for _, port := range egressPorts(b.cache.args.WorkerSettings) {
+			egress = append(egress, ec2.SecurityGroupEgressArgs{
+				Protocol: pulumi.String("tcp"), FromPort: pulumi.Int(port), ToPort: pulumi.Int(port),
 				CidrBlocks: pulumi.StringArray{pulumi.String("0.0.0.0/0")}, Ipv6CidrBlocks: pulumi.StringArray{pulumi.String("::/0")},
-			}},
-			Tags: b.tags,
+			})
+		}
+		group, err := ec2.NewSecurityGroup(b.ctx, b.name, &ec2.SecurityGroupArgs{
+			Description: pulumi.String("predcache's worker: HTTPS out, nothing in"), VpcId: pulumi.String(b.args.VpcID), Egress: egress, Tags: b.tags,
 		}, b.parent)
 		if err != nil {
 			return err

@@ -60,6 +60,43 @@ func TestTaskStopsAfterTheDrain(t *testing.T) {
 	}
 }
 
+func TestFargateSizes(t *testing.T) {
+	for size, offered := range map[[2]int]bool{
+		{256, 512}: true, {256, 1024}: true, {256, 1536}: false, {256, 2048}: true, {256, 3072}: false,
+		{512, 1024}: true, {512, 1536}: false, {512, 4096}: true, {512, 5120}: false,
+		{1024, 1024}: false, {1024, 8192}: true, {2048, 4096}: true, {4096, 30720}: true, {4096, 31744}: false,
+		{8192, 16384}: true, {8192, 17408}: false, {8192, 20480}: true, {16384, 32768}: true, {16384, 36864}: false, {16384, 122880}: true,
+		{768, 2048}: false, {32768, 122880}: false,
+	} {
+		if err := checkSize(size[0], size[1]); (err == nil) != offered {
+			t.Errorf("%d CPU units and %d MiB: %v, want offered = %v", size[0], size[1], err, offered)
+		}
+	}
+}
+
+// Traces and the runtime are set by variables that are not the worker's.
+func TestServicePassesVariablesThrough(t *testing.T) {
+	got := environmentOf(container(t, service(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "GOGC": "50", "WORKER_TTL": "1h"}, onFargate)))
+	same(t, "the endpoint", got["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://collector:4318")
+	same(t, "GOGC", got["GOGC"], "50")
+	same(t, "WORKER_TTL", got["WORKER_TTL"], "1h")
+}
+
+// The security group lets the worker reach its collector.
+func TestEgressPorts(t *testing.T) {
+	for endpoint, want := range map[string][]int{
+		"": {443}, "http://collector:4318": {443, 4318}, "https://collector": {443}, "http://collector": {443, 80},
+		"http://localhost:4317": {443}, // a sidecar, in the task's own network
+	} {
+		same(t, endpoint, egressPorts(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}), want)
+	}
+	resources := service(t, map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, onFargate)
+	egress, _ := resources["aws:ec2/securityGroup:SecurityGroup worker"]["egress"].([]any)
+	if len(egress) != 2 || egress[1].(object)["fromPort"] != 4318.0 {
+		t.Errorf("the group lets out %v", egress)
+	}
+}
+
 func TestServiceDefaults(t *testing.T) {
 	resources := service(t, nil, onFargate)
 	s := resources["aws:ecs/service:Service worker"]
@@ -102,12 +139,12 @@ func TestServiceOptions(t *testing.T) {
 
 func TestServiceRefusals(t *testing.T) {
 	for want, change := range map[string]func(*ServiceArgs){
-		"service.image is needed":       func(a *ServiceArgs) { a.Image = "" },
-		"service.region is needed":      func(a *ServiceArgs) { a.Region = "" },
-		"service.subnets are needed":    func(a *ServiceArgs) { a.Subnets = nil },
-		"service.vpcId is needed":       func(a *ServiceArgs) { a.VpcID = "" },
-		"service.cpu is 300":            func(a *ServiceArgs) { a.CPU = 300 },
-		"service.memory is 512":         func(a *ServiceArgs) { a.Memory = 512 },
+		"service.image is needed":    func(a *ServiceArgs) { a.Image = "" },
+		"service.region is needed":   func(a *ServiceArgs) { a.Region = "" },
+		"service.subnets are needed": func(a *ServiceArgs) { a.Subnets = nil },
+		"service.vpcId is needed":    func(a *ServiceArgs) { a.VpcID = "" },
+		"service.cpu is 300":         func(a *ServiceArgs) { a.CPU = 300 },
+		"service.memory is 512: with service.cpu of 512, Fargate takes 1024 to 4096 in steps of 1024": func(a *ServiceArgs) { a.Memory = 512 },
 		`service.architecture is "arm"`: func(a *ServiceArgs) { a.Architecture = "arm" },
 		"service.minTasks is 11":        func(a *ServiceArgs) { a.MinTasks = 11 },
 	} {
