@@ -17,7 +17,6 @@ import (
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/warm"
-	"github.com/predcache/predcache/internal/writer"
 )
 
 func newWarmCmd() *cobra.Command {
@@ -95,7 +94,7 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	if f.maxUnits > 0 {
 		cfg.MaxWriteUnits = f.maxUnits
 	}
-	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: cfg.WriteConcurrency*writer.CallsPerBatch + 8, Clock: &awsclient.Clock{}})
+	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: warm.Connections(cfg), Clock: &awsclient.Clock{}})
 	if err != nil {
 		return problems{"the table can't be written", err}
 	}

@@ -52,6 +52,11 @@ const (
 	lineBytes = 1 << 10
 )
 
+// Connections returns the number of concurrent calls that a run may make, for awsclient.Config.
+func Connections(cfg *config.Config) int {
+	return cfg.WriteConcurrency*writer.CallsPerBatch + 8 // some to spare for what is asked at the start
+}
+
 // A Run fills the table from files once:
 //
 //	read -> ingest (decode, admit) -> batch -> write -> ledger
