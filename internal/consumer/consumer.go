@@ -1,5 +1,5 @@
-// Package consumer receives messages and settles them: it holds each from its receive until it is deleted, rejected or
-// released, and keeps it invisible meanwhile.
+// Package consumer receives messages from SQS and settles them. It holds each message from its receive until it is deleted,
+// rejected or released, and extends its visibility timeout meanwhile.
 package consumer
 
 import (
@@ -14,22 +14,22 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// MaxBatch is how many messages one call of SQS carries.
+// MaxBatch is the maximum number of messages in one SQS call ("Amazon SQS message quotas").
 const MaxBatch = 10
 
-// A Queue is what the consumer needs of SQS. A call's error means that nothing is known of its effect.
+// A Queue is the part of SQS that the consumer uses. After an error, the effect of the call is unknown.
 type Queue interface {
 	Receive(ctx context.Context, limit int, wait time.Duration) ([]Received, error)
 	Delete(ctx context.Context, receipts []string) ([]Failure, error)
 	ChangeVisibility(ctx context.Context, changes []Visibility) ([]Failure, error)
 }
 
-// A RejectQueue takes what can never be written.
+// A RejectQueue takes predictions that can never be written.
 type RejectQueue interface {
 	Send(ctx context.Context, messages []Outgoing) ([]Failure, error)
 }
 
-// A Visibility sets in how long a message becomes visible again.
+// A Visibility sets a message's visibility timeout. With 0, the message becomes visible at once.
 type Visibility struct {
 	Receipt string
 	Timeout time.Duration
@@ -38,19 +38,23 @@ type Visibility struct {
 // A Failure is one failed entry of a call that succeeded.
 type Failure struct {
 	Index       int
-	SenderFault bool // trying again would not help
+	SenderFault bool // another attempt would fail too
 	Code        string
 }
 
-// An Observer counts what the consumer decides. Calls of the queue are counted by whoever wraps it. Its methods are called by
-// several goroutines.
+// An Observer counts what the consumer decides. Calls of the queue are counted by a wrapper of the Queue. Its methods are
+// called concurrently.
 type Observer interface {
-	Settled(how Disposition, messages int)
+	Settled(d Disposition, messages int)
 	// Rejected counts a part of a message that can never be written.
 	Rejected(reason prediction.Reason)
+	// Held reports the messages and bytes in use, including those reserved for receives in flight.
 	Held(messages int, bytes int64)
+	// Pollers reports how many pollers may receive.
 	Pollers(n int)
+	// Extended counts messages whose visibility timeout was extended.
 	Extended(messages int)
+	// LeaseLost counts a message that was redelivered while it was held.
 	LeaseLost()
 	// Undeliverable reports that the reject queue can't take a message, which therefore stays on its queue.
 	Undeliverable(err error)
@@ -64,7 +68,7 @@ const (
 	Deleted   Disposition = iota
 	Rejected              // sent to the reject queue, and deleted
 	Released              // made visible again
-	BackedOff             // it can't be rejected anywhere: it becomes visible later with each receive
+	BackedOff             // kept on its queue, since no reject queue takes it, with a growing visibility timeout
 	NumDispositions
 )
 
@@ -79,32 +83,32 @@ type Config struct {
 	// MaxRejectBytes is the reject queue's limit of a message.
 	MaxRejectBytes int
 	Observer       Observer
-	// Handle reads what one receive brought. It calls Expect for each prediction, whose Resolve must then be called once, and Read
-	// once for each message.
+	// Handle reads the messages of one receive. For each prediction it calls Expect, and Resolve must follow once, from any
+	// goroutine. For each message it calls Done once.
 	Handle func(ctx context.Context, messages []*Message)
-	// Ready blocks, before a receive, until what was received before has been taken up. It returns false if ctx is done.
+	// Ready blocks, before each receive, until the writer has taken up most of what was received. It returns false if ctx is
+	// done.
 	Ready func(ctx context.Context) bool
 
-	Pollers     int           // at the most
-	Wait        time.Duration // of a receive, 0 to 20 s
-	Visibility  time.Duration // the queue's own timeout, which a receive gives its messages
-	MaxMessages int           // held at the most
-	MaxBytes    int64         // held at the most: messages, and what is made of them
-	// MaxMessageBytes is the queue's limit: a receive may bring ten messages of this size, so it waits for that much room.
+	Pollers     int           // maximum number of concurrent receives
+	Wait        time.Duration // long-poll time of a receive, 0 to 20 s
+	Visibility  time.Duration // the queue's visibility timeout
+	MaxMessages int           // maximum number of messages held
+	MaxBytes    int64         // maximum memory of the messages held, including their decoded predictions
+	// MaxMessageBytes is the queue's MaximumMessageSize. A receive waits for room for ten messages of this size.
 	MaxMessageBytes int64
-	// MaxDecodedBytes is what a message may take beside its body. This much of MaxBytes is kept from receives, so that what has
-	// been received can always be decoded.
+	// MaxDecodedBytes is the maximum memory of a decoded message beside its body. Receives leave this much of MaxBytes free, so
+	// that a received message can always be decoded.
 	MaxDecodedBytes int64
-	// CallTimeout bounds an attempt; a receive has Wait on top of it.
+	// CallTimeout bounds one attempt of a call. A receive gets Wait in addition.
 	CallTimeout time.Duration
-	// Pace is waited after a receive that brought some messages but not ten, so that the next one brings more. 0: not at all.
+	// Pace is the pause after a receive that returned 1 to 9 messages, so that the next one returns more. 0 disables it.
 	Pace time.Duration
-	// DeleteLinger is for how long a delete may wait for nine others. Nobody waits for it but the message, which stays
-	// invisible.
+	// DeleteLinger is the maximum time that a delete waits for nine others. The message stays invisible meanwhile.
 	DeleteLinger time.Duration
 }
 
-// A Consumer receives and settles.
+// A Consumer receives and settles messages.
 type Consumer struct {
 	cfg     Config
 	budget  *budget
@@ -112,34 +116,34 @@ type Consumer struct {
 	deletes *batch.Batcher[*Message]
 	rejects *batch.Batcher[*rejection]
 	changes *batch.Batcher[change]
-	growing chan struct{} // holds one while a message has reserved bytes
-	giveUp  chan struct{} // closed by GiveUp
+	growing chan struct{} // a semaphore of one: the message that has reserved bytes
+	abandon chan struct{} // closed by AbandonRejects
 
 	mu        sync.Mutex
 	held      map[string]*Message // by message id
-	unsettled int                 // of held: those with predictions that have no outcome yet
-	rejecting struct {            // of held: those that wait for the reject queue
+	unsettled int                 // held messages with predictions that have no outcome yet
+	rejecting struct {            // held messages that wait for the reject queue
 		messages int
 		bytes    int64
 		failing  bool // the reject queue's last call failed
 	}
 	accepted acceptedRejects
-	drained  chan struct{} // closed once nothing is held; nil unless somebody waits
+	drained  chan struct{} // closed when nothing is held; nil unless Drained waits
 }
 
-// New makes a Consumer.
+// New returns a Consumer. Run and Poll start it.
 func New(cfg Config) *Consumer {
 	c := &Consumer{
 		cfg:     cfg,
 		budget:  newBudget(cfg.MaxMessages, cfg.MaxBytes),
 		gate:    newGate(cfg.Pollers),
 		growing: make(chan struct{}, 1),
-		giveUp:  make(chan struct{}),
+		abandon: make(chan struct{}),
 		held:    map[string]*Message{},
 	}
 	backoff := batch.Backoff{Base: 100 * time.Millisecond, Max: 20 * time.Second}
 	c.deletes = batch.New(batch.Config[*Message]{
-		MaxItems: MaxBatch, Workers: cfg.Pollers, Linger: cfg.DeleteLinger, Handle: c.delete, Backoff: backoff,
+		MaxItems: MaxBatch, Workers: cfg.Pollers, Linger: cfg.DeleteLinger, Handle: c.deleteBatch, Backoff: backoff,
 	})
 	c.rejects = batch.New(batch.Config[*rejection]{
 		MaxItems: MaxBatch, MaxBytes: maxSend, Workers: 2, Handle: c.sendRejects, Backoff: backoff,
@@ -154,10 +158,10 @@ func New(cfg Config) *Consumer {
 	return c
 }
 
-// SetMode opens or closes the intake.
+// SetMode sets how much may be received.
 func (c *Consumer) SetMode(m Mode) { c.gate.setMode(m) }
 
-// Held is how many messages are held.
+// Held returns the number of messages held.
 func (c *Consumer) Held() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,7 +174,7 @@ func (c *Consumer) HeldBytes() int64 {
 	return bytes
 }
 
-// Run settles messages and keeps the held ones invisible until ctx is done.
+// Run settles messages and extends the visibility timeouts of held ones until ctx is done.
 func (c *Consumer) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.deletes.Run(ctx) })
@@ -180,8 +184,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Poll receives until intake is done, and then waits for the receives under way: one that is cut short hides what it
-// brings for the visibility timeout. calls ends them all the same.
+// Poll receives until intake is done, and then waits for the receives in flight: SQS hides the messages of a canceled receive
+// for the visibility timeout. When calls is done, they are canceled all the same.
 func (c *Consumer) Poll(intake, calls context.Context) error {
 	var pollers sync.WaitGroup
 	for i := range c.cfg.Pollers {
@@ -197,7 +201,7 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 	for c.gate.wait(intake, i) {
 		messages, err := c.receive(intake, calls, i)
 		switch {
-		case errors.Is(err, errClosed):
+		case errors.Is(err, errNotAdmitted):
 			c.gate.skipped()
 		case err == nil:
 			failures = 0
@@ -210,7 +214,7 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 			return
 		default:
 			failures++
-			c.gate.received(0) // one poller is enough to find out when it works again
+			c.gate.received(0) // one poller is enough to notice the recovery
 			sleep(intake, backoff.After(failures)+backoff.Base/2)
 		}
 	}
@@ -225,18 +229,18 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// errClosed means that fewer may receive than when this poller began to wait for the writers and for room.
-var errClosed = errors.New("the intake is closed")
+// errNotAdmitted means that the gate no longer admits a poller that has waited for the writer and for room.
+var errNotAdmitted = errors.New("the poller is no longer admitted")
 
-// receive makes poller i's receive, for which there is room whatever it brings, and hands on what it brought.
+// receive makes poller i's receive, once there is room for the largest possible one, and passes the messages to Handle.
 func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, error) {
 	reserved := ReceiveBytes(c.cfg.MaxMessageBytes)
 	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
 		return nil, intake.Err()
 	}
-	if !c.gate.still(i) {
+	if !c.gate.recheck(i) {
 		c.budget.release(MaxBatch, reserved)
-		return nil, errClosed
+		return nil, errNotAdmitted
 	}
 	ctx, cancel := context.WithTimeout(calls, c.cfg.Wait+c.cfg.CallTimeout)
 	defer cancel()
@@ -254,8 +258,8 @@ func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, er
 	return received, nil
 }
 
-// hold takes in what a receive brought. A message that is held already was redelivered because its lease ran out: the
-// copy is dropped, and the message keeps the new receipt handle, the only one that can delete it now.
+// hold starts to hold the messages of a receive. A message that is held already was redelivered because its lease ended. The
+// copy is dropped, and the message gets the new receipt handle, the only one that can delete it now.
 func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) {
 	now := time.Now()
 	c.mu.Lock()
@@ -285,10 +289,10 @@ func (c *Consumer) observeHeld() {
 	c.cfg.Observer.Held(messages, bytes)
 }
 
-// GiveUp stops waiting for the reject queue: what it did not take is released.
-func (c *Consumer) GiveUp() { close(c.giveUp) }
+// AbandonRejects stops sending rejects. Messages whose rejects have not all been sent are released. Call it once.
+func (c *Consumer) AbandonRejects() { close(c.abandon) }
 
-// Drained waits until nothing is held.
+// Drained blocks until nothing is held. It returns an error if ctx is done first.
 func (c *Consumer) Drained(ctx context.Context) error {
 	c.deletes.Flush()
 	c.mu.Lock()

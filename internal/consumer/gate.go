@@ -7,29 +7,31 @@ import (
 	"github.com/predcache/predcache/internal/cond"
 )
 
-// A Mode says how much may be received.
+// A Mode sets how much may be received.
 type Mode uint8
 
 // The modes.
 const (
-	// One: a receive only while no prediction waits to be written, to find out with it whether the table can be. What waits
-	// for SQS alone, such as a reject queue that is down, is no probe of the table.
-	One Mode = iota
-	Open
-	Closed
+	// ModeProbe admits one receive, and only while no prediction waits to be written: its messages show whether the table can be
+	// written. Messages that wait for SQS alone, such as for a reject queue that is down, say nothing about the table.
+	ModeProbe Mode = iota
+	// ModeOpen admits as many receives as the backlog needs.
+	ModeOpen
+	// ModeClosed admits none.
+	ModeClosed
 )
 
-// A gate decides which pollers may receive: fewer when the queue is empty, more when it is not.
+// A gate admits pollers: one on an empty queue, more while receives return full.
 type gate struct {
 	max int
 
 	mu      sync.Mutex
 	changed *sync.Cond
 	mode    Mode
-	wanted  int // pollers that the backlog asks for
-	// unsettled is how many messages have predictions without an outcome.
+	wanted  int // number of pollers that the backlog needs
+	// unsettled is the number of messages with predictions that have no outcome.
 	unsettled int
-	asking    int // pollers between wait and received
+	admitted  int // pollers between wait and received or skipped
 }
 
 func newGate(pollers int) *gate {
@@ -38,27 +40,28 @@ func newGate(pollers int) *gate {
 	return g
 }
 
-// wait blocks poller i until it may receive; false means that ctx has ended.
+// wait blocks until poller i may receive. It returns false if ctx is done.
 func (g *gate) wait(ctx context.Context, i int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ctx.Err() != nil || !cond.Wait(ctx, g.changed, func() bool { return g.admits(i, 0) }) {
 		return false
 	}
-	g.asking++
+	g.admitted++
 	return true
 }
 
-// admits tells whether poller i may receive while so many ask, of which it may be one. g.mu is held.
-func (g *gate) admits(i, asking int) bool {
-	return i < g.wanted && (g.mode == Open || g.mode == One && g.unsettled == 0 && g.asking == asking)
+// admits reports whether poller i may receive. In ModeProbe it may only if the given number of pollers are admitted: 0 before it
+// is one of them, 1 after. It requires g.mu.
+func (g *gate) admits(i, admitted int) bool {
+	return i < g.wanted && (g.mode == ModeOpen || g.mode == ModeProbe && g.unsettled == 0 && g.admitted == admitted)
 }
 
-// received notes what a receive brought: a full one asks for a poller more, a nearly empty one for one less.
+// received records the number of messages of a receive. A full one adds a poller, one with less than half removes one.
 func (g *gate) received(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asking--
+	g.admitted--
 	switch {
 	case n == MaxBatch:
 		g.wanted = min(g.wanted+1, g.max)
@@ -68,16 +71,16 @@ func (g *gate) received(n int) {
 	g.changed.Broadcast()
 }
 
-// skipped is instead of received for a poller that made no receive.
+// skipped is called in place of received by a poller that made no receive.
 func (g *gate) skipped() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asking--
-	g.changed.Broadcast() // one that may ask only while nobody else does may be waiting for just this
+	g.admitted--
+	g.changed.Broadcast() // in ModeProbe, another poller may wait for this
 }
 
-// still tells whether poller i may receive after it has waited for something else.
-func (g *gate) still(i int) bool {
+// recheck reports whether an admitted poller may still receive, after it has waited for something else.
+func (g *gate) recheck(i int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.admits(i, 1)
@@ -92,7 +95,7 @@ func (g *gate) pollers() int {
 func (g *gate) setMode(m Mode) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.mode == Closed || m == One {
+	if g.mode == ModeClosed || m == ModeProbe {
 		g.wanted = 1 // open up slowly
 	}
 	g.mode = m
@@ -103,12 +106,12 @@ func (g *gate) setUnsettled(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.unsettled = n
-	if g.mode == One {
+	if g.mode == ModeProbe {
 		g.changed.Broadcast()
 	}
 }
 
-// A budget bounds what is held.
+// A budget bounds the messages and bytes held.
 type budget struct {
 	maxMessages int
 	maxBytes    int64
@@ -125,7 +128,7 @@ func newBudget(maxMessages int, maxBytes int64) *budget {
 	return b
 }
 
-// reserve waits for room; of the bytes only so many may be in use then. False means that ctx has ended.
+// reserve blocks until there is room: for the messages, and for the bytes within limit. It returns false if ctx is done first.
 func (b *budget) reserve(ctx context.Context, messages int, bytes, limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -137,7 +140,7 @@ func (b *budget) reserve(ctx context.Context, messages int, bytes, limit int64) 
 	return true
 }
 
-// take uses so many bytes, whether there is room or not.
+// take adds bytes, even beyond the limit.
 func (b *budget) take(bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -11,21 +11,21 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-func TestAPollerThatMadeNoReceiveLetsTheNextOneAsk(t *testing.T) {
+func TestGate_skipped_poller_wakes_the_next(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(2)
-		g.setMode(Open)
-		g.received(MaxBatch) // so that two may ask; one that never asked
-		g.asking = 0
+		g.setMode(ModeOpen)
+		g.received(MaxBatch) // two pollers are wanted
+		g.admitted = 0
 		if !g.wait(t.Context(), 1) {
-			t.Fatal("poller 1 may not ask")
+			t.Fatal("poller 1 was not admitted")
 		}
-		g.setMode(Closed)
-		g.setMode(One) // the probe: poller 0 may ask, but not beside poller 1
+		g.setMode(ModeClosed)
+		g.setMode(ModeProbe) // poller 0 may receive, but not beside poller 1
 		asked := make(chan bool, 1)
 		go func() { asked <- g.wait(t.Context(), 0) }()
 		synctest.Wait()
-		g.skipped() // poller 1 had seen that the intake was closed
+		g.skipped() // poller 1 was no longer admitted
 		synctest.Wait()
 		select {
 		case <-asked:
@@ -35,9 +35,9 @@ func TestAPollerThatMadeNoReceiveLetsTheNextOneAsk(t *testing.T) {
 	})
 }
 
-// The pollers of a busy worker wait for the writers. When the table fails meanwhile and comes back, they must not all receive at
-// once: the gate had let them pass in better days.
-func TestPollersThatWaitedForTheWritersAskAgain(t *testing.T) {
+// The pollers of a busy worker wait for the writer. When the table fails meanwhile and recovers, they must not all receive at
+// once, although the gate admitted them before.
+func TestConsumer_pollers_recheck_the_gate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pollers = 8
 		q := &countingQueue{}
@@ -49,14 +49,14 @@ func TestPollersThatWaitedForTheWritersAskAgain(t *testing.T) {
 			Ready:  func(context.Context) bool { <-writers; return true },
 		})
 		c.gate.wanted = pollers
-		c.SetMode(Open)
+		c.SetMode(ModeOpen)
 		ctx, stop := context.WithCancel(t.Context())
 		var polling sync.WaitGroup
 		polling.Go(func() { _ = c.Poll(ctx, ctx) })
 		synctest.Wait() // all of them wait for the writers
 		c.gate.setUnsettled(100)
-		c.SetMode(Closed)
-		c.SetMode(One)
+		c.SetMode(ModeClosed)
+		c.SetMode(ModeProbe)
 		close(writers)
 		synctest.Wait()
 		if n := q.receives.Load(); n > 0 {

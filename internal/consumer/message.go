@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,14 +21,13 @@ type Received struct {
 	Attributes        []Attribute
 }
 
-// An Attribute is a message attribute. Type is String, Number or Binary, with a custom label or without; the value of a
-// Binary one is its bytes.
+// An Attribute is a message attribute. Type is String, Number or Binary, and may have a custom label, such as Number.int. Value
+// holds the bytes of a Binary attribute.
 type Attribute struct {
 	Name, Type, Value string
 }
 
-// Attribute returns the value of an attribute, or "". Names are compared without case: HTTP headers taught people to write
-// content-encoding.
+// Attribute returns the value of an attribute, or "". It ignores case: many publishers write content-encoding, as in HTTP.
 func (r *Received) Attribute(name string) string {
 	for i := range r.Attributes {
 		if strings.EqualFold(r.Attributes[i].Name, name) {
@@ -37,14 +37,24 @@ func (r *Received) Attribute(name string) string {
 	return ""
 }
 
-// messageBytes is what a held message takes beside its body and attributes: itself, its entries in maps and batches, and the
-// strings of its ids.
+// SentTime returns when the message was first sent, in milliseconds since the epoch. A message that was sent back from the reject
+// queue has that time in AttrSent. A time after SQS's own is ignored, since it would win over every later version.
+func (r *Received) SentTime() int64 {
+	if sent, err := strconv.ParseInt(r.Attribute(AttrSent), 10, 64); err == nil && sent > 0 && (r.Sent == 0 || sent <= r.Sent) {
+		return sent
+	}
+	return r.Sent
+}
+
+// messageBytes is the memory of a held message beside its body and attributes: the Message, its entries in maps and batches, and
+// its ids.
 const messageBytes = 1 << 10
 
-// ReceiveBytes is what one receive may bring from a queue with this limit of a message.
+// ReceiveBytes returns the maximum memory that the messages of one receive take, for a queue's MaximumMessageSize.
 func ReceiveBytes(maxMessageBytes int64) int64 { return MaxBatch * (maxMessageBytes + messageBytes) }
 
-// size is what SQS counts of a message: its body and its attributes' names, types and values ("Amazon SQS message quotas").
+// size returns the size of a message as SQS counts it: its body and its attributes' names, types and values ("Amazon SQS message
+// quotas").
 func (r *Received) size() int {
 	n := len(r.Body)
 	for i := range r.Attributes {
@@ -54,7 +64,7 @@ func (r *Received) size() int {
 	return n
 }
 
-// A state is where a message is on its way. Each arrow is a method of the Consumer:
+// A state is a stage in the life of a message. Each arrow is a method of Consumer:
 //
 //	open ─► deleting ──────────────► gone   finish
 //	  ├───► rejecting ─► deleting           reject
@@ -64,8 +74,8 @@ type state uint8
 
 const (
 	open      state = iota // being read, or waiting for outcomes
-	rejecting              // its rejects are on their way to the reject queue
-	deleting               // everything is safe; it is being deleted
+	rejecting              // its rejects are being sent to the reject queue
+	deleting               // everything is durable, and it is being deleted
 	releasing              // it is being made visible again
 )
 
@@ -75,51 +85,53 @@ type Message struct {
 	Received
 	c *Consumer
 
-	pending  atomic.Int32 // predictions without an outcome, and one more while the message is being read
-	expected bool         // at least one prediction was announced; the reader's
-	reserved int          // bytes that Reserve got for it; the reader's
+	pending atomic.Int32 // predictions without an outcome, plus one until Done
+
+	// Used only by the goroutine that reads the message.
+	expected bool // Expect was called
+	reserved int  // bytes that Reserve has granted
 
 	mu      sync.Mutex
-	failed  bool // at least one prediction has to come back
+	failed  bool // at least one prediction was not written, so the message must be redelivered
 	rejects rejects
 
 	// Guarded by Consumer.mu.
 	state  state
 	lease  lease
 	bytes  int64 // counted in the budget
-	unsent int   // rejects that the reject queue doesn't have yet
+	unsent int   // rejects that the reject queue has not accepted yet
 }
 
 // A lease is the time for which SQS keeps a message invisible for this worker.
 type lease struct {
-	receipt   string        // the newest receipt handle: the only one that surely works ("DeleteMessage")
+	receipt   string        // the newest receipt handle, the only one that is sure to work ("DeleteMessage")
 	receives  int           // the newest receive count
-	began     time.Time     // when it was received: 12 hours later no extension helps
+	began     time.Time     // time of the receive; 12 hours later, SQS allows no further extension
 	ends      time.Time     // when the message becomes visible again
-	extension time.Duration // the last one
+	extension time.Duration // the last one; at first the queue's visibility timeout
 	extending extending
 }
 
-// extending says how far an extension is.
+// extending is the progress of an extension.
 type extending uint8
 
 const (
 	notExtending    extending = iota
 	extensionQueued           // in the batcher
-	extensionCalled           // the call is under way: a release that overtook it would be undone by it
+	extensionCalled           // in flight: it would undo a release that overtook it
 )
 
 func newLease(r *Received, now time.Time, visibility time.Duration) lease {
 	return lease{receipt: r.Receipt, receives: r.Receives, began: now, ends: now.Add(visibility), extension: visibility}
 }
 
-// Expect announces a prediction: Resolve will be called once for it.
+// Expect announces a prediction, for which Resolve will be called once. It must not be called after Done.
 func (m *Message) Expect() {
 	m.expected = true
 	m.pending.Add(1)
 }
 
-// Resolve notes what became of a prediction. The last one settles the message.
+// Resolve records the outcome of an expected prediction. The last one settles the message.
 func (m *Message) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
 	switch o {
 	case prediction.Failed:
@@ -129,10 +141,10 @@ func (m *Message) Resolve(o prediction.Outcome, raw string, why *prediction.Reje
 	case prediction.Rejected:
 		m.Reject(prediction.RejectedPart{Raw: raw, Why: why}, 1)
 	}
-	m.close()
+	m.complete()
 }
 
-// Reject notes a part of the message that can't be written. count is how many parts it stands for, itself included.
+// Reject records a part of the message that can't be written. count is the number of parts that it represents, including itself.
 func (m *Message) Reject(part prediction.RejectedPart, count int) {
 	m.c.cfg.Observer.Rejected(part.Why.Reason)
 	m.mu.Lock()
@@ -140,9 +152,9 @@ func (m *Message) Reject(part prediction.RejectedPart, count int) {
 	m.rejects.add(part, count)
 }
 
-// Reserve blocks until the message may take so many bytes, in all, beside its body. It returns false if ctx is done first. One
-// message at a time has reserved bytes, from its first Reserve to its Read: Config.MaxDecodedBytes are kept from receives for it,
-// so that it always gets on.
+// Reserve blocks until the message may take a total of bytes beside its body. It returns false if ctx is done first. Only one
+// message at a time has reserved bytes, from its first Reserve until Done. Receives leave Config.MaxDecodedBytes free for it, so
+// it always gets them in the end.
 func (m *Message) Reserve(ctx context.Context, bytes int) bool {
 	if m.reserved == 0 {
 		select {
@@ -162,8 +174,9 @@ func (m *Message) Reserve(ctx context.Context, bytes int) bool {
 	return true
 }
 
-// Read says that the message's predictions have all been announced, and what it takes beside its body. From now on it may settle.
-func (m *Message) Read(bytes int) {
+// Done ends the reading of the message: Expect has been called for all predictions. bytes is the memory that they take beside its
+// body. From now on the message can settle.
+func (m *Message) Done(bytes int) {
 	m.c.mu.Lock()
 	m.bytes += int64(bytes)
 	m.c.mu.Unlock()
@@ -175,10 +188,11 @@ func (m *Message) Read(bytes int) {
 		m.c.observeHeld()
 		<-m.c.growing
 	}
-	m.close()
+	m.complete()
 }
 
-func (m *Message) close() {
+// complete counts down pending, and settles the message at 0.
+func (m *Message) complete() {
 	if m.pending.Add(-1) == 0 {
 		m.c.settle(m)
 	}

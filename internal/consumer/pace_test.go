@@ -76,11 +76,11 @@ func TestPacedReceivesComeBackFuller(t *testing.T) {
 					Ready: ready,
 					Handle: func(_ context.Context, messages []*consumer.Message) {
 						for _, m := range messages {
-							m.Read(0) // nothing to wait for: deleted at once
+							m.Done(0) // nothing to wait for: deleted at once
 						}
 					},
 				})
-				worker.SetMode(consumer.Open)
+				worker.SetMode(consumer.ModeOpen)
 				intake, stopIntake := context.WithCancel(t.Context())
 				settling, stopSettling := context.WithCancel(t.Context())
 				var running sync.WaitGroup

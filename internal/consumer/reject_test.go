@@ -129,7 +129,7 @@ func TestRejections(t *testing.T) {
 		m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, expected: true}
 		m.Reject(part("{\"a\":\"\x01\"}"), 1)
 		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: maxSend}}).rejections(m)
-		if err != nil || len(rejections) != 1 || rejections[0].encoding != "gzip" || !carriable(rejections[0].body) {
+		if err != nil || len(rejections) != 1 || rejections[0].encoding != "gzip" || !validBody(rejections[0].body) {
 			t.Errorf("%+v, %v", rejections, err)
 		}
 	})

@@ -68,7 +68,7 @@ func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
 			Handle: func(_ context.Context, messages []*consumer.Message) {
 				held = messages[0]
 				held.Expect()
-				held.Read(0)
+				held.Done(0)
 			},
 		})
 		running, stop := context.WithCancel(t.Context())
@@ -76,7 +76,7 @@ func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
 		var work sync.WaitGroup
 		work.Go(func() { _ = c.Run(running) })
 		work.Go(func() { _ = c.Poll(intake, running) })
-		c.SetMode(consumer.Open)
+		c.SetMode(consumer.ModeOpen)
 
 		time.Sleep(21 * time.Second) // the lease is extended in its last third: the call is under way
 		synctest.Wait()

@@ -7,7 +7,7 @@ import (
 	"github.com/predcache/predcache/internal/batch"
 )
 
-// settle ends a message whose predictions all have an outcome.
+// settle deletes, rejects or releases a message whose predictions all have an outcome.
 func (c *Consumer) settle(m *Message) {
 	c.mu.Lock()
 	c.unsettled--
@@ -28,37 +28,37 @@ func (c *Consumer) settle(m *Message) {
 	}
 }
 
-// finish deletes a message of which everything is safe.
+// finish deletes a message whose predictions are all durable, expired or rejected.
 func (c *Consumer) finish(m *Message) {
 	c.mu.Lock()
 	m.state = deleting
-	c.letGo(m)
+	c.freeText(m)
 	c.mu.Unlock()
 	c.deletes.Add(m)
 }
 
-// release makes a message visible again, after a time.
-func (c *Consumer) release(m *Message, after time.Duration, how Disposition) {
+// release makes a message visible again after the given time.
+func (c *Consumer) release(m *Message, after time.Duration, d Disposition) {
 	c.mu.Lock()
 	m.state = releasing
-	c.letGo(m)
+	c.freeText(m)
 	c.mu.Unlock()
-	c.changes.Add(change{m: m, timeout: after, how: how})
+	c.changes.Add(change{m: m, timeout: after, disposition: d})
 }
 
-// letGo frees the message's text: only its receipt handle is needed now. c.mu is held.
-func (c *Consumer) letGo(m *Message) {
+// freeText frees the message's text, since only its receipt handle is needed from now on. It requires c.mu.
+func (c *Consumer) freeText(m *Message) {
 	bytes := m.bytes - messageBytes
 	m.bytes = messageBytes
 	m.Body, m.Attributes, m.rejects.parts = "", nil, nil
 	c.budget.release(0, bytes)
 }
 
-// maxBackOff bounds how long a message that can't be rejected anywhere stays invisible between receives. With the recommended
-// redrive limit of 50 receives that is two days in all.
+// maxBackOff is the maximum visibility timeout of a message that no reject queue takes. With the recommended maxReceiveCount of 50,
+// such a message goes to the dead-letter queue after two days.
 const maxBackOff = time.Hour
 
-// backOff doubles the queue's visibility timeout with each receive.
+// backOff returns the queue's visibility timeout, doubled with each receive up to maxBackOff.
 func (c *Consumer) backOff(m *Message) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,9 +66,9 @@ func (c *Consumer) backOff(m *Message) time.Duration {
 	return min(d, maxBackOff)
 }
 
-// forget lets a message go, unless it was redelivered while a call with its former receipt handle was under way: that call may
-// have had no effect ("DeleteMessage": a handle that isn't the newest may not delete). It reports whether the message is gone.
-func (c *Consumer) forget(m *Message, receipt string, how Disposition) bool {
+// drop stops holding a message after the call that ended it, and returns true. It returns false if the message was redelivered
+// during that call, which used its former receipt handle and may have had no effect ("DeleteMessage").
+func (c *Consumer) drop(m *Message, receipt string, d Disposition) bool {
 	c.mu.Lock()
 	if m.lease.receipt != receipt {
 		c.mu.Unlock()
@@ -83,7 +83,7 @@ func (c *Consumer) forget(m *Message, receipt string, how Disposition) bool {
 	}
 	c.mu.Unlock()
 	c.budget.release(1, bytes)
-	c.cfg.Observer.Settled(how, 1)
+	c.cfg.Observer.Settled(d, 1)
 	return true
 }
 
@@ -98,7 +98,7 @@ func (c *Consumer) receipts(messages []*Message) []string {
 	return receipts
 }
 
-func (c *Consumer) delete(ctx context.Context, entries []*batch.Entry[*Message]) {
+func (c *Consumer) deleteBatch(ctx context.Context, entries []*batch.Entry[*Message]) {
 	messages := make([]*Message, len(entries))
 	for i, e := range entries {
 		messages[i] = e.Value
@@ -109,18 +109,18 @@ func (c *Consumer) delete(ctx context.Context, entries []*batch.Entry[*Message])
 	failures, err := c.cfg.Queue.Delete(ctx, receipts)
 	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
 		m := messages[i]
-		how := Deleted
+		d := Deleted
 		if failure != nil {
-			how = Released // it will come back, and then be a duplicate
+			d = Released // it will be redelivered, and its predictions will be duplicates
 		} else if m.rejects.count > 0 {
-			how = Rejected
+			d = Rejected
 		}
-		return c.forget(m, receipts[i], how)
+		return c.drop(m, receipts[i], d)
 	})
 }
 
-// conclude goes through the entries of a call. end is called for each that succeeded, or that failed by our own fault,
-// for which another attempt makes no sense; where it returns false, and for every other failure, the entry is retried.
+// conclude ends or retries each entry of a call. It calls end for an entry that succeeded, or that failed with SenderFault, so that
+// another attempt would fail too. Where end returns false, and after any other failure, the entry is retried.
 func conclude[T any](c *Consumer, entries []*batch.Entry[T], failures []Failure, err error, end func(i int, f *Failure) bool) {
 	if err != nil {
 		for _, e := range entries {

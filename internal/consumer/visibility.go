@@ -9,22 +9,23 @@ import (
 
 // A change of a message's visibility: an extension of its lease, or its release.
 type change struct {
-	m       *Message
-	timeout time.Duration
-	extends bool
-	how     Disposition // of a release
+	m           *Message
+	timeout     time.Duration
+	extends     bool
+	disposition Disposition // of a release
 }
 
 const (
-	// maxVisibility is for how long a message can be invisible after one receive ("ChangeMessageVisibility").
+	// maxVisibility is the maximum total time that a message is invisible after one receive ("ChangeMessageVisibility").
 	maxVisibility = 12 * time.Hour
-	// maxExtension bounds how long a killed worker's messages stay invisible.
+	// maxExtension is the maximum of one extension. It bounds how long a killed worker's messages stay invisible.
 	maxExtension = 5 * time.Minute
 )
 
-// keepInvisible extends the leases of held messages before they end.
+// keepInvisible extends the leases of held messages before they end, until ctx is done.
 func (c *Consumer) keepInvisible(ctx context.Context) error {
-	// A third of the shortest lease is left for the call and its retries; a look each sixth finds every message in time.
+	// A lease is extended when at most a third of it is left, and checked each sixth. So at least a sixth of the shortest lease is
+	// left for the call and its retries.
 	ticker := time.NewTicker(max(c.cfg.Visibility/6, 50*time.Millisecond))
 	defer ticker.Stop()
 	for {
@@ -37,7 +38,7 @@ func (c *Consumer) keepInvisible(ctx context.Context) error {
 	}
 }
 
-// endingLeases returns the extensions that are due. Each is twice the one before: in a long outage few calls are made.
+// endingLeases returns the extensions that are due. Each is twice as long as the last, so that a long outage needs few calls.
 func (c *Consumer) endingLeases(now time.Time) []change {
 	var due []change
 	c.mu.Lock()
@@ -47,11 +48,11 @@ func (c *Consumer) endingLeases(now time.Time) []change {
 		if l.extending != notExtending || m.state == releasing || l.ends.Sub(now) > c.cfg.Visibility/3 || c.cfg.Visibility == 0 {
 			continue
 		}
-		// A second less than the limit, since SQS counts whole seconds from its own receive time.
+		// One second less than the limit: SQS counts whole seconds from its own time of the receive.
 		left := maxVisibility - now.Sub(l.began) - time.Second
 		timeout := min(max(min(2*l.extension, maxExtension), c.cfg.Visibility), left).Truncate(time.Second)
 		if timeout <= 0 {
-			continue // redelivery can't be put off any longer; it is held on to all the same
+			continue // SQS will redeliver it; it is held all the same
 		}
 		l.extending, l.extension = extensionQueued, timeout
 		due = append(due, change{m: m, timeout: timeout, extends: true})
@@ -81,7 +82,7 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
 		ch := entries[i].Value
 		if !ch.extends {
-			return c.forget(ch.m, receipts[i], ch.how)
+			return c.drop(ch.m, receipts[i], ch.disposition)
 		}
 		if c.extended(ch, receipts[i], called, failure) {
 			extended++
@@ -100,17 +101,17 @@ func (c *Consumer) changeVisibility(ctx context.Context, entries []*batch.Entry[
 	}
 }
 
-// extended notes the end of an extension, and reports whether the lease was extended.
+// extended records the result of an extension and reports whether the lease was extended.
 func (c *Consumer) extended(ch change, receipt string, called time.Time, failure *Failure) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &ch.m.lease
 	l.extending = notExtending
 	switch {
-	case l.receipt != receipt: // redelivered meanwhile, with a lease of its own
+	case l.receipt != receipt: // redelivered meanwhile, with a new lease
 		return false
 	case failure != nil:
-		// The lease is lost or the message gone. A redelivery brings a new one; until then there is nothing to extend.
+		// The lease has ended, or the message is gone. There is nothing to extend until a redelivery brings a new lease.
 		l.ends = called.Add(c.cfg.Visibility)
 		return false
 	}
@@ -118,8 +119,8 @@ func (c *Consumer) extended(ch change, receipt string, called time.Time, failure
 	return true
 }
 
-// dropStale leaves out extensions of messages that are no longer held, or are being released: one that comes late would
-// hide such a message again. For the same reason a release waits for the extension that is under way.
+// dropStale removes extensions of messages that are no longer held or are being released: a late one would hide the message again.
+// For the same reason, a release waits for an extension in flight.
 func (c *Consumer) dropStale(entries []*batch.Entry[change]) []*batch.Entry[change] {
 	c.mu.Lock()
 	defer c.mu.Unlock()

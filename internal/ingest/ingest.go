@@ -1,5 +1,5 @@
-// Package ingest turns text into items on their way to the table. Queue messages and the lines of files go through its one
-// loop: text to predictions, predictions to items, items to the deduplication window and the write batcher.
+// Package ingest turns text into items for the table. Queue messages and lines of files go through the same loop: it decodes a
+// text into predictions, makes their items, and passes those to the dedup window and the write batcher.
 package ingest
 
 import (
@@ -14,18 +14,20 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A Sink is where a text came from, and hears what becomes of it.
+// A Sink is the source of a text, such as a queue message. It receives the results of reading it: Reserve, Admit and Reject any
+// number of times, or NoRoom, and in the end Done.
 type Sink interface {
-	// Reserve blocks until the text may take so many bytes, in all, beside itself. It returns false to give up.
+	// Reserve blocks until the text may take a total of bytes beside itself. It returns false if it can't.
 	Reserve(ctx context.Context, bytes int) bool
-	// Admit announces an item of the text, and returns who is told what becomes of it.
+	// Admit announces an item of the text, and returns the Waiter that gets its outcome.
 	Admit(it *item.Item) dedup.Waiter
-	// Reject reports a part of the text that can never be written. count is how many parts it stands for, itself included.
+	// Reject reports a part of the text that can never be written. count is the number of parts that it represents, including
+	// itself.
 	Reject(part prediction.RejectedPart, count int)
-	// GiveUp reports that the text was not read, since Reserve returned false. Nothing was admitted of it.
-	GiveUp()
-	// Read ends the text: everything has been reported, and it takes so many bytes beside itself.
-	Read(bytes int)
+	// NoRoom reports that the text was not read, because Reserve returned false. No part of it was admitted.
+	NoRoom()
+	// Done ends the text. bytes is the memory that its predictions take beside it.
+	Done(bytes int)
 }
 
 // A Text carries predictions.
@@ -33,8 +35,8 @@ type Text struct {
 	Name            string // for the log: a message's id
 	Body            string
 	ContentEncoding string
-	// Sent is the event time of predictions that have none, in milliseconds since the epoch. Order orders predictions of one
-	// event time; 0 stands for Sent.
+	// Sent is the event time of predictions that have none, in milliseconds since the epoch. Order decides which of two
+	// predictions with the same id and event time is newer: the one with the greater Order. 0 means Sent.
 	Sent, Order int64
 }
 
@@ -42,16 +44,16 @@ type Text struct {
 type Config struct {
 	Decoder  prediction.Config
 	Layout   *item.Layout
-	Admit    func(it *item.Item, to dedup.Waiter) (submit bool) // the window's
-	Submit   func(items ...*item.Item)                          // hands items to the write batcher, together
-	Observer dedup.Observer                                     // is told of outcomes that the window does not hear of
-	Now      func() time.Time                                   // the services' clock
-	// Grace is for how long an expired prediction is taken all the same: clocks differ a little.
+	Admit    func(it *item.Item, to dedup.Waiter) (submit bool) // dedup.Window.Admit
+	Submit   func(items ...*item.Item)                          // writer.Writer.Submit
+	Observer dedup.Observer                                     // counts the outcomes that do not reach the window: rejected and expired
+	Now      func() time.Time                                   // the AWS services' clock
+	// Grace is how long an expired prediction is still accepted, since clocks differ a little.
 	Grace time.Duration
 	Log   *slog.Logger
 }
 
-// An Ingest reads texts. Several goroutines may use it, each with a Batch of its own.
+// An Ingest reads texts. It is safe for concurrent use if each goroutine has its own Batch.
 type Ingest struct {
 	cfg     Config
 	decoder *prediction.Decoder
@@ -65,20 +67,21 @@ func New(cfg Config) *Ingest {
 	return in
 }
 
-// A Batch gathers the items of several texts, so that they reach the write batcher together and fill a write.
+// A Batch collects the items of several texts, such as the messages of a receive, and submits them together, so that they fill a
+// write.
 type Batch struct {
 	in      *Ingest
 	decoded prediction.Decoded
 	items   []*item.Item
 }
 
-// Begin returns an empty Batch, whose owner calls End.
+// Begin returns an empty Batch. The caller must call End.
 func (in *Ingest) Begin() *Batch { return in.batches.Get().(*Batch) }
 
-// End submits what is left. The Batch must not be used again.
+// End submits the remaining items. The Batch must not be used again.
 func (b *Batch) End() {
 	b.submit()
-	b.decoded.Reset() // a pool must not keep a message's text
+	b.decoded.Reset() // the pool must not keep a message's text
 	b.in.batches.Put(b)
 }
 
@@ -88,29 +91,29 @@ func (b *Batch) submit() {
 	b.items = b.items[:0]
 }
 
-// Add reads a text. A text that crashes the reader is rejected: it would crash whoever receives it next, too.
+// Add reads a text and reports to sink. A text that causes a panic is rejected: it would crash the next worker too.
 func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			log := b.in.cfg.Log
 			log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", text.Name,
-				"remedy", "a fault of the worker's own: please report it. The message is rejected as internal")
+				"remedy", "this is a bug in the worker: please report it. The message is rejected with the reason internal")
 			why := prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")
 			b.reject(sink, prediction.RejectedPart{Raw: text.Body, Whole: true, Why: why}, 1)
-			sink.Read(0)
+			sink.Done(0)
 		}
 	}()
 	now := b.in.cfg.Now()
 	decoded := b.in.decoder.Decode(&b.decoded, prediction.Message{
 		Body: text.Body, ContentEncoding: text.ContentEncoding, Sent: text.Sent, Order: text.Order,
 		Room: func(bytes int) bool {
-			b.submit() // what it waits for may be the room that these take
+			b.submit() // their writes may free the room that it waits for
 			return sink.Reserve(ctx, bytes)
 		},
 	}, now)
 	if !decoded {
-		sink.GiveUp()
-		sink.Read(0)
+		sink.NoRoom()
+		sink.Done(0)
 		return
 	}
 	for i, part := range b.decoded.Rejected {
@@ -120,20 +123,21 @@ func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
 		}
 		b.reject(sink, part, count)
 	}
-	over := now.Add(-b.in.cfg.Grace).Unix()
+	expired := now.Add(-b.in.cfg.Grace).Unix()
 	for i := range b.decoded.Predictions {
-		b.prediction(&b.decoded.Predictions[i], sink, over)
+		b.admit(&b.decoded.Predictions[i], sink, expired)
 	}
-	sink.Read(b.decoded.Bytes)
+	sink.Done(b.decoded.Bytes)
 }
 
-// prediction makes the item of a prediction and has it admitted.
-func (b *Batch) prediction(p *prediction.Prediction, sink Sink, over int64) {
+// admit makes the item of a prediction and passes it to the window. A prediction that ends before expired, in seconds since the
+// epoch, is dropped.
+func (b *Batch) admit(p *prediction.Prediction, sink Sink, expired int64) {
 	it, why := b.in.cfg.Layout.New(p)
 	switch {
 	case why != nil:
 		b.reject(sink, prediction.RejectedPart{Raw: p.Raw, Why: why, Sent: b.decoded.Sent}, 1)
-	case it.Expires < over:
+	case it.Expires < expired:
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
 	case b.in.cfg.Admit(it, sink.Admit(it)):
 		b.items = append(b.items, it)

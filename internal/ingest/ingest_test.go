@@ -76,8 +76,8 @@ func (s *sink) Admit(*item.Item) dedup.Waiter { return nil }
 func (s *sink) Reject(part prediction.RejectedPart, count int) {
 	s.note("reject %d for %s, whole %v", count, part.Why.Reason, part.Whole)
 }
-func (s *sink) GiveUp()        { s.note("give up") }
-func (s *sink) Read(bytes int) { s.note("read %v", bytes > 0) }
+func (s *sink) NoRoom()        { s.note("no room") }
+func (s *sink) Done(bytes int) { s.note("done %v", bytes > 0) }
 
 func good(id string) string {
 	return fmt.Sprintf(`{"predictionId":%q,"timestamp":%d,"prediction":1}`, id, now.Unix()-60)
@@ -101,19 +101,19 @@ func TestBatch(t *testing.T) {
 		want  string
 	}{
 		{name: "items of several texts are submitted together", texts: []ingest.Text{{Body: good("a")}, {Body: good("b") + "\n" + good("c")}},
-			want: "admit a, read true, admit b, admit c, read true, submit 3"},
+			want: "admit a, done true, admit b, admit c, done true, submit 3"},
 		{name: "an expired prediction is counted", texts: []ingest.Text{{Body: `{"predictionId":"a","timestamp":1000000000,"prediction":1}`}},
-			want: "expired, read true"},
+			want: "expired, done true"},
 		{name: "a bad part leaves its neighbours alone", texts: []ingest.Text{{Body: good("a") + "\n{}\n" + good("b")}},
-			want: "rejected, reject 1 for missing_field, whole false, admit a, admit b, read true, submit 2"},
+			want: "rejected, reject 1 for missing_field, whole false, admit a, admit b, done true, submit 2"},
 		{name: "what the table can't hold is rejected", texts: []ingest.Text{{Body: `{"predictionId":7,"prediction":1}`, Sent: now.UnixMilli()}},
-			want: "rejected, reject 1 for key, whole false, read true"},
+			want: "rejected, reject 1 for key, whole false, done true"},
 		{name: "what came before is submitted before it waits for room", texts: []ingest.Text{{Body: good("a")}, {Body: long, ContentEncoding: "zstd"}},
-			want: "admit a, read true, submit 1, reserve 1048576, admit z, read true, submit 1"},
+			want: "admit a, done true, submit 1, reserve 1048576, admit z, done true, submit 1"},
 		{name: "a text without room is given up", texts: []ingest.Text{{Body: long, ContentEncoding: "zstd"}}, full: true,
-			want: "reserve 1048576, give up, read false"},
+			want: "reserve 1048576, no room, done false"},
 		{name: "a text that crashes the reader is rejected", texts: []ingest.Text{{Body: good("a"), Name: "m"}}, crash: true,
-			want: "rejected, reject 1 for internal, whole true, read false"},
+			want: "rejected, reject 1 for internal, whole true, done false"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)

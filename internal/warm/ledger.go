@@ -123,11 +123,11 @@ func (l *line) Admit(*item.Item) dedup.Waiter {
 // Reject implements ingest.Sink.
 func (l *line) Reject(part prediction.RejectedPart, _ int) { l.reject(part.Raw, part.Why) }
 
-// GiveUp implements ingest.Sink.
-func (l *line) GiveUp() { l.chunk.failed.Store(true) }
+// NoRoom implements ingest.Sink.
+func (l *line) NoRoom() { l.chunk.failed.Store(true) }
 
-// Read implements ingest.Sink.
-func (l *line) Read(int) {}
+// Done implements ingest.Sink.
+func (l *line) Done(int) {}
 
 // Resolve implements dedup.Waiter.
 func (l *line) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {

@@ -12,7 +12,7 @@ import (
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
-// handle reads what a receive brought.
+// handle reads the messages of a receive.
 func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 	batch := p.ingest.Begin()
 	defer batch.End()
@@ -25,7 +25,7 @@ func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 	}
 }
 
-// A queueMessage is a message as the ingest sees it: counted, logged and traced.
+// A queueMessage is the ingest's sink of a message. It adds logging and tracing.
 type queueMessage struct {
 	*consumer.Message
 	trace *telemetry.MessageTrace
@@ -45,8 +45,8 @@ func (m *queueMessage) Reject(part prediction.RejectedPart, count int) {
 	m.Message.Reject(part, count)
 }
 
-// GiveUp implements ingest.Sink: the message comes back.
-func (m *queueMessage) GiveUp() {
+// NoRoom implements ingest.Sink. The message is released.
+func (m *queueMessage) NoRoom() {
 	m.Expect()
 	m.Resolve(prediction.Failed, "", nil)
 }

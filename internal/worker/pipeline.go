@@ -123,7 +123,7 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	err = errors.Join(err, p.drain(waiting))  // everything held is written and deleted
 	stopWriting()                             // the rest is given up
 	<-written                                 //
-	p.consumer.GiveUp()                       // also what waits for the reject queue
+	p.consumer.AbandonRejects()               // also what waits for the reject queue
 	err = errors.Join(err, p.drain(settling)) // and released
 	left = p.consumer.Held()
 	stopSettling()
@@ -144,14 +144,14 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 	switch s {
 	case writer.Up:
 		p.health.Report("the table", "", nil)
-		p.consumer.SetMode(consumer.Open)
+		p.consumer.SetMode(consumer.ModeOpen)
 	case writer.Down:
 		p.health.Report("the table", "nothing is received until it can be written again, which is tried at least every 30 s", reason)
-		p.consumer.SetMode(consumer.Closed)
+		p.consumer.SetMode(consumer.ModeClosed)
 		if awsclient.Code(reason) == "ResourceNotFoundException" {
 			p.window.Forget() // another table may be in its place when it can be written again
 		}
 	case writer.Probing:
-		p.consumer.SetMode(consumer.One) // in case nothing is held that could be the probe
+		p.consumer.SetMode(consumer.ModeProbe) // in case nothing is held that could be the probe
 	}
 }

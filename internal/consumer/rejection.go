@@ -1,0 +1,181 @@
+package consumer
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/predcache/predcache/internal/prediction"
+)
+
+// The message attributes of a reject. AttrSent keeps the time at which the message was first sent: see Received.SentTime.
+const (
+	AttrReason          = "predcache.reason"
+	AttrField           = "predcache.field"
+	AttrDetail          = "predcache.detail"
+	AttrSent            = "predcache.sentTimestamp"
+	AttrSource          = "predcache.source"
+	AttrContentEncoding = "Content-Encoding"
+)
+
+// The description of the source message, and a field's name and a detail, are cut to these sizes.
+const (
+	maxSource = 4 << 10
+	maxText   = 512
+)
+
+// An Outgoing is a message to send.
+type Outgoing struct {
+	Body       string
+	Attributes []Attribute
+	// GroupID and DeduplicationID are for FIFO queues; others ignore them.
+	GroupID, DeduplicationID string
+}
+
+// Size returns the size of the message as SQS counts it.
+func (o *Outgoing) Size() int { return (&Received{Body: o.Body, Attributes: o.Attributes}).size() }
+
+// A rejection is a message for the reject queue. Its attributes are built when it is sent.
+type rejection struct {
+	m        *Message
+	place    int
+	body     string
+	encoding string // Content-Encoding of body
+	why      *prediction.Reject
+	sent     int64  // AttrSent
+	id       uint64 // distinguishes the rejections of a message; the same in each delivery of it
+}
+
+// rejectionSeed differs in each process, since a process remembers only what it has sent itself.
+var rejectionSeed = maphash.MakeSeed()
+
+func newRejection(m *Message, place int, body, encoding string, part *prediction.RejectedPart) *rejection {
+	r := &rejection{m: m, place: place, body: body, encoding: encoding, why: part.Why, sent: m.SentTime(), id: maphash.String(rejectionSeed, body)}
+	if part.Sent > 0 && (r.sent == 0 || part.Sent < r.sent) { // from its envelope, which is not sent
+		r.sent = part.Sent
+	}
+	if !validBody(body) {
+		r.compress()
+	}
+	return r
+}
+
+// compress makes the body shorter, and valid for SQS, by gzip and base64.
+func (r *rejection) compress() {
+	var out bytes.Buffer
+	encoder := base64.NewEncoder(base64.StdEncoding, &out)
+	w := gzip.NewWriter(encoder)
+	_, err := w.Write([]byte(r.body))
+	if err = errors.Join(err, w.Close(), encoder.Close()); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	r.body, r.encoding = out.String(), "gzip"
+}
+
+// validBody reports whether SQS accepts all characters of a text: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to
+// #x10FFFF ("SendMessage").
+func validBody(text string) bool {
+	for _, r := range text {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+			return false
+		}
+	}
+	return utf8.ValidString(text)
+}
+
+// maxSize returns the maximum size of the message as SQS counts it, without the description of its source, which is optional.
+func (r *rejection) maxSize() int {
+	const names = len(AttrReason+AttrField+AttrDetail+AttrSent+AttrContentEncoding) + 5*len("String") + len("9223372036854775807") + len("gzip")
+	return len(r.body) + len(r.encoding) + len(r.why.Reason) + min(len(r.why.Field), maxText) + min(len(r.why.Detail), maxText) + 2*len("…") + names
+}
+
+// outgoing builds the message. It includes the description of its source if the size stays within limit.
+func (r *rejection) outgoing(limit int) Outgoing {
+	m := r.m
+	o := Outgoing{Body: r.body, GroupID: m.GroupID, DeduplicationID: m.ID + "." + strconv.Itoa(r.place)}
+	if o.GroupID == "" {
+		o.GroupID = "predcache"
+	}
+	add := func(name, kind, value string) {
+		if value != "" { // SQS refuses an empty value
+			o.Attributes = append(o.Attributes, Attribute{name, kind, value})
+		}
+	}
+	add(AttrReason, "String", string(r.why.Reason))
+	add(AttrSent, "Number", strconv.FormatInt(r.sent, 10))
+	add(AttrContentEncoding, "String", r.encoding) // without it the body can't be read
+	add(AttrField, "String", clean(r.why.Field))
+	add(AttrDetail, "String", clean(r.why.Detail))
+	if s := source(m); o.Size()+len(AttrSource)+len("String")+len(s) <= limit {
+		add(AttrSource, "String", s)
+	}
+	return o
+}
+
+// A Source describes the message that a reject came from. It is the value of AttrSource, as JSON.
+type Source struct {
+	MessageID    string            `json:"messageId"`
+	ReceiveCount int               `json:"receiveCount"`
+	Attributes   []SourceAttribute `json:"attributes,omitempty"`
+	LeftOut      int               `json:"attributesLeftOut,omitempty"` // number of attributes that did not fit
+}
+
+// A SourceAttribute is an attribute of the original message. Bytes holds the value of a Binary one, others have Value.
+type SourceAttribute struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Value string `json:"value,omitempty"`
+	Bytes []byte `json:"bytes,omitempty"`
+}
+
+// source describes a message, with attributes of up to maxSource bytes.
+func source(m *Message) string {
+	s := Source{MessageID: m.ID, ReceiveCount: m.Receives}
+	room := maxSource
+	for _, a := range m.Attributes {
+		if strings.HasPrefix(a.Name, "predcache.") {
+			continue // of an earlier rejection
+		}
+		size := len(a.Name) + len(a.Type) + len(a.Value)
+		if size > room {
+			s.LeftOut++
+			continue
+		}
+		room -= size
+		attribute := SourceAttribute{Name: a.Name, Type: a.Type}
+		if strings.HasPrefix(a.Type, "Binary") {
+			attribute.Bytes = []byte(a.Value)
+		} else {
+			attribute.Value = a.Value
+		}
+		s.Attributes = append(s.Attributes, attribute)
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings, numbers and bytes always marshal
+	}
+	return string(text)
+}
+
+// clean makes s a valid attribute value: SQS refuses control characters. It cuts s to maxText bytes.
+func clean(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+		for !utf8.ValidString(s) {
+			s = s[:len(s)-1]
+		}
+		s += "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0xFFFE || r == 0xFFFF {
+			return '?'
+		}
+		return r
+	}, s)
+}
