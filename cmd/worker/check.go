@@ -56,6 +56,13 @@ func runCheck(ctx context.Context, stdout io.Writer) error {
 	}
 	findings := found.Findings(cfg)
 	report{stdout, findings}.all(cfg, found, clients.Clock)
+	unit, unread := found.CheckSortUnit(ctx, cfg, clients)
+	if unit != nil {
+		wrong = append(wrong, unit)
+	}
+	if unread != nil {
+		report{w: stdout}.line("sort unit", "not compared with the items: %s", awsclient.Code(unread))
+	}
 	for _, f := range findings {
 		if f.Problem {
 			wrong = append(wrong, errors.New(f.Text))

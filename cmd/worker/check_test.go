@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -147,5 +149,18 @@ func TestCheck_unreachable(t *testing.T) {
 				t.Errorf("status %d, %q, want %q", status, stderr, test.want)
 			}
 		})
+	}
+}
+
+func TestCheckComparesTheSortUnit(t *testing.T) {
+	w := newWire(t, backend.All(t)[0], item.Versioned, item.TypeS, false)
+	w.publish(t, fmt.Sprintf(`{"predictionId":"a","timestamp":%d,"prediction":1}`, time.Now().Unix()))
+	w.consume(t)
+	if out, err := runCommand(t, "check"); err != nil {
+		t.Errorf("%s, %v", out, err)
+	}
+	t.Setenv("WORKER_SORT_UNIT", "ms")
+	if out, err := runCommand(t, "check"); err == nil || !strings.Contains(err.Error(), "WORKER_SORT_UNIT is ms, but the table has items whose sort key is in s: set it to s, or use a new table") {
+		t.Errorf("%s, %v", out, err)
 	}
 }
