@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/predcache/predcache/internal/consumer"
@@ -31,7 +32,7 @@ func (o *oracle) inRejectQueue(call *call, body string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	body = o.reveal(body)
-	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && o.badIn(m) < min(len(m.parts)+m.junk, manyRejects) {
+	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && o.badIn(m) < manyRejects && o.anyGood(m) {
 		o.violated(neighbours, "%s rejects a message as a whole that has %d bad parts, and good ones", call.replica.name, m.bad())
 	}
 	for _, mark := range o.rejects(body) {
@@ -45,6 +46,11 @@ func (o *oracle) inRejectQueue(call *call, body string) {
 			o.violated(needless, "%s sends #%d# to the reject queue again", call.replica.name, mark)
 		}
 	}
+}
+
+// anyGood tells whether a message has a prediction that must be written. It requires that o.mu be held.
+func (o *oracle) anyGood(m *message) bool {
+	return slices.ContainsFunc(m.parts, func(p *part) bool { return !p.bad && !o.mayBeRefused(p) && !o.expired(p) })
 }
 
 // badIn returns how many parts of a message may be rejected. It requires that o.mu be held.

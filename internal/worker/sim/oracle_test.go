@@ -87,6 +87,7 @@ type view struct {
 	ackedMark      map[int]ack          // what it knows to be written, with the sent time that the item has
 	downSince      map[*fault]time.Time // when an outage first struck it
 	deep           map[*fault]int       // receives long after that
+	throttled      map[*fault]int       // calls in the first 40 s of throttling
 	second         int64                // the second that failures counts the faults of
 	failures       int
 }
@@ -111,7 +112,7 @@ func (o *oracle) view(r *replica) *view {
 	if v == nil {
 		v = &view{
 			delivered: map[string]bool{}, out: map[string]bool{}, underWay: map[string]*call{}, acked: map[string]ack{},
-			ackedMark: map[int]ack{}, since: map[string]time.Time{}, downSince: map[*fault]time.Time{}, deep: map[*fault]int{},
+			ackedMark: map[int]ack{}, since: map[string]time.Time{}, downSince: map[*fault]time.Time{}, throttled: map[*fault]int{}, deep: map[*fault]int{},
 		}
 		o.views[r] = v
 	}
@@ -280,10 +281,26 @@ func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awste
 	o.struckAgain(v, call, c)
 	call.struck = true
 	call.spoiled = f.LoseAnswer || f.TearAnswer || f.HangAnswer || f.ErrAfter != nil
-	if chosen.outage() && v.downSince[chosen].IsZero() {
-		v.downSince[chosen] = time.Now()
+	if chosen.outage() {
+		o.down(v, chosen, call)
 	}
 	return f
+}
+
+// maxThrottled is how many calls a replica may make in the first 40 s of throttling that lets nothing through.
+const maxThrottled = 300
+
+// down notes that an outage strikes a replica, and checks that throttling slows it down. It requires that o.mu be held.
+func (o *oracle) down(v *view, f *fault, call *call) {
+	if v.downSince[f].IsZero() {
+		v.downSince[f] = time.Now()
+	}
+	if f.kind != "throttle" || time.Since(v.downSince[f]) > 40*time.Second {
+		return
+	}
+	if v.throttled[f]++; v.throttled[f] == maxThrottled {
+		o.violated(hotLoop, "%s made %d calls in %v of nothing but throttling", call.replica.name, maxThrottled, time.Since(v.downSince[f]))
+	}
 }
 
 // struckAgain notices a replica that repeats what fails without a pause. It requires that o.mu be held.

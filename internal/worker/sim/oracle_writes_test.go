@@ -135,7 +135,7 @@ func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 // effect excuses an older one, and so does another replica or a worker that has forgotten the newer one, unless writes are
 // conditional. It requires that o.mu be held.
 func (o *oracle) checkTable(items []attribute.Item) {
-	remembered := o.elapsed() < o.s.base.DedupMaxAge/2
+	remembered := o.elapsed() < o.s.base.DedupMaxAge/2 && o.table == 0 // a worker forgets a table, and once more when it reads that it has another
 	ordered := len(o.s.replicas) == 1 && !o.late && remembered || o.s.ordering == config.OrderingNewest
 	for _, it := range items {
 		p := o.parts[markOf(it.Text(item.AttrPayload))]

@@ -13,7 +13,7 @@ const (
 	maxMessageBytes  = 64 << 10 // the queue's MaximumMessageSize
 	maxDecodedBytes  = 1 << 20  // WORKER_MAX_DECODED_BYTES
 	defaultHeldBytes = 128 << 20
-	maxReceives      = 50 // the redrive limit that docs/deploy.md recommends
+	maxReceives      = 50 // the redrive limit that docs/deploy.md recommends; a few seeds have 3
 )
 
 // themes adds what a seed may be about beside ordinary traffic and trouble.
@@ -44,6 +44,9 @@ func (p *plan) themes(r *rand.Rand) {
 	}
 	if one(4) {
 		p.ordering = config.OrderingNewest
+	}
+	if p.maxReceives > 0 && one(2) && p.undisturbed() {
+		p.maxReceives = 3
 	}
 }
 
@@ -87,6 +90,16 @@ func (p *plan) calm() bool {
 		}
 	}
 	return len(p.events) == 0 && p.units == 0 && !p.fifo
+}
+
+// undisturbed tells whether nothing but a bad part makes a message return to the queue.
+func (p *plan) undisturbed() bool {
+	for _, f := range p.faults {
+		if f.class != classWrite && f.class != classReject {
+			return false
+		}
+	}
+	return len(p.events) == 0 && p.visibility >= 20*time.Second
 }
 
 // rejectsFlow tells whether each reject is taken by the reject queue at once.
