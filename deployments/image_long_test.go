@@ -282,7 +282,7 @@ func (d *docker) runImage(t *testing.T, tag string) {
 	}
 	args := []string{"run", "--detach", "--network=host", "--read-only", "--user=65532:65532", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=512m", "--stop-timeout=35"}
 	environment := map[string]string{
-		"AWS_REGION": conf.Region, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "GOMEMLIMIT": "460MiB",
+		"AWS_REGION": conf.Region, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 		"WORKER_QUEUE_URL": *queue.QueueUrl, "WORKER_TABLE_NAME": "image", "WORKER_HTTP_ADDR": "127.0.0.1:19090", "WORKER_ADMIN_ADDR": "", "WORKER_RECEIVE_WAIT": "1s",
 	}
 	for name, value := range endpoints {

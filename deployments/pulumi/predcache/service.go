@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,8 +102,11 @@ func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]st
 	if stop > maxStop {
 		return "", fmt.Errorf("WORKER_DRAIN_TIMEOUT is %v: Fargate kills after %v, so give %v at the most", drain, maxStop, maxStop-stopMargin)
 	}
-	// 90 % of the memory, as what the kernel uses for sockets counts too.
-	own := map[string]string{"AWS_REGION": a.Region, "GOMEMLIMIT": fmt.Sprintf("%dMiB", a.Memory*9/10)}
+	if need := memoryNeed(settings); a.Memory < need {
+		return "", fmt.Errorf("service.memory is %d, but the worker may take %d MiB (docs/guarantees.md, Memory): raise it, or lower WORKER_MAX_HELD_BYTES", a.Memory, need)
+	}
+	// Go would take at least two processors, however small the task's share of one is.
+	own := map[string]string{"AWS_REGION": a.Region, "GOMAXPROCS": strconv.Itoa(max(1, a.CPU/1024))}
 	for name, value := range settings {
 		own[name] = value
 	}
@@ -146,6 +150,10 @@ type Service struct {
 func NewService(ctx *pulumi.Context, name string, c *Cache, args ServiceArgs, opts ...pulumi.ResourceOption) (*Service, error) {
 	args, err := args.withDefaults()
 	if err != nil {
+		return nil, fmt.Errorf("the service %q: %w", name, err)
+	}
+	// The definitions need the URLs of the queues, which a preview doesn't know. What can be wrong in them is refused before that.
+	if _, err := ContainerDefinitions(args, "", c.args.WorkerSettings); err != nil {
 		return nil, fmt.Errorf("the service %q: %w", name, err)
 	}
 	s := &Service{}

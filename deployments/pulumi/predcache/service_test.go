@@ -44,7 +44,7 @@ func TestTaskDefinition(t *testing.T) {
 	same(t, "the stop timeout", c["stopTimeout"], 35)
 	same(t, "the log driver", c["logConfiguration"].(object)["logDriver"], "awslogs")
 	same(t, "the environment", environmentOf(c), object{
-		"AWS_REGION": "eu-west-1", "GOMEMLIMIT": "921MiB",
+		"AWS_REGION": "eu-west-1", "GOMAXPROCS": "1",
 		"WORKER_QUEUE_URL":        "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-queue",
 		"WORKER_REJECT_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-rejects",
 		"WORKER_TABLE_NAME":       "predictions-table",
@@ -74,11 +74,48 @@ func TestFargateSizes(t *testing.T) {
 	}
 }
 
+func TestTaskHasTheProcessorsOfItsSize(t *testing.T) {
+	for cpu, want := range map[int]string{256: "1", 1024: "1", 2048: "2", 16384: "16"} {
+		args := onFargate
+		args.CPU, args.Memory = cpu, 32768
+		text, err := ContainerDefinitions(args, "g", nil)
+		if err != nil || !strings.Contains(text, `{"name":"GOMAXPROCS","value":"`+want+`"}`) {
+			t.Errorf("%d CPU units: %v %s", cpu, err, text)
+		}
+	}
+}
+
+func TestTaskHasMemoryForWhatIsHeld(t *testing.T) {
+	if need := memoryNeed(nil); need != 256 {
+		t.Errorf("by default the worker takes %d MiB, but docs/guarantees.md says 256", need)
+	}
+	args := onFargate
+	args.Memory = 512
+	_, err := ContainerDefinitions(args, "g", map[string]string{"WORKER_MAX_HELD_BYTES": "419430400"})
+	if err == nil || !strings.Contains(err.Error(), "service.memory is 512, but the worker may take 656 MiB") {
+		t.Errorf("more held than there is memory: %v", err)
+	}
+	// The stack says so before it declares the service.
+	r := &recorder{resources: map[string]object{}}
+	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
+		c, err := New(ctx, "predictions", Args{WorkerSettings: map[string]string{"WORKER_DRAIN_TIMEOUT": "2m"}})
+		if err != nil {
+			return err
+		}
+		_, err = NewService(ctx, "worker", c, onFargate)
+		return err
+	}, pulumi.WithMocks("predcache", "test", r))
+	if err == nil || !strings.Contains(err.Error(), "give 1m50s at the most") || r.resources["predcache:index:Service worker"] != nil {
+		t.Errorf("a drain longer than Fargate allows: %v", err)
+	}
+}
+
 // Traces and the runtime are set by variables that are not the worker's.
 func TestServicePassesVariablesThrough(t *testing.T) {
-	got := environmentOf(container(t, service(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "GOGC": "50", "WORKER_TTL": "1h"}, onFargate)))
+	got := environmentOf(container(t, service(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "GOGC": "50", "GOMAXPROCS": "2", "WORKER_TTL": "1h"}, onFargate)))
 	same(t, "the endpoint", got["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://collector:4318")
 	same(t, "GOGC", got["GOGC"], "50")
+	same(t, "GOMAXPROCS", got["GOMAXPROCS"], "2")
 	same(t, "WORKER_TTL", got["WORKER_TTL"], "1h")
 }
 
@@ -132,7 +169,6 @@ func TestServiceOptions(t *testing.T) {
 	same(t, "the mix", s["capacityProviderStrategies"], []object{{"base": 0, "capacityProvider": "FARGATE", "weight": 1}})
 	same(t, "the network", s["networkConfiguration"], object{"assignPublicIp": true, "securityGroups": []string{"sg-1"}, "subnets": []string{"subnet-1", "subnet-2"}})
 	same(t, "CPU", resources["aws:ecs/taskDefinition:TaskDefinition worker"]["runtimePlatform"], object{"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"})
-	same(t, "the memory limit", environmentOf(container(t, resources))["GOMEMLIMIT"], "1843MiB")
 	same(t, "the logs", resources["aws:cloudwatch/logGroup:LogGroup worker"]["retentionInDays"], 7)
 	same(t, "the target", resources["aws:appautoscaling/target:Target worker"]["resourceId"], "service/shared/worker")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -90,4 +91,17 @@ func egressPorts(variables map[string]string) []int {
 		}
 	}
 	return ports
+}
+
+// memoryNeed returns the memory in MiB that the worker may take (docs/guarantees.md, Memory): what it holds and a third, 2 MiB
+// for each write under way, 64 bytes for each remembered key, and 100 MiB for the rest.
+func memoryNeed(settings map[string]string) int {
+	number := func(name string, standard float64) float64 {
+		if n, err := strconv.ParseInt(settings[name], 0, 64); err == nil {
+			return float64(n)
+		}
+		return standard
+	}
+	bytes := number("WORKER_MAX_HELD_BYTES", 100<<20)*4/3 + number("WORKER_WRITE_CONCURRENCY", 8)*(2<<20) + number("WORKER_DEDUP_WINDOW", 100_000)*64 + 100<<20
+	return int(math.Ceil(bytes / (1 << 20)))
 }
