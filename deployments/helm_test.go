@@ -81,13 +81,23 @@ func pod(all map[string]object) any { return at(all["Deployment"], "spec", "temp
 
 func container(all map[string]object) any { return at(pod(all), "containers", 0) }
 
-func env(all map[string]object) map[string]any {
+// environment has the container's variables by their names.
+func environment(all map[string]object) map[string]any {
 	variables := map[string]any{}
 	list, _ := at(container(all), "env").([]any)
 	for _, v := range list {
-		variables[at(v, "name").(string)] = at(v, "value")
+		variables[at(v, "name").(string)] = v
 	}
 	return variables
+}
+
+// env has the values of the container's variables.
+func env(all map[string]object) map[string]any {
+	values := map[string]any{}
+	for name, v := range environment(all) {
+		values[name] = at(v, "value")
+	}
+	return values
 }
 
 // same reports a value that isn't what it should be.
@@ -127,7 +137,7 @@ func TestChartDefaults(t *testing.T) {
 	same(t, "readiness", at(c, "readinessProbe", "httpGet"), object{"path": "/readyz", "port": "http"})
 	same(t, "args", at(c, "args"), []string{"run"})
 	same(t, "spread", len(at(p, "topologySpreadConstraints").([]any)), 2)
-	same(t, "GOMEMLIMIT", env(all)["GOMEMLIMIT"], "460MiB")
+	same(t, "GOMAXPROCS", environment(all)["GOMAXPROCS"], object{"name": "GOMAXPROCS", "valueFrom": object{"resourceFieldRef": object{"resource": "requests.cpu", "divisor": "1"}}})
 	same(t, "the queue", env(all)["WORKER_QUEUE_URL"], queueURL)
 	same(t, "the table", env(all)["WORKER_TABLE_NAME"], "predictions")
 	if _, found := env(all)["WORKER_REJECT_QUEUE_URL"]; found {
@@ -234,17 +244,40 @@ func TestChartSwitches(t *testing.T) {
 			same(t, "the annotations", at(all["ServiceAccount"], "metadata", "annotations"), nil)
 			same(t, "the agent", at(all["NetworkPolicy"], "spec", "egress", 2, "to", 0, "ipBlock", "cidr"), "169.254.170.23/32")
 		}},
-		{"a service account of one's own", []string{"--set", "serviceAccount.create=false,serviceAccount.name=mine"}, func(t *testing.T, all map[string]object) {
+		{"a service account of one's own", []string{"--set", "aws.identity=irsa,serviceAccount.create=false,serviceAccount.name=mine"}, func(t *testing.T, all map[string]object) {
 			if all["ServiceAccount"] != nil {
 				t.Error("there is a ServiceAccount")
 			}
 			same(t, "the account", at(pod(all), "serviceAccountName"), "mine")
 		}},
-		{"memory in Gi", []string{"--set", "resources.limits.memory=2Gi"}, func(t *testing.T, all map[string]object) {
-			same(t, "GOMEMLIMIT", env(all)["GOMEMLIMIT"], "1843MiB")
+		{"processors of one's own", []string{"--set", "worker.extraEnv[0].name=GOMAXPROCS", "--set-string", "worker.extraEnv[0].value=4"}, func(t *testing.T, all map[string]object) {
+			same(t, "GOMAXPROCS", environment(all)["GOMAXPROCS"], object{"name": "GOMAXPROCS", "value": "4"})
+			same(t, "variables", len(at(container(all), "env").([]any)), len(environment(all)))
 		}},
-		{"a memory limit of Go's own", []string{"--set", "goMemLimit=300MiB,resources.limits.memory=500M"}, func(t *testing.T, all map[string]object) {
-			same(t, "GOMEMLIMIT", env(all)["GOMEMLIMIT"], "300MiB")
+		{"no CPU request", []string{"--set", "resources.requests.cpu=null"}, func(t *testing.T, all map[string]object) {
+			same(t, "GOMAXPROCS", environment(all)["GOMAXPROCS"], nil)
+		}},
+		{"memory in other units", []string{"--set", "resources.limits.memory=0.5G"}, func(t *testing.T, all map[string]object) {
+			same(t, "the limit", at(container(all), "resources", "limits", "memory"), "0.5G")
+		}},
+		{"less memory for less that is held", []string{"--set", "resources.limits.memory=200Mi,resources.requests.memory=100Mi,worker.settings.MAX_HELD_BYTES=52428800"}, func(t *testing.T, all map[string]object) {
+			same(t, "the limit", at(container(all), "resources", "limits", "memory"), "200Mi")
+		}},
+		{"a collector", []string{"--set", "worker.extraEnv[0].name=OTEL_EXPORTER_OTLP_ENDPOINT,worker.extraEnv[0].value=http://collector.telemetry:4318"}, func(t *testing.T, all map[string]object) {
+			same(t, "out", at(all["NetworkPolicy"], "spec", "egress", 2), object{
+				"ports": []object{{"port": 4318, "protocol": "TCP"}}, "to": []object{{"namespaceSelector": object{}}},
+			})
+		}},
+		{"a collector on the node", []string{"--set", "networkPolicy.tracesTo[0].ipBlock.cidr=10.0.0.0/8,worker.extraEnv[0].name=OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,worker.extraEnv[0].value=$(HOST_IP):4317"}, func(t *testing.T, all map[string]object) {
+			same(t, "out", at(all["NetworkPolicy"], "spec", "egress", 2), object{
+				"ports": []object{{"port": 4317, "protocol": "TCP"}}, "to": []object{{"ipBlock": object{"cidr": "10.0.0.0/8"}}},
+			})
+		}},
+		{"a collector in the pod", []string{"--set", "aws.identity=none,worker.extraEnv[0].name=OTEL_EXPORTER_OTLP_ENDPOINT,worker.extraEnv[0].value=http://localhost:4318"}, func(t *testing.T, all map[string]object) {
+			same(t, "ways out", len(at(all["NetworkPolicy"], "spec", "egress").([]any)), 2)
+		}},
+		{"a collector from a secret", []string{"--set", "worker.extraEnv[0].name=OTEL_EXPORTER_OTLP_ENDPOINT,worker.extraEnv[0].valueFrom.secretKeyRef.name=otel,worker.extraEnv[0].valueFrom.secretKeyRef.key=url"}, func(t *testing.T, all map[string]object) {
+			same(t, "ports", at(all["NetworkPolicy"], "spec", "egress", 2, "ports"), []object{{"port": 4317, "protocol": "TCP"}, {"port": 4318, "protocol": "TCP"}})
 		}},
 		{"KEDA", []string{"--set", "keda.enabled=true,keda.minReplicas=2,keda.maxReplicas=7,keda.messagesPerReplica=2000000,keda.maxAgeSeconds=90"}, func(t *testing.T, all map[string]object) {
 			if at(all["Deployment"], "spec", "replicas") != nil {
@@ -320,6 +353,24 @@ func TestChartSwitches(t *testing.T) {
 	}
 }
 
+// A queue's URL names its region in each of SQS's forms.
+func TestChartRegion(t *testing.T) {
+	for url, want := range map[string]string{
+		queueURL: "eu-west-1",
+		"https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-central-1.vpce.amazonaws.com/123456789012/predictions":                 "eu-central-1",
+		"https://vpce-0a1b2c3d4e5f-abcdefgh-us-gov-west-1a.sqs.us-gov-west-1.vpce.amazonaws.com/123456789012/predictions": "us-gov-west-1",
+		"https://sqs-fips.us-east-2.amazonaws.com/123456789012/predictions":                                               "us-east-2",
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/predictions":                                                "cn-north-1",
+		"https://sqs.ap-southeast-2.api.aws/123456789012/predictions":                                                     "ap-southeast-2",
+		"https://ap-south-1.queue.amazonaws.com/123456789012/predictions":                                                 "ap-south-1",
+	} {
+		all := render(t, "--set", "keda.enabled=true,worker.queueUrl="+url)
+		for i := range 2 {
+			same(t, url, at(all["ScaledObject"], "spec", "triggers", i, "metadata", "awsRegion"), want)
+		}
+	}
+}
+
 func alerts(all map[string]object) (names []string) {
 	list, _ := at(all["PrometheusRule"], "spec", "groups", 0, "rules").([]any)
 	for _, r := range list {
@@ -346,7 +397,11 @@ func TestChartRefuses(t *testing.T) {
 		{"too short a drain", "minimum", []string{"--set", "worker.drainTimeoutSeconds=5"}},
 		{"IRSA without a role", "aws.roleArn is needed", []string{"--set", "aws.identity=irsa"}},
 		{"a role that is none", "does not match pattern", []string{"--set", "aws.identity=irsa,aws.roleArn=worker"}},
-		{"memory in odd units", "give whole Mi or Gi", []string{"--set", "resources.limits.memory=500M"}},
+		{"no memory for what is held", "resources.limits.memory is 64Mi, but the worker may take 256Mi", []string{"--set", "resources.limits.memory=64Mi,resources.requests.memory=64Mi"}},
+		{"more held than there is memory", "resources.limits.memory is 512Mi, but the worker may take 656Mi", []string{"--set", "worker.settings.MAX_HELD_BYTES=419430400"}},
+		{"memory in odd units", "not a quantity", []string{"--set", "resources.limits.memory=500MB"}},
+		{"a request over its limit", "resources.requests.cpu is 2, over resources.limits.cpu of 500m", []string{"--set", "resources.requests.cpu=2,resources.limits.cpu=500m"}},
+		{"KEDA without a region", "aws.region is needed with keda.enabled", []string{"--set", "keda.enabled=true,worker.queueUrl=http://sqs.local:4566/000000000000/predictions"}},
 		{"no account named", "serviceAccount.name is needed", []string{"--set", "serviceAccount.create=false"}},
 		{"more at the least than at the most", "keda.minReplicas is over", []string{"--set", "keda.enabled=true,keda.minReplicas=11"}},
 	} {

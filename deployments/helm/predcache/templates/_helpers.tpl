@@ -23,17 +23,74 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if .Values.image.digest }}{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}{{ else }}{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}{{ end }}
 {{- end }}
 
-{{/* 90 % of the memory limit: the rest is for what Go's limit doesn't count, like the kernel's buffers. */}}
-{{- define "predcache.goMemLimit" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
-{{- if .Values.goMemLimit }}{{ .Values.goMemLimit }}
-{{- else if regexMatch "^[0-9]+Mi$" $limit }}{{ div (mul (trimSuffix "Mi" $limit | int64) 90) 100 }}MiB
-{{- else if regexMatch "^[0-9]+Gi$" $limit }}{{ div (mul (trimSuffix "Gi" $limit | int64) 1024 90) 100 }}MiB
-{{- else if $limit }}{{ fail (printf "resources.limits.memory is %s: give whole Mi or Gi, or set goMemLimit" $limit) }}
+{{/* A quantity of Kubernetes as a number: 512Mi is 536870912, 250m is 0.25. */}}
+{{- define "predcache.quantity" -}}
+{{- $text := toString . }}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- if regexMatch "^[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]+)?$" $text }}{{ float64 $text }}
+{{- else if regexMatch "^[0-9]+(\\.[0-9]+)?([mkMGT]|[KMGT]i)$" $text }}{{ mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[a-zA-Z]+$" $text)) }}
+{{- else }}{{ fail (printf "resources has %s, which is not a quantity like 512Mi, 1Gi or 250m" $text) }}
 {{- end }}
 {{- end }}
 
-{{/* The region: said, or named by the queue's URL. */}}
+{{/* Memory in MiB that the worker may take (docs/guarantees.md, Memory): what it holds and a third, 2 MiB for each write under
+way, 64 bytes for each remembered key, and 100 MiB for the rest. */}}
+{{- define "predcache.memory" -}}
+{{- $held := get .Values.worker.settings "MAX_HELD_BYTES" | default 104857600 | float64 }}
+{{- $writes := get .Values.worker.settings "WRITE_CONCURRENCY" | default 8 | float64 }}
+{{- $keys := get .Values.worker.settings "DEDUP_WINDOW" | default 100000 | float64 }}
+{{- addf (divf (mulf $held 4) 3 1048576) (mulf $writes 2) (divf (mulf $keys 64) 1048576) 100 | ceil | int64 }}
+{{- end }}
+
+{{/* Refuses resources that the API server would refuse, or that the worker would not fit in. */}}
+{{- define "predcache.checkResources" -}}
+{{- $limits := .Values.resources.limits | default dict }}
+{{- $requests := .Values.resources.requests | default dict }}
+{{- range $name, $limit := $limits }}
+{{- with get $requests $name }}
+{{- if gt (include "predcache.quantity" . | float64) (include "predcache.quantity" $limit | float64) }}
+{{- fail (printf "resources.requests.%s is %v, over resources.limits.%s of %v: lower the request or raise the limit" $name . $name $limit) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $limits.memory }}
+{{- $need := include "predcache.memory" $ }}
+{{- if lt (include "predcache.quantity" . | float64) (mulf (float64 $need) 1048576) }}
+{{- fail (printf "resources.limits.memory is %v, but the worker may take %sMi (docs/guarantees.md, Memory): raise the limit, or lower worker.settings.MAX_HELD_BYTES" . $need) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether worker.extraEnv has a variable: (list . NAME). */}}
+{{- define "predcache.hasVariable" -}}
+{{- $name := index . 1 }}
+{{- range (index . 0).Values.worker.extraEnv }}{{ if eq .name $name }}true{{ end }}{{ end }}
+{{- end }}
+
+{{/* Ports of the OpenTelemetry collectors that worker.extraEnv names, as a JSON list. Those in the pod need no way out. */}}
+{{- define "predcache.tracesPorts" -}}
+{{- $ports := list }}
+{{- range .Values.worker.extraEnv }}
+{{- if has .name (list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") }}
+{{- $endpoint := toString (.value | default "") }}
+{{- if not $endpoint }}{{ $ports = concat $ports (list 4317 4318) }}
+{{- else if regexMatch "^([a-z]+://)?(localhost|127\\.0\\.0\\.1|\\[::1\\])(:|/|$)" $endpoint }}
+{{- else if regexMatch ":[0-9]+(/.*)?$" $endpoint }}{{ $ports = append $ports (regexReplaceAll "^.*:([0-9]+)(/.*)?$" $endpoint "${1}" | int) }}
+{{- else if hasPrefix "https://" $endpoint }}{{ $ports = append $ports 443 }}
+{{- else }}{{ $ports = append $ports 80 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $ports | uniq | toJson }}
+{{- end }}
+
+{{/* The region: given, or in the queue's URL, which may be that of a VPC endpoint, of FIPS, dual-stack or legacy ("Amazon SQS
+endpoints and quotas", AWS General Reference). */}}
 {{- define "predcache.region" -}}
-{{- .Values.aws.region | default (regexReplaceAll "^https://sqs(?:-fips)?\\.([a-z0-9-]+)\\..*$" .Values.worker.queueUrl "${1}") }}
+{{- $url := .Values.worker.queueUrl }}
+{{- if .Values.aws.region }}{{ .Values.aws.region }}
+{{- else if regexMatch "^https://([a-z0-9-]+\\.)?sqs(-fips)?\\.[a-z]{2,}(-[a-z]+)+-[0-9]+\\." $url }}{{ regexReplaceAll "^https://(?:[a-z0-9-]+\\.)?sqs(?:-fips)?\\.([a-z0-9-]+)\\..*$" $url "${1}" }}
+{{- else if regexMatch "^https://[a-z]{2,}(-[a-z]+)+-[0-9]+\\.queue\\." $url }}{{ regexReplaceAll "^https://([a-z0-9-]+)\\..*$" $url "${1}" }}
+{{- else }}{{ fail (printf "aws.region is needed with keda.enabled: worker.queueUrl (%s) names no region" $url) }}
+{{- end }}
 {{- end }}
