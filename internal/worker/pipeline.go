@@ -150,6 +150,7 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 		p.consumer.SetMode(consumer.ModeClosed)
 		if awsclient.Code(reason) == "ResourceNotFoundException" {
 			p.window.Forget() // another table may be in its place when it can be written again
+			p.watch.missing()
 		}
 	case writer.Probing:
 		p.consumer.SetMode(consumer.ModeProbe) // in case nothing is held that could be the probe

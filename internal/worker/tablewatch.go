@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/predcache/predcache/internal/awsclient"
@@ -32,6 +33,8 @@ type TableWatch struct {
 	seen      item.Table
 	fatal     error
 	recreated func() // set by run
+
+	gone atomic.Bool // the table was missing, and has not been read since
 }
 
 // NewTableWatch returns a TableWatch for the table as it was at the start, or nil if the settings describe the table: the worker
@@ -61,6 +64,14 @@ func (w *TableWatch) Recheck(ctx context.Context) error {
 		w.read(ctx)
 	}
 	return w.fatal
+}
+
+// missing notes that the table does not exist, and that what was remembered of it was forgotten. The table that is read next
+// is then no news: to forget again would forget what has been written to it.
+func (w *TableWatch) missing() {
+	if w != nil {
+		w.gone.Store(true)
+	}
 }
 
 // run reads the table every minute until ctx is done. recreated is called when it is another table of the same name.
@@ -98,8 +109,11 @@ func (w *TableWatch) read(ctx context.Context) {
 	if info.ID != w.id && w.id != "" {
 		w.log.Warn("table deleted and created again", "table", w.cfg.TableName, "remedy", "none needed: what was written before is written again when it is sent again")
 		w.id = info.ID
-		w.recreated()
+		if !w.gone.Load() {
+			w.recreated()
+		}
 	}
+	w.gone.Store(false)
 	if was, on := w.seen.TTLAttribute != "", info.TTLAttribute != ""; was != on {
 		w.setTTL(on)
 		if was {

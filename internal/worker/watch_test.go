@@ -194,6 +194,32 @@ func TestPipelineOnAChangedTable(t *testing.T) {
 	})
 }
 
+// A worker that met no table has forgotten what it wrote to the former one. When it learned a minute later that it has another
+// table, it forgot that one too, and an older version replaced what it had just written.
+func TestPipelineRemembersANewTable(t *testing.T) {
+	workertest.WithFakes(t, item.LatestOnly, func(f *workertest.Fakes) {
+		r := f.Start()
+		f.Send(workertest.Message("a", time.Hour, `1`))
+		time.Sleep(10 * time.Second)
+		client := f.DynamoDB.Client()
+		if _, err := client.DeleteTable(f.T.Context(), &dynamodb.DeleteTableInput{TableName: aws.String(workertest.TableName)}); err != nil {
+			t.Fatal(err)
+		}
+		f.Send(workertest.Message("b", time.Minute, `"newer"`))
+		time.Sleep(10 * time.Second)
+		workertest.CreateTable(f.T, client, workertest.TableName, item.LatestOnly, item.TypeS)
+		time.Sleep(2 * time.Minute)
+		f.WantItems(1)
+		f.Send(workertest.Message("b", time.Hour, `"older"`))
+		time.Sleep(time.Minute)
+		if got := f.DynamoDB.Item(workertest.TableName, "b").Text(item.AttrPayload); got != `"newer"` {
+			t.Errorf("the table has %s, want the newer version", got)
+		}
+		r.Stop()
+		f.WantDeleted(3)
+	})
+}
+
 // An index that is added, or TTL that is switched off, while the worker runs costs the item that the table refuses, and nothing else.
 func TestPipelineOnATableWithANewIndex(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
