@@ -73,6 +73,7 @@ type Batch struct {
 	in      *Ingest
 	decoded prediction.Decoded
 	items   []*item.Item
+	bytes   int // that the text being read takes beside itself
 }
 
 // Begin returns an empty Batch. The caller must call End.
@@ -123,11 +124,12 @@ func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
 		}
 		b.reject(sink, part, count)
 	}
+	b.bytes = b.decoded.Bytes
 	expired := now.Add(-b.in.cfg.Grace).Unix()
 	for i := range b.decoded.Predictions {
 		b.admit(&b.decoded.Predictions[i], sink, expired)
 	}
-	sink.Done(b.decoded.Bytes)
+	sink.Done(b.bytes)
 }
 
 // admit makes the item of a prediction and passes it to the window. A prediction that ends before expired, in seconds since the
@@ -139,8 +141,11 @@ func (b *Batch) admit(p *prediction.Prediction, sink Sink, expired int64) {
 		b.reject(sink, prediction.RejectedPart{Raw: p.Raw, Why: why, Sent: b.decoded.Sent}, 1)
 	case it.Expires < expired:
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
-	case b.in.cfg.Admit(it, sink.Admit(it)):
-		b.items = append(b.items, it)
+	default:
+		b.bytes += it.Bytes()
+		if b.in.cfg.Admit(it, sink.Admit(it)) {
+			b.items = append(b.items, it)
+		}
 	}
 }
 

@@ -80,6 +80,9 @@ func (it *Item) UnitsSaved() int {
 	return Units(plain) - Units(it.Size)
 }
 
+// Bytes returns the memory that the item takes beside its prediction.
+func (it *Item) Bytes() int { return cap(it.compressed) }
+
 // Units returns the write units of an item of the given size: one for each started KB ("Read/write capacity mode").
 func Units(size int) int { return (size + unitSize - 1) / unitSize }
 

@@ -104,7 +104,7 @@ func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.
 			return 0, why
 		}
 	}
-	var seen map[string]struct{}
+	var seen names
 	for m := range jsonscan.Members(v) {
 		name, err := jsonscan.Unquote(m.Name)
 		if err != nil {
@@ -113,19 +113,45 @@ func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.
 		if why := checkName(name); why != nil {
 			return 0, prediction.Rejectf(why.Reason, field, "has a nested name that DynamoDB can't hold: %s", why.Detail)
 		}
-		if _, found := seen[name]; found {
+		if !seen.add(name) {
 			return 0, prediction.Rejectf(prediction.ReasonDuplicateName, field, "has a nested name twice: send it once")
 		}
-		if seen == nil {
-			seen = map[string]struct{}{}
-		}
-		seen[name] = struct{}{}
 		total += len(name)
 		if why := add(m.Value); why != nil {
 			return 0, why
 		}
 	}
 	return total, nil
+}
+
+// names is a set. It allocates nothing for the few names that most objects have: a value can be tens of thousands of objects.
+type names struct {
+	few  [8]string
+	n    int // used of few
+	many map[string]struct{}
+}
+
+// add reports whether name was not in the set.
+func (s *names) add(name string) bool {
+	if s.many == nil {
+		for _, other := range s.few[:s.n] {
+			if other == name {
+				return false
+			}
+		}
+		if s.n < len(s.few) {
+			s.few[s.n] = name
+			s.n++
+			return true
+		}
+		s.many = map[string]struct{}{}
+		for _, other := range s.few {
+			s.many[other] = struct{}{}
+		}
+	}
+	before := len(s.many)
+	s.many[name] = struct{}{}
+	return len(s.many) > before
 }
 
 func tooLarge(field string) *prediction.Reject {
@@ -216,6 +242,9 @@ var encoders = sync.Pool{New: func() any {
 	return w
 }}
 
+// maxScratch is the largest buffer that is kept. A payload can have 16 MiB, as WORKER_MAX_DECODED_BYTES.
+const maxScratch = 1 << 20
+
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // compress returns the compressed, compacted payload, or nil if that takes more than room bytes.
@@ -224,8 +253,11 @@ func compress(payload jsonscan.Value, room int) []byte {
 	text, out := scratch.Get().(*[]byte), scratch.Get().(*[]byte)
 	defer func() {
 		encoders.Put(w)
-		scratch.Put(text)
-		scratch.Put(out)
+		for _, buffer := range []*[]byte{text, out} {
+			if cap(*buffer) <= maxScratch {
+				scratch.Put(buffer)
+			}
+		}
 	}()
 	*text = jsonscan.AppendCompact((*text)[:0], payload)
 	*out = w.EncodeAll(*text, (*out)[:0])

@@ -42,6 +42,8 @@ func TestNewRejects(t *testing.T) {
 		{"nesting of 33", latestOnly, item.JSON, `"score":` + nested(32), fmt.Sprintf(deep, "score")}, // 32 lists and what is in them
 		{"half a surrogate pair", latestOnly, item.JSON, `"score":"secret\ud83d"`, "field_value: score holds half of a UTF-16 surrogate pair: send valid Unicode"},
 		{"a nested name with half a surrogate pair", latestOnly, item.JSON, `"score":{"secret\ud83d":1}`, "field_value: score has a name that holds half of a UTF-16 surrogate pair: send valid Unicode"},
+		{"a nested name that is there twice, among many", latestOnly, item.JSON, `"score":{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"b":2}`, "duplicate_name: score has a nested name twice: send it once"},
+		{"a nested name that is there twice, after many", latestOnly, item.JSON, `"score":{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"j":2}`, "duplicate_name: score has a nested name twice: send it once"},
 		{"a nested name that is there twice", latestOnly, item.JSON, `"score":[{"secret":1,"secr\u0065t":2}]`, "duplicate_name: score has a nested name twice: send it once"},
 		{"a nested name that is empty", latestOnly, item.JSON, `"score":{"":1}`,
 			"field_value: score has a nested name that DynamoDB can't hold: the name of a field is empty: DynamoDB's attribute names have at least one byte"},

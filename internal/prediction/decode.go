@@ -157,6 +157,7 @@ type decoding struct {
 	now    time.Time
 	place  int32
 	values [numFields]jsonscan.Value // of the prediction being read
+	copied int                       // bytes of the prediction that are not in its text, but copies of parts of it
 	flaw   *Reject                   // of the object whose members are scanned: it is JSON but for a number
 
 	sent, order int64
@@ -233,7 +234,7 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 	case looksLikeLines(text):
 		return r.lines(text)
 	case errors.Is(err, jsonscan.ErrMembers):
-		return tooManyFields()
+		return r.tooManyFields()
 	case err == nil:
 		return Rejectf(ReasonSyntax, "", "text after the JSON object at byte %d: put several predictions into an array, or one per line", end)
 	default:
@@ -252,14 +253,14 @@ func (r *decoding) members(text string) (object jsonscan.Value, end int, err err
 	if err != nil && errors.Is(err, jsonscan.ErrNotFinite) {
 		var flawed int
 		if r.dst.members, object, end, flawed, err = jsonscan.ParseMembersLoosely(r.dst.members[:0], text, maxMembers); err == nil {
-			r.flaw = notFinite(unquoted(r.dst.members[flawed].Name))
+			r.flaw = r.notFinite(unquoted(r.dst.members[flawed].Name))
 		}
 	}
 	return object, end, err
 }
 
-func notFinite(field string) *Reject {
-	return Rejectf(ReasonNumber, field, "holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them")
+func (r *decoding) notFinite(field string) *Reject {
+	return r.rejectf(ReasonNumber, field, "holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them")
 }
 
 // skip returns the value at the start of text, which will be rejected, and the offset of its end.
@@ -270,8 +271,8 @@ func skip(text string) (v jsonscan.Value, end int, err error) {
 	return v, end, err
 }
 
-func tooManyFields() *Reject {
-	return Rejectf(ReasonTooLarge, "", "a prediction has more than %d fields: put them into its payload", maxMembers)
+func (r *decoding) tooManyFields() *Reject {
+	return r.rejectf(ReasonTooLarge, "", "a prediction has more than %d fields: put them into its payload", maxMembers)
 }
 
 func tooManyParts() *Reject {
@@ -309,11 +310,11 @@ func (r *decoding) lines(text string) *Reject {
 		object, end, err := r.members(line)
 		switch {
 		case errors.Is(err, jsonscan.ErrMembers):
-			r.reject(line, tooManyFields())
+			r.reject(line, r.tooManyFields())
 		case err != nil:
-			r.reject(line, Rejectf(ReasonSyntax, "", "the line is not a JSON object: %v", err))
+			r.reject(line, r.rejectf(ReasonSyntax, "", "the line is not a JSON object: %v", err))
 		case end < len(line):
-			r.reject(line, Rejectf(ReasonSyntax, "", "text after the line's JSON object at byte %d: send one object per line", end))
+			r.reject(line, r.rejectf(ReasonSyntax, "", "text after the line's JSON object at byte %d: send one object per line", end))
 		default:
 			if why := r.prediction(object); why != nil {
 				return why
@@ -355,7 +356,7 @@ func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 	if rest == "" || rest[0] != '{' {
 		v, end, err := skip(rest)
 		if err == nil {
-			r.reject(v.Text, Rejectf(ReasonFieldType, "", "an element of the array is %v: each must be an object", v.Kind()))
+			r.reject(v.Text, r.rejectf(ReasonFieldType, "", "an element of the array is %v: each must be an object", v.Kind()))
 		}
 		return end, nil, err
 	}
@@ -363,7 +364,7 @@ func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 	if errors.Is(err, jsonscan.ErrMembers) {
 		v, end, err := skip(rest)
 		if err == nil {
-			r.reject(v.Text, tooManyFields())
+			r.reject(v.Text, r.tooManyFields())
 		}
 		return end, nil, err
 	}
@@ -372,6 +373,17 @@ func (r *decoding) element(rest string) (end int, why *Reject, err error) {
 	}
 	return end, why, err
 }
+
+// rejectf is Rejectf for a part. After MaxRejectedParts it builds nothing: a part can be two bytes, and a message have 100,000.
+func (r *decoding) rejectf(reason Reason, field, format string, args ...any) *Reject {
+	if len(r.dst.Rejected) == MaxRejectedParts {
+		return errMore
+	}
+	return Rejectf(reason, field, format, args...)
+}
+
+// errMore rejects a part that is only counted.
+var errMore = &Reject{}
 
 func (r *decoding) reject(raw string, why *Reject) {
 	r.place++

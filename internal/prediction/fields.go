@@ -33,7 +33,7 @@ func (r *decoding) prediction(object jsonscan.Value) *Reject {
 		r.reject(object.Text, why)
 		return nil
 	}
-	if why := r.take(PredictionBytes + AttributeBytes*len(p.Attributes)); why != nil {
+	if why := r.take(PredictionBytes + AttributeBytes*len(p.Attributes) + r.copied); why != nil {
 		return why
 	}
 	r.dst.Predictions = append(r.dst.Predictions, p)
@@ -45,7 +45,8 @@ func (r *decoding) read(p *Prediction) *Reject {
 	if r.flaw != nil {
 		return r.flaw
 	}
-	if why := unescape(r.dst.members); why != nil {
+	r.copied = 0
+	if why := r.unescape(r.dst.members); why != nil {
 		return why
 	}
 	for field := range r.fields {
@@ -61,7 +62,7 @@ func (r *decoding) read(p *Prediction) *Reject {
 		return why
 	}
 	if p.Payload = r.values[fieldPayload]; p.Payload.Text == "" {
-		return Rejectf(ReasonMissingField, r.fields[fieldPayload].name, "is missing: it holds the result, any JSON value")
+		return r.rejectf(ReasonMissingField, r.fields[fieldPayload].name, "is missing: it holds the result, any JSON value")
 	}
 	if why := r.expiry(p); why != nil {
 		return why
@@ -71,12 +72,13 @@ func (r *decoding) read(p *Prediction) *Reject {
 }
 
 // unescape unescapes the members' names. It rejects a name that occurs twice, since either value could be meant.
-func unescape(members []jsonscan.Member) *Reject {
+func (r *decoding) unescape(members []jsonscan.Member) *Reject {
 	for i := range members {
 		name, err := jsonscan.Unquote(members[i].Name)
 		if err != nil {
-			return Rejectf(ReasonFieldValue, "", "the name of a field holds %v", err)
+			return r.rejectf(ReasonFieldValue, "", "the name of a field holds %v", err)
 		}
+		r.copies(members[i].Name, name)
 		members[i].Name = name
 	}
 	const few = 24
@@ -84,7 +86,7 @@ func unescape(members []jsonscan.Member) *Reject {
 		for i := range members {
 			for j := range i {
 				if members[i].Name == members[j].Name {
-					return twice(members[i].Name)
+					return r.twice(members[i].Name)
 				}
 			}
 		}
@@ -93,15 +95,23 @@ func unescape(members []jsonscan.Member) *Reject {
 	seen := make(map[string]struct{}, len(members))
 	for i := range members {
 		if _, found := seen[members[i].Name]; found {
-			return twice(members[i].Name)
+			return r.twice(members[i].Name)
 		}
 		seen[members[i].Name] = struct{}{}
 	}
 	return nil
 }
 
-func twice(name string) *Reject {
-	return Rejectf(ReasonDuplicateName, name, "occurs twice: send it once")
+// copies counts the memory of text if it is a copy, which unescaping makes. It is shorter then.
+func (r *decoding) copies(escaped, text string) {
+	const allocation = 16 // an allocation of 1 byte takes 8, and larger ones are rounded up too
+	if len(text) < len(escaped) {
+		r.copied += allocation + len(text)
+	}
+}
+
+func (r *decoding) twice(name string) *Reject {
+	return r.rejectf(ReasonDuplicateName, name, "occurs twice: send it once")
 }
 
 func (r *decoding) id(p *Prediction) *Reject {
@@ -110,15 +120,16 @@ func (r *decoding) id(p *Prediction) *Reject {
 	case jsonscan.String:
 		text, err := jsonscan.Unquote(inside(v))
 		if err != nil {
-			return Rejectf(ReasonKey, name, "holds %v: an id is valid Unicode", err)
+			return r.rejectf(ReasonKey, name, "holds %v: an id is valid Unicode", err)
 		}
+		r.copies(inside(v), text)
 		p.ID.Text = text
 	case jsonscan.Number:
 		p.ID = ID{v.Text, true}
 	case 0, jsonscan.Null:
-		return Rejectf(ReasonMissingField, name, "is missing: it names what was predicted, a string or a number")
+		return r.rejectf(ReasonMissingField, name, "is missing: it names what was predicted, a string or a number")
 	default:
-		return Rejectf(ReasonFieldType, name, "is %v: send a string or a number", v.Kind())
+		return r.rejectf(ReasonFieldType, name, "is %v: send a string or a number", v.Kind())
 	}
 	return nil
 }
@@ -128,16 +139,16 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 	v := r.values[fieldTimestamp]
 	if isAbsent(v) {
 		if r.cfg.RequireTimestamp && !r.inEnvelope {
-			return Rejectf(ReasonMissingField, name, "is missing: it orders the predictions of an id, and a file has no sent time that could stand in for it")
+			return r.rejectf(ReasonMissingField, name, "is missing: it orders the predictions of an id, and a file has no sent time that could stand in for it")
 		}
 		p.EventTime = FromMillis(r.sent)
 	} else {
 		t, err := parseTime(v)
 		if err != nil {
-			return badTime(name, err)
+			return r.badTime(name, err)
 		}
 		if t.After(r.now.Add(r.cfg.MaxFuture)) {
-			return Rejectf(ReasonFuture, name, "is over %v in the future: send the time of the event, or allow more with WORKER_MAX_FUTURE", r.cfg.MaxFuture)
+			return r.rejectf(ReasonFuture, name, "is over %v in the future: send the time of the event, or allow more with WORKER_MAX_FUTURE", r.cfg.MaxFuture)
 		}
 		if why := r.checkPast(name, t); why != nil {
 			return why
@@ -151,7 +162,7 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 // checkPast rejects a time before Config.MinEventTime.
 func (r *decoding) checkPast(field string, t Time) *Reject {
 	if least := r.cfg.MinEventTime; t.Compare(least) < 0 {
-		return Rejectf(ReasonPast, field, "is before %s, a time that no clock gives: send Unix seconds, ms, us or ns since 1970, or RFC 3339, or allow more with WORKER_MIN_EVENT_TIME",
+		return r.rejectf(ReasonPast, field, "is before %s, a time that no clock gives: send Unix seconds, ms, us or ns since 1970, or RFC 3339, or allow more with WORKER_MIN_EVENT_TIME",
 			least.Clock().Format(time.RFC3339Nano))
 	}
 	return nil
@@ -160,14 +171,14 @@ func (r *decoding) checkPast(field string, t Time) *Reject {
 // isAbsent reports whether an optional field is missing or null, which many publishers send instead.
 func isAbsent(v jsonscan.Value) bool { return v.Text == "" || v.Kind() == jsonscan.Null }
 
-func badTime(field string, err error) *Reject {
+func (r *decoding) badTime(field string, err error) *Reject {
 	switch {
 	case errors.Is(err, errNoZone):
-		return Rejectf(ReasonFieldType, field, "%v", err)
+		return r.rejectf(ReasonFieldType, field, "%v", err)
 	case errors.Is(err, errTimeForm):
-		return Rejectf(ReasonFieldType, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
+		return r.rejectf(ReasonFieldType, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
 	}
-	return Rejectf(ReasonFieldValue, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
+	return r.rejectf(ReasonFieldValue, field, "%v: send Unix seconds, ms, us or ns, or RFC 3339", err)
 }
 
 // expiry sets p.Expires from the event time and the message. It does not use the clock, so that a redelivery makes the same
@@ -177,11 +188,11 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 	ttlName, endName := r.fields[fieldTTLSeconds].name, r.fields[fieldExpiresAt].name
 	if !isAbsent(end) {
 		if !isAbsent(ttl) {
-			return Rejectf(ReasonFieldValue, endName, "is set together with %s: send one of them", ttlName)
+			return r.rejectf(ReasonFieldValue, endName, "is set together with %s: send one of them", ttlName)
 		}
 		t, err := parseTime(end)
 		if err != nil {
-			return badTime(endName, err)
+			return r.badTime(endName, err)
 		}
 		if why := r.checkPast(endName, t); why != nil {
 			return why
@@ -196,11 +207,11 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 			seconds = unquoted(inside(ttl))
 		}
 		if !isNumber(seconds) {
-			return Rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
+			return r.rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
 		}
 		var err error
 		if life, err = decimalTime(jsonscan.ParseDecimal(seconds)); err != nil || life == (Time{}) {
-			return Rejectf(ReasonFieldValue, ttlName, "is out of range: send a number of seconds above 0")
+			return r.rejectf(ReasonFieldValue, ttlName, "is out of range: send a number of seconds above 0")
 		}
 	}
 	if r.cfg.TTLJitter > 0 {
@@ -209,7 +220,7 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 	}
 	t, err := checkTime(p.EventTime.plus(life))
 	if err != nil {
-		return Rejectf(ReasonFieldValue, ttlName, "makes it expire after the year 9999: send a shorter lifetime")
+		return r.rejectf(ReasonFieldValue, ttlName, "makes it expire after the year 9999: send a shorter lifetime")
 	}
 	p.Expires = t.Sec
 	return nil
@@ -220,12 +231,16 @@ func (r *decoding) attributes(p *Prediction) {
 	if !r.cfg.Attributes.All && len(r.cfg.Attributes.Names) == 0 {
 		return
 	}
+	kept := max(len(r.dst.members)-2, 1) // without the id and the payload
+	if !r.cfg.Attributes.All {
+		kept = min(kept, len(r.cfg.Attributes.Names))
+	}
 	for _, m := range r.dst.members {
 		if r.isField(m.Name) || !r.cfg.Attributes.keep(m.Name) {
 			continue
 		}
 		if p.Attributes == nil {
-			p.Attributes = make([]Attribute, 0, max(len(r.dst.members)-2, 1)) // without the id and the payload
+			p.Attributes = make([]Attribute, 0, kept)
 		}
 		p.Attributes = append(p.Attributes, Attribute{m.Name, m.Value})
 	}
@@ -283,7 +298,7 @@ func (r *decoding) follow(field int) (jsonscan.Value, *Reject) {
 				continue
 			}
 			if found.Text != "" {
-				return jsonscan.Value{}, twice(p.first + "." + strings.Join(p.rest[:i+1], "."))
+				return jsonscan.Value{}, r.twice(p.first + "." + strings.Join(p.rest[:i+1], "."))
 			}
 			found = m.Value
 		}

@@ -5,6 +5,7 @@ package prediction
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/predcache/predcache/internal/jsonscan"
 )
@@ -114,5 +115,15 @@ func (r *Reject) Error() string {
 
 // Rejectf returns a Reject with a formatted detail.
 func Rejectf(reason Reason, field, format string, args ...any) *Reject {
-	return &Reject{reason, field, fmt.Sprintf(format, args...)}
+	return &Reject{reason, clip(field), fmt.Sprintf(format, args...)}
+}
+
+// maxField bounds a field's name in a Reject: a name can have a megabyte.
+const maxField = 512
+
+func clip(field string) string {
+	if len(field) <= maxField {
+		return field
+	}
+	return strings.ToValidUTF8(field[:maxField], "") + "…"
 }

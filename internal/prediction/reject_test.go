@@ -62,6 +62,18 @@ func TestRejects(t *testing.T) {
 	}
 }
 
+// A reject is kept beside the message, so it does not grow with it.
+func TestRejectsAreSmall(t *testing.T) {
+	name := strings.Repeat(`\u00e9`, 50_000)
+	d := decode(config(), Message{Body: `{"predictionId":"a","prediction":1,"` + name + `":1,"` + name + `":2}`})
+	if len(d.Rejected) != 1 || d.Rejected[0].Why.Field != strings.Repeat("é", maxField/2)+"…" {
+		t.Errorf("rejected %.100q", fmt.Sprint(reasons(d)))
+	}
+	if allocated := testing.AllocsPerRun(10, func() { decode(config(), Message{Body: "[" + strings.Repeat("{},", 1000) + "{}]"}) }); allocated > 200 {
+		t.Errorf("%v allocations for 1001 rejected parts, of which %d are kept", allocated, MaxRejectedParts)
+	}
+}
+
 func checkReject(t *testing.T, why *Reject, want string) {
 	t.Helper()
 	if why.Error() != want {
