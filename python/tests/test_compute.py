@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -127,3 +129,27 @@ def test_a_result_is_computed_again_after_half_a_minute(
 def test_computing_needs_a_publisher(make: Callable[..., Cache]) -> None:
     with pytest.raises(ConfigurationError, match="publisher"):
         make().get_or_compute("a", lambda: 1)
+
+
+def test_an_interrupted_computation_is_not_its_waiters_interrupt(
+    computing: tuple[Cache, Publisher],
+) -> None:
+    cache, _ = computing
+    waiting, go = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        waiting.set()
+        assert go.wait(30)
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(cache.get_or_compute, "a", compute)
+        assert waiting.wait(30)
+        second = threads.submit(cache.get_or_compute, "a", compute)
+        while not cache._computing._under_way["a"][1]._condition._waiters:  # until it waits for the first
+            os.sched_yield()
+        go.set()
+        with pytest.raises(KeyboardInterrupt):
+            first.result()
+        with pytest.raises(RuntimeError, match="interrupted"):
+            second.result()

@@ -45,7 +45,10 @@ class Flights(Generic[T]):
             result = call()
         except BaseException as err:
             self._end(key)
-            future.set_exception(err)
+            if isinstance(err, Exception):
+                future.set_exception(err)
+            else:  # Ctrl-C, or the end of a greenlet: this thread's own business
+                future.set_exception(RuntimeError(f"the call for {key!r} was interrupted"))
             raise
         self._end(key)
         future.set_result(result)
