@@ -166,6 +166,10 @@ def test_no_region_and_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         Cache("t")
     url = "https://sqs.eu-central-1.amazonaws.com/123456789012/q"
     assert Publisher(url)._service._settings.region == "eu-central-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert Publisher(url)._service._settings.url == "https://sqs.eu-central-1.amazonaws.com/"
+    assert Publisher("http://127.0.0.1/q")._service._settings.region == "us-east-1"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_REGION", "eu-west-3")
     assert Cache("t")._service._settings.url == "https://dynamodb.eu-west-3.amazonaws.com/"
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

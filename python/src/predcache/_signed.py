@@ -118,7 +118,7 @@ class Settings:
         session: A botocore or boto3 session, or None for a new one.
         endpoint_url: In place of the endpoint that botocore finds.
         config: A botocore ``Config``.
-        region: Where nothing else names one.
+        region: In place of the session's: a queue can be called in its own region alone.
 
     Raises:
         ConfigurationError: botocore has no region, or settings that it refuses.
@@ -137,9 +137,9 @@ class Settings:
         session = session or botocore.session.get_session()
         inner = getattr(session, "_session", session)  # boto3's has botocore's
         region = (
-            inner.get_config_variable("region")
+            region
+            or inner.get_config_variable("region")
             or os.environ.get("AWS_REGION")  # every SDK but Python's reads it
-            or region
         )
         if region is None:
             raise ConfigurationError(
