@@ -22,7 +22,7 @@ def predictions(count):
 def test_the_recorder_writes_what_sqs_would_get(tmp_path):
     path = tmp_path / "messages.ndjson"
     with path.open("w", encoding="utf-8") as file, Recorder(file) as recorder:
-        with Publisher(QUEUE, endpoint_url=recorder.url) as publisher:
+        with Publisher(QUEUE, endpoint_url=recorder.url, linger=60) as publisher:
             publisher.publish_many(predictions(300))
         client = botocore.session.get_session().create_client("sqs", endpoint_url=recorder.url)
         sent = mishaps.publish(predictions(300), client, QUEUE)
@@ -36,7 +36,7 @@ def test_a_mishaps_message_is_what_the_package_makes(tmp_path):
     path = tmp_path / "messages.ndjson"
     (prediction,) = predictions(1)
     with path.open("w", encoding="utf-8") as file, Recorder(file) as recorder:
-        with Publisher(QUEUE, endpoint_url=recorder.url) as publisher:
+        with Publisher(QUEUE, endpoint_url=recorder.url, linger=60) as publisher:
             publisher.publish_many([prediction])
     assert json.loads(json.loads(path.read_text())["body"]) == mishaps.message(prediction)
 

@@ -342,7 +342,7 @@ def test_what_is_given_up_is_raised_where_nobody_listens(
 ) -> None:
     failed = {"Id": "0", "Code": "InvalidMessageContents", "SenderFault": True, "Message": "no"}
     aws.script = lambda operation, body: Answer({"Failed": [failed]})
-    publisher = make()
+    publisher = make(linger=60)
     publisher.publish("a", 1)
     publisher.publish("b", 1)
     with pytest.raises(PublishError, match="2 predictions not sent.*InvalidMessageContents") as caught:

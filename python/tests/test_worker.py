@@ -36,16 +36,22 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).map(lambd
 attributes = st.dictionaries(names, scalars | native_numbers, max_size=4)
 ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 
+# Layout, payload encoding, the publisher's and reader's JSON library, and the worker's other settings.
 CASES = [
-    ("versioned", "json", {}),
-    ("expiry-sorted", "json", {}),
-    ("latest-only", "json", {}),
-    ("versioned", "zstd", {"WORKER_SORT_UNIT": "ms"}),
-    ("latest-only", "map", {"WORKER_ORDERING": "newest"}),
+    ("versioned", "json", "orjson", {}),
+    ("expiry-sorted", "json", "json", {}),
+    ("latest-only", "json", "json", {}),
+    ("versioned", "zstd", "orjson", {"WORKER_SORT_UNIT": "ms"}),
+    ("latest-only", "map", "json", {"WORKER_ORDERING": "newest"}),
 ]
 
 
-@pytest.mark.parametrize(("kind", "encoding", "extra"), CASES, ids=[f"{k}-{e}" for k, e, _ in CASES])
+@pytest.mark.parametrize(
+    ("kind", "encoding", "json_library", "extra"),
+    CASES,
+    ids=[f"{kind}-{encoding}" for kind, encoding, *_ in CASES],
+    indirect=["json_library"],
+)
 def test_round_trip(kind: str, encoding: str, extra: dict[str, str], tmp_path: Path) -> None:
     table, queue = world.create_table(kind), world.create_queue()
     rules = Rules(layout=Layout.of(kind), payload_encoding=encoding)  # type: ignore[arg-type]

@@ -25,15 +25,18 @@ class Computed:
     """Remembers results for 30 seconds, in 16 MiB: computed once, published once."""
 
     def __init__(self) -> None:
+        self._begin()
+        _fork.watch(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._known: LRUCache[str, tuple[Prediction, float]] = LRUCache(
             _MAX_BYTES, lambda known: min(known[0].cost, _MAX_BYTES)
         )
-        _fork.watch(self)
 
     def after_fork(self) -> None:
-        """Take a lock that no thread of the parent holds."""
-        self._lock = threading.Lock()
+        """Begin anew: a thread of the parent may have been changing it."""
+        self._begin()
 
     def get(self, key: str) -> Prediction | None:
         """Return what was computed of an id, while it is fresh and its life is not over."""

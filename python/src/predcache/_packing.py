@@ -159,7 +159,7 @@ class Outbox:
         self._pending: Counter[int] = Counter()  # messages by epoch, until they are sent or given up
         self.bytes = 0  # of all that waits or is being sent
         self.stats = PublisherStats()
-        self.failures: list[Failure] = []  # not reported yet
+        self._failed: list[tuple[Failure, Message]] = []  # not taken to be reported yet
 
     def add(self, line: bytes) -> bool:
         """Take a prediction, and tell whether that may make a call due."""
@@ -302,10 +302,20 @@ class Outbox:
                 self._again.append(m)
 
     def give_up(self, m: Message, error: PredcacheError) -> None:
-        """Report a message as lost."""
+        """Give a message up. It is waited for until it was reported."""
+        m.sending = False
         self.stats.failed += m.predictions
-        self.failures.append(Failure(error, m.predictions, m.body))
-        self._done(m)
+        self._failed.append((Failure(error, m.predictions, m.body), m))
+
+    def take_failures(self) -> list[tuple[Failure, Message]]:
+        """Take what has to be reported, and then handed to ``reported``."""
+        failed, self._failed = self._failed, []
+        return failed
+
+    def reported(self, failed: list[tuple[Failure, Message]]) -> None:
+        """Wait no longer for what was given up."""
+        for _, m in failed:
+            self._done(m)
 
     def _done(self, m: Message) -> None:
         m.sending = False
@@ -322,8 +332,3 @@ class Outbox:
             self.give_up(m, error)
         self._again.clear()
         self._ready.clear()
-
-    def take_failures(self) -> list[Failure]:
-        """Take what has to be reported."""
-        failures, self.failures = self.failures, []
-        return failures

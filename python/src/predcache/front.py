@@ -73,7 +73,7 @@ class Front:
         _fork.watch(self)
 
     def after_fork(self) -> None:
-        """Take a lock that no thread of the parent holds; what is remembered stays right."""
+        """Begin anew: a thread of the parent may have been changing it."""
         self._lock = threading.Lock()
         self._entries = LRUCache(self.max_bytes, lambda entry: entry.cost)
 

@@ -43,8 +43,8 @@ class Publisher:
 
     Args:
         queue_url: The queue's URL.
-        session: A botocore or boto3 session with credentials and region; None for botocore's own. Where
-            it has no region, the queue's URL names it.
+        session: A botocore or boto3 session with credentials and region; None for botocore's own. The
+            region is the one that the queue's URL names, or else the session's.
         pack: Put many predictions into a message, one a line, up to the 64 KB that SQS bills as one
             request: of 1 KB each, 60 a message and 600 a call.
         linger: How many seconds a prediction waits for others to fill its call.
@@ -297,9 +297,13 @@ class Publisher:
                 outbox.settle(messages, answer)
             else:
                 halves = outbox.failed(messages, error)
-            failures = outbox.take_failures()
+            failed = outbox.take_failures()
             self._room.notify_all()
-        self._report(failures)
+        if failed:
+            self._report([failure for failure, _ in failed])
+            with self._lock:  # only now, so that flush() finds that they were reported
+                outbox.reported(failed)
+                self._room.notify_all()
         for half in halves:
             self._send(outbox, half)
 
@@ -330,9 +334,9 @@ class Publisher:
         self._unreported.raise_all()
 
     def _drain(self, timeout: float | None) -> bool:
-        """Send what was taken so far, and tell whether all of it left.
+        """Wait until what was taken so far was sent, and tell whether it was in time.
 
-        The calling thread sends too: when the interpreter exits there may be no other one any more.
+        Where no thread sends, the calling one does: when the interpreter exits no other can be started.
         """
         end = None if timeout is None else time.monotonic() + timeout
         with self._lock:
@@ -349,9 +353,9 @@ class Publisher:
                     if end is not None and now >= end:
                         return False
                     due = outbox.next_at(now, True)
-                    if due is None or due > now:
-                        waits = [t - now for t in (due, end) if t is not None]
-                        self._room.wait(min(waits) if waits else None)
+                    if due is None or due > now or any(thread.is_alive() for thread in self._threads):
+                        waits = [t - now for t in (due, end) if t is not None and t > now]
+                        self._room.wait(min([1.0, *waits]))
                         continue
                     messages = outbox.take(now)
                 if messages:
@@ -379,9 +383,11 @@ class Publisher:
         if not self._drain(timeout):
             with self._lock:
                 self._outbox.abandon(ClosedError("the publisher was closed before it was sent"))
-                failures = self._outbox.take_failures()
+                failed = self._outbox.take_failures()
                 self._work.notify_all()
-            self._report(failures)
+            self._report([failure for failure, _ in failed])
+            with self._lock:
+                self._outbox.reported(failed)
         for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(self._timeout + 1 if timeout is None else max(timeout, 0.1))

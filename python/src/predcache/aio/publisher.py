@@ -238,9 +238,14 @@ class Publisher:
             outbox.settle(messages, answer)
         else:
             halves = outbox.failed(messages, error)
+        self._report_failed()
         self._left.set()
-        self._report(outbox.take_failures())
         return halves
+
+    def _report_failed(self) -> None:
+        failed = self._outbox.take_failures()
+        self._report([failure for failure, _ in failed])
+        self._outbox.reported(failed)
 
     def _report(self, failures: list[Failure]) -> None:
         for failure in failures:
@@ -285,7 +290,7 @@ class Publisher:
         except asyncio.TimeoutError:
             await self._end_pump()
             self._outbox.abandon(ClosedError("the publisher was closed before it was sent"))
-            self._report(self._outbox.take_failures())
+            self._report_failed()
         await self._end_pump()
         _open.discard(self)
         await self._service.close()
@@ -329,7 +334,7 @@ class Publisher:
                     )
                 except PredcacheError as err:
                     pending += outbox.failed(messages, err)
-            self._report(outbox.take_failures())
+            self._report_failed()
 
 
 _open: set[Publisher] = set()  # those with something to send, which must not be forgotten before
