@@ -225,7 +225,7 @@ func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
 				err = json.Unmarshal(text, &at)
 			}
 			if err != nil || at.Offset == 0 || at.Offset >= int64(lines.Len()) || int(at.Line) != strings.Count(lines.String()[:at.Offset], "\n") {
-				t.Fatalf("the state is %+v, %v", at, err)
+				t.Fatalf("the state is %+v, %v, after %d calls and the output %s", at, err, calls.Load(), out.String())
 			}
 			for i := range at.Line { // what counts as in the table is there
 				if got := w.payload(t, fmt.Sprint(i)); got != fmt.Sprintf(`{"n":%d}`, i) && i%50 == 0 {

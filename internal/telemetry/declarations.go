@@ -188,7 +188,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheNearRetention"),
 		}, {
 			name: "table_ttl_enabled", instrument: gauge(&m.ttl), conditional: true,
-			help:    "1 if the table's TTL is on, 0 if it is off, at the start or at the last hourly check. Absent if the worker may not read it.",
+			help:    "1 if the table's TTL is on, 0 if it is off, at the last check, one a minute. Absent if the worker may not read it.",
 			trouble: alerts("PredcacheTTLOff"),
 		}, {
 			name: "ready", instrument: read(prometheus.GaugeValue, "", series{"": func() float64 { return truth(m.health.IsReady()) }}),

@@ -6,12 +6,12 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// counts are what a run reports.
+// counts holds the numbers that a run reports.
 type counts struct {
 	outcomes   [prediction.NumOutcomes]atomic.Int64
 	reasons    map[prediction.Reason]*atomic.Int64
 	bytes      atomic.Int64 // of items written
-	milliUnits atomic.Int64 // write units, times a thousand: the service counts in fractions
+	milliUnits atomic.Int64 // write units times 1000, since DynamoDB reports fractions
 }
 
 func (c *counts) init() {
@@ -28,7 +28,7 @@ func (c *counts) Outcome(o prediction.Outcome, _ int, _ int64) {
 
 func (c *counts) spent(units float64) { c.milliUnits.Add(int64(units * 1000)) }
 
-// predictions is how many have an outcome.
+// predictions returns the number of predictions with an outcome.
 func (c *counts) predictions() (n int64) {
 	for o := range c.outcomes {
 		n += c.outcomes[o].Load()
@@ -36,20 +36,21 @@ func (c *counts) predictions() (n int64) {
 	return n
 }
 
-// Progress is how far a run is.
+// Progress is the progress of a run.
 type Progress struct {
-	// Durable are the bytes of the files whose predictions are in the table, or can never be. Total is -1 if unknown.
+	// Durable is the number of bytes of the files whose predictions are in the table or rejected. Total is the size of the files, -1 if
+	// unknown.
 	Durable, Total int64
-	Predictions    int64 // with an outcome, of this run
+	Predictions    int64 // predictions of this run that have an outcome
 }
 
-// Progress returns how far the run is.
+// Progress returns the progress so far. It may be called while Run runs.
 func (r *Run) Progress() Progress {
 	_, _, passed := r.ledger.position()
 	return Progress{Durable: passed, Total: r.total, Predictions: r.counts.predictions()}
 }
 
-// Resumed returns the file and the byte offset at which an interrupted run is continued. file is "" for a new run.
+// Resumed returns the file and the byte offset at which the run continues an interrupted one. file is "" for a new run.
 func (r *Run) Resumed() (file string, offset int64) {
 	if r.resumed == nil {
 		return "", 0
@@ -57,17 +58,17 @@ func (r *Run) Resumed() (file string, offset int64) {
 	return r.resumed.File, r.resumed.Offset
 }
 
-// A Report is what became of a run's predictions.
+// A Report counts a run's predictions by outcome.
 type Report struct {
 	Predictions  int64
 	Outcomes     [prediction.NumOutcomes]int64
 	Rejects      map[prediction.Reason]int64
 	Bytes, Units int64  // of items written
-	File         string // of the durable position
+	File         string // up to File and Offset, everything is durable
 	Offset       int64
 }
 
-// Report returns what became of the predictions so far.
+// Report returns the counts so far.
 func (r *Run) Report() Report {
 	c := &r.counts
 	at, _, _ := r.ledger.position()

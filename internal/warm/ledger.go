@@ -12,36 +12,36 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A ledger knows how far a run is durable: outcomes come in any order, and only what has nothing open before it counts. It
-// also bounds how much is under way.
+// A ledger records how far a run is durable. Chunks are settled in any order, and the durable position is the end of the last chunk
+// before the first unsettled one. The ledger also bounds the memory of the chunks in flight.
 type ledger struct {
 	run  *Run
 	room *semaphore.Weighted // bytes
 
 	mu      sync.Mutex
-	open    []*chunk // in the order of the lines
+	open    []*chunk // not yet durable, in the order of the lines
 	durable position
 	passed  int64         // bytes of the files up to durable
-	idle    chan struct{} // closed once nothing is under way; nil unless somebody waits
-	pending int
+	idle    chan struct{} // closed when no chunk is pending; nil unless wait waits
+	pending int           // chunks with predictions that have no outcome
 }
 
-// A chunk is some lines that were read together.
+// A chunk is a group of lines that are read, submitted and settled together.
 type chunk struct {
 	run    *Run
 	end    position
 	passed int64 // bytes of the files up to end
 	cost   int64
-	left   atomic.Int32 // predictions without an outcome, and one more while the chunk is being read
+	left   atomic.Int32 // predictions without an outcome, plus one while the chunk is being read
 	failed atomic.Bool
 
 	mu      sync.Mutex
 	rejects []rejectedLine
 
-	done bool // guarded by ledger.mu
+	done bool // left is 0; guarded by ledger.mu
 }
 
-// begin makes room for a chunk and enters it.
+// begin waits for room for a chunk and adds it.
 func (l *ledger) begin(ctx context.Context, c *chunk) error {
 	if err := l.room.Acquire(ctx, c.cost); err != nil {
 		return err //nolint:wrapcheck // ctx is done
@@ -54,8 +54,8 @@ func (l *ledger) begin(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// resolved notes an outcome of one of a chunk's predictions. What becomes durable with it has its rejects written in the order of
-// the lines, so that no reject is written twice by a run that is resumed.
+// resolved records that one of a chunk's predictions has an outcome. When chunks become durable, it writes their rejects in the order
+// of the lines, so that a resumed run writes no reject twice.
 func (c *chunk) resolved() {
 	if c.left.Add(-1) > 0 {
 		return
@@ -82,7 +82,7 @@ func (c *chunk) resolved() {
 	l.room.Release(c.cost)
 }
 
-// wait waits until nothing is under way, or ctx is done.
+// wait blocks until no chunk is pending, or ctx is done.
 func (l *ledger) wait(ctx context.Context) {
 	l.mu.Lock()
 	if l.pending == 0 {
@@ -98,20 +98,20 @@ func (l *ledger) wait(ctx context.Context) {
 	}
 }
 
-// position returns how far the run is durable, and the size of the rejects file that belongs to it.
+// position returns the durable position, and the size of the rejects file and the bytes of the files up to it.
 func (l *ledger) position() (at position, rejects, passed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.durable, l.run.rejects.size, l.passed
 }
 
-// A line is the ingest's sink of one line. Its chunk waits for the outcomes of its predictions.
+// A line is the ingest's sink of one line.
 type line struct {
 	chunk  *chunk
 	number int64
 }
 
-// Reserve implements ingest.Sink. The ledger has made room for a chunk before it is read.
+// Reserve implements ingest.Sink. It grants everything, since ledger.begin has waited for room for the chunk.
 func (l *line) Reserve(context.Context, int) bool { return true }
 
 // Admit implements ingest.Sink.
@@ -140,7 +140,7 @@ func (l *line) Resolve(o prediction.Outcome, raw string, why *prediction.Reject)
 	l.chunk.resolved()
 }
 
-// reject keeps what can't be stored until its chunk is durable.
+// reject keeps a reject until its chunk is durable.
 func (l *line) reject(raw string, why *prediction.Reject) {
 	c := l.chunk
 	c.run.counts.reasons[why.Reason].Add(1)

@@ -21,15 +21,15 @@ type rejectedLine struct {
 	Raw    string            `json:"raw"`
 }
 
-// A rejectsFile holds what a run can't store. The ledger's mutex guards it.
+// A rejectsFile is the file of predictions that can't be stored. The ledger's mutex guards it.
 type rejectsFile struct {
 	name string // "" for none
 	file *os.File
 	size int64
 }
 
-// open begins a new file, or goes on with that of an interrupted run, from where that was durable. The file itself is made for
-// the first reject.
+// open removes the file of an earlier run, or truncates that of an interrupted run to its durable size. The file is created with the
+// first reject.
 func (f *rejectsFile) open(o Options, resumed *position) error {
 	if o.DryRun || o.Rejects == "" {
 		return nil
@@ -43,7 +43,7 @@ func (f *rejectsFile) open(o Options, resumed *position) error {
 	}
 	f.size = resumed.Rejects
 	if err := os.Truncate(f.name, f.size); err != nil && (f.size > 0 || !errors.Is(err, fs.ErrNotExist)) {
-		return fmt.Errorf("going on with the rejects of the interrupted run: %w", err)
+		return fmt.Errorf("truncating the rejects of the interrupted run: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type source struct {
 	bytesBefore int64
 }
 
-// open opens a file where an interrupted run was, or at its start.
+// open opens a file, at the position of an interrupted run if at is not nil.
 func (r *Run) open(name string, index int, at *position) (*source, error) {
 	f, err := jsonlines.Open(name, r.o.Stdin)
 	if err != nil {
@@ -40,7 +40,7 @@ func (r *Run) open(name string, index int, at *position) (*source, error) {
 	return s, nil
 }
 
-// position returns how far the file has been read.
+// position returns the position after the last line read.
 func (s *source) position() position {
 	return position{File: s.Name, Index: s.index, Offset: s.Offset(), Line: s.Line(), LinesBefore: s.linesBefore, Size: s.Size, Time: s.Modified}
 }

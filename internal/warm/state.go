@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// A position is how far a run is durable: what comes before it is in the table, or can never be.
+// A position is a place in the files of a run. Everything before the durable position is in the table or rejected.
 type position struct {
 	File        string    `json:"file"`
 	Index       int       `json:"index"`  // of the file among those of the command
 	Offset      int64     `json:"offset"` // bytes, decompressed
 	Line        int64     `json:"line"`
 	LinesBefore int64     `json:"linesBefore"` // of the files before it
-	Size        int64     `json:"size"`        // of the file; with Time it tells a changed file
+	Size        int64     `json:"size"`        // of the file; a file with another Size or Time has changed
 	Time        time.Time `json:"modified"`
 	Started     int64     `json:"started"` // the run's start, seconds since the epoch
 	Rejects     int64     `json:"rejects"` // bytes of the rejects file
 }
 
-// resume reads where an interrupted run of the same files was, if there is one.
+// resume reads the state of an interrupted run of the same files, if there is one.
 func (r *Run) resume() error {
 	if r.o.State == "" || r.o.DryRun {
 		return nil
@@ -40,14 +40,14 @@ func (r *Run) resume() error {
 	case err != nil:
 		return fmt.Errorf("reading the state of the interrupted run: %w", err)
 	case at.Index >= len(r.o.Files) || r.o.Files[at.Index] != at.File:
-		return fmt.Errorf("%s is of a run of other files, which was in %s: give the same command, or remove it to start again", r.o.State, at.File)
+		return fmt.Errorf("%s is the state of a run of other files, interrupted in %s: repeat that command, or remove the state to start again", r.o.State, at.File)
 	}
 	r.resumed, r.started, r.ledger.durable = &at, at.Started, at
 	return nil
 }
 
-// keep writes the state once a second until ctx is done.
-func (r *Run) keep(ctx context.Context) error {
+// keepSaving writes the state once a second until ctx is done.
+func (r *Run) keepSaving(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -56,14 +56,14 @@ func (r *Run) keep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := r.keepState(); err != nil {
+		if err := r.saveState(); err != nil {
 			return err
 		}
 	}
 }
 
-// keepState writes the state in one step, so that a crash leaves the last state or this one.
-func (r *Run) keepState() error {
+// saveState replaces the state file atomically, so that a crash leaves the old state or the new one.
+func (r *Run) saveState() error {
 	at, rejects, _ := r.ledger.position()
 	if r.o.State == "" || r.o.DryRun || at.File == "" {
 		return nil
@@ -77,7 +77,7 @@ func (r *Run) keepState() error {
 		err = os.Rename(r.o.State+".next", r.o.State)
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the state: %w", err)
+		return fmt.Errorf("saving the state: %w", err)
 	}
 	return nil
 }

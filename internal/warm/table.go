@@ -7,7 +7,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A dryTable takes everything and writes nothing.
+// A dryTable accepts every item and writes nothing.
 type dryTable struct{ counts *counts }
 
 // MaxItems implements writer.Table.
@@ -22,7 +22,7 @@ func (t *dryTable) Write(_ context.Context, items []*item.Item, results []writer
 	writer.SetAll(results, writer.Result{Kind: writer.Written})
 }
 
-// A countedTable counts the bytes that a table takes.
+// A countedTable counts the bytes that are written to a table.
 type countedTable struct {
 	writer.Table
 	counts *counts

@@ -1,5 +1,5 @@
-// Package warm fills the table straight from files: predictions one a line, through the worker's own ingest, deduplication and
-// writer, with a ledger in the place of the queue.
+// Package warm fills the table directly from files of predictions, one per line. It uses the worker's ingest, dedup window and
+// writer. In place of the queue, a ledger records how far the files are durable.
 package warm
 
 import (
@@ -33,22 +33,23 @@ type Options struct {
 	Clients *awsclient.Clients
 	Files   []string  // "-" is Stdin
 	Stdin   io.Reader // for "-"
-	DryRun  bool      // count, and write nothing
-	// State names the file that keeps how far a run is, and Rejects the one for what can't be stored; "" for neither.
+	DryRun  bool      // count only, write nothing
+	// State is the name of the file that keeps the progress, and Rejects that of the file for predictions that can't be stored. With
+	// "", no such file is written.
 	State, Rejects string
-	// EventTime is that of predictions that have none, in milliseconds since the epoch. 0 rejects them.
+	// EventTime is the event time of predictions that have none, in milliseconds since the epoch. With 0 they are rejected.
 	EventTime int64
-	// Notify is told in words of trouble with the table. It may be nil.
+	// Notify is called with a message when the table can't be written. It may be nil.
 	Notify func(format string, args ...any)
 }
 
 const (
-	// room bounds what is under way, as text with what it becomes: at 1 KB a prediction, some 10,000.
+	// room is the maximum memory of the chunks in flight, text and items: about 10,000 predictions of 1 KB.
 	room = 32 << 20
 	// A chunk of lines is read, submitted and settled together.
 	chunkBytes = 64 << 10
 	chunkLines = 100
-	// lineBytes is about what a line takes beside its text.
+	// lineBytes is the approximate memory of a line beside its text.
 	lineBytes = 1 << 10
 )
 
@@ -71,15 +72,15 @@ type Run struct {
 	counts  counts
 	passed  atomic.Int64 // bytes of the files that have been read
 	total   int64        // bytes of the files; -1 if unknown
-	started int64        // orders this run's predictions: see order
-	resumed *position    // where an interrupted run was; nil for a new one
+	started int64        // start of the run in seconds since the epoch: see order
+	resumed *position    // durable position of the interrupted run; nil for a new one
 
-	abort context.CancelFunc // ends the reading
+	abort context.CancelFunc // stops reading
 	mu    sync.Mutex
-	err   error // why abort was called
+	err   error // from fail
 }
 
-// New prepares a run: it reads the table, and the state of an interrupted run of the same files.
+// New prepares a run. It reads the table's description, and the state of an interrupted run of the same files.
 func New(ctx context.Context, o Options) (*Run, error) {
 	if o.Notify == nil {
 		o.Notify = func(string, ...any) {}
@@ -113,7 +114,7 @@ func New(ctx context.Context, o Options) (*Run, error) {
 	return r, nil
 }
 
-// findTable finds the table. One that keeps only the newest prediction of an id is written so that it does.
+// findTable reads the table's description. It selects conditional writes for a latest-only table, so that a newer item stays.
 func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*worker.Resources, error) {
 	cfg.Ordering = config.OrderingLastWrite
 	found, err := worker.FindTable(ctx, cfg, clients)
@@ -139,20 +140,20 @@ func (r *Run) writerConfig(found *worker.Resources) writer.Config {
 	return wc
 }
 
-// onState says when the table can't be written, and when it can again.
+// onState reports that the table can't be written.
 func (r *Run) onState(s writer.State, reason error) {
 	if s == writer.Down {
 		r.o.Notify("the table can't be written, retrying: %v", reason)
 	}
 }
 
-// The writer's own counting is of no interest here.
+// unobserved ignores what the writer counts: a run has no metrics.
 type unobserved struct{}
 
 func (unobserved) Batch(int, int) {}
 func (unobserved) Limit(int)      {}
 
-// measure adds up the sizes of the files.
+// measure sets total to the sum of the files' sizes.
 func (r *Run) measure() error {
 	for _, name := range r.o.Files {
 		info, err := os.Stat(name)
@@ -168,10 +169,11 @@ func (r *Run) measure() error {
 	return nil
 }
 
-// ErrInterrupted is the error of a run that was stopped before it had read everything.
+// ErrInterrupted is the error of a run that was stopped before everything was durable.
 var ErrInterrupted = errors.New("interrupted")
 
-// Run reads all files. It ends early when ctx is done: what is under way is then settled as far as the drain timeout lets it.
+// Run reads all files and writes their predictions. When ctx is done, it stops reading, and finishes writes in flight until the
+// worker's write deadline. It may be called once.
 func (r *Run) Run(ctx context.Context) error {
 	ctx, r.abort = context.WithCancel(ctx)
 	defer r.abort()
@@ -182,36 +184,36 @@ func (r *Run) Run(ctx context.Context) error {
 	defer stopWriting()
 	var background errgroup.Group
 	background.Go(func() error { return r.writer.Run(writing) })
-	background.Go(func() error { return r.keep(writing) })
+	background.Go(func() error { return r.keepSaving(writing) })
 
 	all, err := r.readAll(ctx)
 	deadline, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if !all {
 		defer time.AfterFunc(r.o.Config.WriteDeadline(), cancel).Stop()
-	} else { // the table may be down for long; an interrupt still ends the waiting
+	} else { // the table may be down for a long time: an interrupt ends the wait
 		stop := context.AfterFunc(ctx, func() { time.AfterFunc(r.o.Config.WriteDeadline(), cancel) })
 		defer stop()
 	}
 	r.ledger.wait(deadline)
 	stopWriting()
-	err = errors.Join(err, background.Wait(), r.problem(), r.rejects.close())
+	err = errors.Join(err, background.Wait(), r.failure(), r.rejects.close())
 	if all && err == nil && r.counts.outcomes[prediction.Failed].Load() == 0 {
 		return r.removeState()
 	}
-	if err = errors.Join(err, r.keepState()); err == nil {
+	if err = errors.Join(err, r.saveState()); err == nil {
 		err = ErrInterrupted
 	}
 	return err
 }
 
-// readAll reads every file from where an interrupted run was. It returns false if it did not come to their end.
+// readAll reads all files, from the position of an interrupted run. It returns false if it did not reach the end.
 func (r *Run) readAll(ctx context.Context) (all bool, err error) {
 	first := 0
 	if r.resumed != nil {
 		first = r.resumed.Index
 	}
-	var bytes, lines int64 // of the files that are done
+	var bytes, lines int64 // of the files that have been read
 	for i, name := range r.o.Files {
 		if i < first {
 			if info, err := os.Stat(name); err == nil {
@@ -242,7 +244,7 @@ func (r *Run) readAll(ctx context.Context) (all bool, err error) {
 	return true, nil
 }
 
-// readFile reads a file chunk by chunk. That ctx is done is no error.
+// readFile reads a file in chunks. It stops without an error when ctx is done.
 func (r *Run) readFile(ctx context.Context, s *source) error {
 	type text struct {
 		line    string
@@ -288,14 +290,14 @@ func (r *Run) readFile(ctx context.Context, s *source) error {
 	return nil
 }
 
-// order orders the predictions of one id and event time: of two lines the later one wins, of two files the later one, and of two
-// runs the later one. It is negative, so that every live message wins over every file: a message's order is its sent time. The
-// upper 31 bits hold the run's start in seconds since the epoch, the lower 32 the line among all files.
+// order returns the ingest.Text.Order of a line. Of two predictions of one id and event time, the one in the later line, file or run
+// wins. The result is negative, so that a message wins over every file: a message's order is its sent time. The upper 31 bits hold
+// the run's start in seconds since the epoch, the lower 32 the line's number across all files.
 func (r *Run) order(line int64) int64 {
 	return math.MinInt64 + r.started<<32 + min(line, math.MaxUint32)
 }
 
-// fail ends the run for a reason of its own.
+// fail stops the run with an error.
 func (r *Run) fail(err error) {
 	r.mu.Lock()
 	r.err = errors.Join(r.err, err)
@@ -303,7 +305,7 @@ func (r *Run) fail(err error) {
 	r.abort()
 }
 
-func (r *Run) problem() error {
+func (r *Run) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err

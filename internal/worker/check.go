@@ -9,12 +9,12 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// A Finding is something about the queues or the table that should be changed.
+// A Finding is a setting of the queues or the table that should be changed.
 type Finding struct {
 	Subject Subject
-	// Problem is true for what must be changed. Otherwise the worker works, and Text says what it costs or needs.
+	// Problem is true if it must be changed. Otherwise it is advice: the worker works without the change.
 	Problem bool
-	Text    string // one sentence or two, with the remedy
+	Text    string // one or two sentences, with the remedy
 }
 
 // A Subject is what a Finding is about.
@@ -26,7 +26,7 @@ const (
 	SubjectRejectQueue
 )
 
-// Findings says what is wrong with the resources, beyond what FindResources refuses.
+// Findings returns problems of the resources, and advice, beyond what FindResources refuses.
 func (r *Resources) Findings(cfg *config.Config) []Finding {
 	var f findings
 	if r.Queue != nil {
@@ -36,7 +36,7 @@ func (r *Resources) Findings(cfg *config.Config) []Finding {
 		f.rejectQueue(r.Rejects, r.Queue)
 	}
 	if cfg.RejectQueueURL == "" {
-		f.advise(SubjectRejectQueue, "without WORKER_REJECT_QUEUE_URL, a message with a prediction that can't be stored returns to the queue, later and later, until the redrive policy moves it")
+		f.advise(SubjectRejectQueue, "without WORKER_REJECT_QUEUE_URL, a message with a prediction that can't be stored returns to the queue with growing visibility timeouts, until the redrive policy moves it")
 	}
 	return f
 }
@@ -90,15 +90,15 @@ func (f *findings) rejectQueue(rejects, queue *awsclient.QueueInfo) {
 	}
 }
 
-// A Capacity says how fast the table takes writes now, and how long the queue's backlog needs at that rate.
+// A Capacity is the table's write capacity, and how long writing the queue's backlog takes with it.
 type Capacity struct {
-	WriteUnits int64 // a second
+	WriteUnits int64 // per second
 	ItemUnits  int64 // write units of the table's average item
 	Backlog    time.Duration
 }
 
-// Capacity returns false where the table does not say how many write units it takes. The backlog is estimated for one prediction
-// a message and items of the size of those in the table.
+// Capacity returns false if the table does not report its write capacity, as on demand. It estimates the backlog with one prediction per
+// message and the average size of the table's items.
 func (r *Resources) Capacity() (Capacity, bool) {
 	if r.TableInfo == nil || r.TableInfo.WriteUnits == 0 || r.Queue == nil {
 		return Capacity{}, false

@@ -7,12 +7,12 @@ import (
 	"github.com/predcache/predcache/internal/config"
 )
 
-// otherMemory is what the worker takes beside what it holds: 24 MiB of its own, requests and answers under way, remembered keys.
+// otherMemory is the memory that the worker needs beside the messages held: 24 MiB at rest, requests in flight, the dedup window.
 const otherMemory = 64 << 20
 
-// limitMemory makes the garbage collector work harder as the heap comes near to what may be held, instead of letting it grow to
-// twice of that: "A Guide to the Go Garbage Collector", memory limit. What is held is counted within a third. GOMEMLIMIT takes
-// precedence.
+// limitMemory sets the Go memory limit, so that the garbage collector runs more often near the limit instead of letting the heap grow
+// to twice the live memory ("A Guide to the Go Garbage Collector"). The extra third covers the error of the count of bytes held.
+// GOMEMLIMIT takes precedence.
 func limitMemory(cfg *config.Config) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(cfg.MaxHeldBytes + cfg.MaxHeldBytes/3 + otherMemory)

@@ -18,10 +18,10 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// Admit takes in a prediction and reports whether its item must be handed to the write batcher: see dedup.Window.
+// Admit is the type of dedup.Window.Admit. It returns true if the item must be submitted to the writer.
 type Admit func(it *item.Item, to dedup.Waiter) (submit bool)
 
-// A Pipeline is the worker's stages, wired:
+// A Pipeline connects the stages of the worker:
 //
 //	poll -> decode -> admit (dedup) -> batch -> write -> settle -> delete
 type Pipeline struct {
@@ -36,7 +36,7 @@ type Pipeline struct {
 	consumer *consumer.Consumer
 }
 
-// NewPipeline joins the stages to these services. The simulator passes services with faults.
+// NewPipeline returns a Pipeline that uses the given services. The simulator passes services with faults.
 func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *telemetry.Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{cfg: cfg, log: log, watch: s.Watch, metrics: metrics, health: metrics.Health()}
 	p.window = dedup.NewWindow(dedup.Config{
@@ -55,7 +55,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		CallTimeout: cfg.CallTimeout,
 		Linger:      cfg.MaxAddedLatency / 10,
 		MaxUnits:    cfg.MaxWriteUnits,
-		Waiting:     metrics.Health().Active, // else a batch of large items under a low cap would look stuck
+		Waiting:     metrics.Health().Active, // otherwise a batch of large items at a low MaxUnits would look stuck
 		Now:         s.Clock,
 		Recheck:     s.Watch.Recheck,
 		OnState:     p.onState,
@@ -70,7 +70,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(resources.Queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
-		Pace: cfg.MaxAddedLatency * 3 / 5, // the rest is for the calls, and for the writer's linger
+		Pace: cfg.MaxAddedLatency * 3 / 5, // the rest is for the calls and the writer's Linger
 	}
 	if resources.Rejects != nil {
 		c.MaxRejectBytes = int(maxMessageBytes(resources.Rejects))
@@ -80,25 +80,25 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 	return p
 }
 
-// Held is how many messages are held: received and not yet deleted, rejected or released.
+// Held returns the number of messages held: received, and not yet deleted, rejected or released.
 func (p *Pipeline) Held() int { return p.consumer.Held() }
 
 // HeldBytes returns the bytes that count against WORKER_MAX_HELD_BYTES.
 func (p *Pipeline) HeldBytes() int64 { return p.consumer.HeldBytes() }
 
-// Run works until intake is done and then drains: what is held is written, deleted or released within the drain timeout.
-// It returns how many messages were still held when that ran out.
+// Run runs the stages until intake is done, and then drains them: it writes, deletes or releases all messages held within the drain
+// timeout. It returns the number of messages still held at the end.
 func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	settling, stopSettling := context.WithCancel(context.Background())
 	defer stopSettling()
 	writing, stopWriting := context.WithCancel(settling)
 	defer stopWriting()
-	// Receives, and waiting for writes, end at the write deadline. Writing itself is stopped only once no poller is left that
-	// could hand it another item.
+	// At the write deadline, receives and the wait for writes end. The writer itself stops only when no poller is left that could
+	// submit an item.
 	waiting, stopWaiting := context.WithCancel(settling)
 	defer stopWaiting()
 	stop := context.AfterFunc(intake, func() {
-		// The deadlines of the drain. A stage that is done earlier is stopped earlier.
+		// The deadlines of the drain. A stage that finishes earlier is stopped earlier.
 		defer time.AfterFunc(p.cfg.WriteDeadline(), stopWaiting).Stop()
 		defer time.AfterFunc(p.cfg.DrainTimeout, stopSettling).Stop()
 		p.health.SetReady(false)
@@ -118,10 +118,10 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	stages.Go(func() error { return p.metrics.WatchExpired(settling) })
 	p.health.SetReady(true)
 
-	// Each step ends when what it waits for is done, or at its deadline.
-	err = p.consumer.Poll(intake, waiting)    // receives under way are let finish
+	// Each step ends when its work is done, or at its deadline.
+	err = p.consumer.Poll(intake, waiting)    // running receives finish
 	err = errors.Join(err, p.drain(waiting))  // everything held is written and deleted
-	stopWriting()                             // the rest is given up
+	stopWriting()                             // abandon the rest
 	<-written                                 //
 	p.consumer.AbandonRejects()               // also what waits for the reject queue
 	err = errors.Join(err, p.drain(settling)) // and released
@@ -130,7 +130,7 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	return left, errors.Join(err, stages.Wait())
 }
 
-// drain waits until nothing is held; that ctx ends first is no error here, since a later step deals with the rest.
+// drain blocks until nothing is held or ctx is done. The latter is no error, since a later step handles the rest.
 func (p *Pipeline) drain(ctx context.Context) error {
 	if err := p.consumer.Drained(ctx); err != nil && ctx.Err() == nil {
 		return err
@@ -138,7 +138,7 @@ func (p *Pipeline) drain(ctx context.Context) error {
 	return nil
 }
 
-// onState lets the intake follow the table. It is called in order, one call at a time.
+// onState opens and closes the intake with the table's state. Calls are in order and do not overlap.
 func (p *Pipeline) onState(s writer.State, reason error) {
 	p.metrics.State(s)
 	switch s {
@@ -146,13 +146,13 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 		p.health.Report("the table", "", nil)
 		p.consumer.SetMode(consumer.ModeOpen)
 	case writer.Down:
-		p.health.Report("the table", "nothing is received until it can be written again, which is tried at least every 30 s", reason)
+		p.health.Report("the table", "receiving is paused; the worker tries to write at least every 30 s", reason)
 		p.consumer.SetMode(consumer.ModeClosed)
 		if awsclient.Code(reason) == "ResourceNotFoundException" {
-			p.window.Forget() // another table may be in its place when it can be written again
+			p.window.Forget() // the table that is written next may be a new one
 			p.watch.missing()
 		}
 	case writer.Probing:
-		p.consumer.SetMode(consumer.ModeProbe) // in case nothing is held that could be the probe
+		p.consumer.SetMode(consumer.ModeProbe) // in case no held item can be the probe
 	}
 }

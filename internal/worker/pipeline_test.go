@@ -478,7 +478,7 @@ func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
 		r := w.Start()
 		time.Sleep(10 * time.Second)
 		// As text 40 messages are 1.2 MB, which would do; with their 500 items each, one receive takes 2.8 MB.
-		if held := r.Pipeline.Held(); held == 0 || held > 20 {
+		if held := r.Held(); held == 0 || held > 20 {
 			t.Errorf("%d messages are held, want one receive or two", held)
 		}
 		w.DynamoDB.SetFault(nil)
@@ -505,7 +505,7 @@ func TestReceivesWaitForTheWrites(t *testing.T) {
 		r := w.Start()
 		time.Sleep(10 * time.Second)
 		// Two calls under way, four batches that wait for each, and what eight pollers had asked for by then.
-		if held := r.Pipeline.Held(); held < 200 || held > 2*25+200+8*10 {
+		if held := r.Held(); held < 200 || held > 2*25+200+8*10 {
 			t.Errorf("%d messages are held", held)
 		}
 		if left := w.States(workertest.QueueName)[sqsfake.Visible]; left < 1000 {

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// inFlightLimit is how many messages of a standard queue may be in flight ("Amazon SQS message quotas").
+	// inFlightLimit is the maximum number of in-flight messages of a standard queue ("Amazon SQS message quotas").
 	inFlightLimit = 120_000
-	// queueEvery is how often the queue's attributes are read, and how often a condition is logged at most. Each read is a
-	// request: $0.02 a month.
-	queueEvery = time.Minute
+	// queueInterval is the time between reads of the queue's attributes, and the minimum time between log lines of a condition. The
+	// requests cost $0.02 a month.
+	queueInterval = time.Minute
 )
 
-// A queueWatch notices two conditions that SQS reports by no error. At the limit of in-flight messages, long polls return
+// A queueWatch detects two conditions that SQS does not report as errors. At the limit of in-flight messages, long polls return
 // nothing while the backlog grows. Messages older than the retention period are deleted unread.
 type queueWatch struct {
 	cfg       *config.Config
@@ -39,7 +39,7 @@ func newQueueWatch(cfg *config.Config, resources *Resources, clients *awsclient.
 
 // run reads the queue's attributes every minute until ctx is done.
 func (w *queueWatch) run(ctx context.Context) error {
-	tick := time.NewTicker(queueEvery)
+	tick := time.NewTicker(queueInterval)
 	defer tick.Stop()
 	wasReached := false
 	for {
@@ -53,7 +53,7 @@ func (w *queueWatch) run(ctx context.Context) error {
 		cancel()
 		w.metrics.SQSRequest()
 		if err != nil {
-			continue // the calls that matter report failures
+			continue // receives and deletes report failures
 		}
 		const nearly = inFlightLimit - inFlightLimit/100 // SQS's count is approximate
 		reached := info.InFlight >= nearly && info.Messages > 0
@@ -66,22 +66,23 @@ func (w *queueWatch) run(ctx context.Context) error {
 	}
 }
 
-// watchReceives returns a queue that checks the age of what its receives bring.
-func (w *queueWatch) watchReceives(q consumer.Queue) consumer.Queue { return &agingQueue{q, w} }
+// wrap returns q with a check of the age of received messages.
+func (w *queueWatch) wrap(q consumer.Queue) consumer.Queue { return &watchedQueue{q, w} }
 
-type agingQueue struct {
+type watchedQueue struct {
 	consumer.Queue
 	watch *queueWatch
 }
 
 // Receive implements consumer.Queue.
-func (q *agingQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
+func (q *watchedQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
 	received, err := q.Queue.Receive(ctx, limit, wait)
 	q.watch.received(received)
-	return received, err //nolint:wrapcheck // a wrapper adds nothing to it
+	return received, err //nolint:wrapcheck // of the same interface
 }
 
-// received counts messages in the last quarter of their retention. A message from the reject queue is as old as its return.
+// received counts messages in the last quarter of their retention. For a message that was sent back from the reject queue, retention
+// begins anew.
 func (w *queueWatch) received(messages []consumer.Received) {
 	near := 0
 	oldest := w.clients.Clock.Now().Add(-w.retention * 3 / 4).UnixMilli()
@@ -96,7 +97,7 @@ func (w *queueWatch) received(messages []consumer.Received) {
 	w.metrics.NearRetention(near)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now := time.Now(); w.logged.IsZero() || now.Sub(w.logged) >= queueEvery {
+	if now := time.Now(); w.logged.IsZero() || now.Sub(w.logged) >= queueInterval {
 		w.logged = now
 		w.log.Warn("messages near the end of their retention", "queue", w.cfg.QueueURL, "retention", w.retention.String(),
 			"remedy", "SQS deletes them unread: add workers, or raise the queue's MessageRetentionPeriod")

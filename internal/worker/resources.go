@@ -12,7 +12,7 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// Resources are the queues and the table, as the worker reads them before it starts.
+// Resources describes the queues and the table, as read before the worker starts.
 type Resources struct {
 	Queue     *awsclient.QueueInfo
 	Rejects   *awsclient.QueueInfo // nil without a reject queue
@@ -21,13 +21,13 @@ type Resources struct {
 	Layout    *item.Layout
 }
 
-// FindResources reads the queues and the table. The error names every problem that prevents serving them; what could be
-// read is returned with it.
+// FindResources reads the descriptions of the queues and the table. The error names all problems that prevent the worker from using
+// them. It returns what it could read even with an error.
 func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*Resources, error) {
 	var r Resources
 	var errs []error
 	note := func(err error) {
-		// A problem of all calls, such as missing credentials, is reported once.
+		// An error of every call, such as missing credentials, is reported once.
 		if err != nil && !slices.ContainsFunc(errs, func(other error) bool { return other.Error() == err.Error() }) {
 			errs = append(errs, err)
 		}
@@ -38,7 +38,7 @@ func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.C
 	if r.Queue != nil {
 		note(cfg.CheckReceive(consumer.ReceiveBytes(maxMessageBytes(r.Queue))))
 		if r.Queue.Visibility == 0 {
-			note(errors.New("the queue's visibility timeout is 0, so that every message is received again while it is written: set VisibilityTimeout to 30 seconds or more"))
+			note(errors.New("the queue's visibility timeout is 0, so every message is redelivered while it is being written: set VisibilityTimeout to 30 seconds or more"))
 		}
 	}
 	if cfg.RejectQueueURL != "" {
@@ -49,23 +49,22 @@ func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.C
 	return &r, errors.Join(errs...)
 }
 
-// maxMessageBytes is the queue's limit, or that of SQS if a stand-in does not report one.
+// maxMessageBytes returns the queue's MaximumMessageSize, or SQS's limit if a stand-in does not report one.
 func maxMessageBytes(q *awsclient.QueueInfo) int64 {
-	const most = 1 << 20
 	if q.MaxMessageBytes == 0 {
-		return most
+		return 1 << 20
 	}
 	return int64(q.MaxMessageBytes)
 }
 
-// FindTable reads the table alone.
+// FindTable reads only the table's description.
 func FindTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*Resources, error) {
 	var r Resources
 	err := r.findTable(ctx, cfg, clients)
 	return &r, err
 }
 
-// findTable finds the table and its layout, as the settings or the table itself describe them.
+// findTable sets the table and its layout, from the settings or from the table's description.
 func (r *Resources) findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (err error) {
 	table, configured := cfg.Table()
 	if !configured {
@@ -76,7 +75,7 @@ func (r *Resources) findTable(ctx context.Context, cfg *config.Config, clients *
 	}
 	r.Table = table
 	if r.Layout, err = cfg.NewLayout(table); err != nil {
-		return fmt.Errorf("the table %q can't be served: %w", cfg.TableName, err)
+		return fmt.Errorf("the table %q can't be used: %w", cfg.TableName, err)
 	}
 	return nil
 }

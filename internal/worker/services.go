@@ -11,18 +11,18 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// Services are what a Pipeline calls outside of the process. They are the seams at which the simulator puts its faults.
+// Services are the external dependencies of a Pipeline. The simulator injects faults here.
 type Services struct {
 	Queue   consumer.Queue
-	Rejects consumer.RejectQueue // nil: there is none
+	Rejects consumer.RejectQueue // nil if there is none
 	Table   writer.Table
 	Clock   func() time.Time // the services' clock
-	Watch   *TableWatch      // nil: the table may not be read
-	// WrapAdmit replaces the deduplication's admission. It is nil outside of the simulator.
+	Watch   *TableWatch      // nil if the worker may not describe the table
+	// WrapAdmit wraps the window's Admit. Only the simulator sets it.
 	WrapAdmit func(next Admit) Admit
 }
 
-// NewServices returns the services on AWS.
+// NewServices returns the services of AWS, with metrics and traces.
 func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics, log *slog.Logger) Services {
 	operation := telemetry.BatchWriteItem
 	if resources.Layout.Ordered {
@@ -41,7 +41,7 @@ func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Cl
 	return s
 }
 
-// connections is how many calls to a service may be under way, with some to spare for what is asked at the start.
+// connections returns the maximum number of concurrent calls to a service, plus some for descriptions.
 func connections(cfg *config.Config) int {
 	writes := cfg.WriteConcurrency
 	if cfg.Ordering == config.OrderingNewest {

@@ -12,7 +12,7 @@ import (
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
-// serveStatus starts the status page, unless WORKER_ADMIN_ADDR is empty: it then returns nil.
+// serveStatus starts the status page. It returns nil if WORKER_ADMIN_ADDR is empty.
 func serveStatus(ctx context.Context, background *errgroup.Group, o Options, clients *awsclient.Clients, metrics *telemetry.Metrics) (*statuspage.Page, error) {
 	if o.Config.AdminAddr == "" {
 		return nil, nil
@@ -27,7 +27,7 @@ func serveStatus(ctx context.Context, background *errgroup.Group, o Options, cli
 	return status, nil
 }
 
-// newStatus makes the status page of a worker that is about to start.
+// newStatus returns the status page.
 func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) *statuspage.Page {
 	facts := statuspage.Facts{
 		Version: version, Queue: cfg.QueueURL, Rejects: cfg.RejectQueueURL, Table: cfg.TableName, Region: clients.SQS.Options().Region,
@@ -38,7 +38,7 @@ func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, m
 	return statuspage.New(metrics, metrics.Health(), facts)
 }
 
-// limits are the settings that bound what the gauges show.
+// limits returns the settings that bound the gauges.
 func limits(cfg *config.Config) telemetry.Limits {
 	return telemetry.Limits{
 		HeldMessages: cfg.MaxHeldMessages, HeldBytes: cfg.MaxHeldBytes, Pollers: cfg.Pollers,
@@ -46,7 +46,7 @@ func limits(cfg *config.Config) telemetry.Limits {
 	}
 }
 
-// backlog asks how much the queue holds.
+// backlog returns a function that reads how many messages are visible and in flight.
 func backlog(cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) statuspage.AskBacklog {
 	return func(ctx context.Context) (int, int, error) {
 		info, err := awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)

@@ -13,12 +13,12 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// tableEvery is how often the table is read again, and for how long an answer is valid for whoever asks in between. What changes
-// is reported by no write: TTL that was switched off, an index that was added, a table that was deleted and created again.
-const tableEvery = time.Minute
+// tableInterval is the time between reads of the table's description, and the time for which Recheck uses the last one. No write
+// reports that TTL was switched off, an index was added, or the table was deleted and created again.
+const tableInterval = time.Minute
 
-// A TableWatch reads the table again while the worker runs, and reports what has changed. A changed key stops the writer; what was
-// remembered as written is forgotten with a table that was replaced.
+// A TableWatch reads the table's description again while the worker runs, and reports changes. A changed key stops the writer. After
+// the table was replaced, the window forgets what it remembers as written.
 type TableWatch struct {
 	cfg     *config.Config
 	clients *awsclient.Clients
@@ -26,19 +26,19 @@ type TableWatch struct {
 	setTTL  func(on bool)
 	atStart item.Table
 
-	reading chan struct{} // holds one while somebody reads, which takes calls: no mutex for that
+	reading chan struct{} // a semaphore of one, whose wait a context can end; held during calls of AWS
 	// Guarded by reading.
 	last      time.Time
 	id        string // of the table
 	seen      item.Table
-	fatal     error
+	fatal     error  // the table can't be written until it is mended
 	recreated func() // set by run
 
 	gone atomic.Bool // the table was missing, and has not been read since
 }
 
-// NewTableWatch returns a TableWatch for the table as it was at the start, or nil if the settings describe the table: the worker
-// may then not ask. setTTL is told whether TTL is on.
+// NewTableWatch returns a TableWatch that compares the table with resources. It returns nil if the settings describe the table, since
+// the worker then has no permission to. setTTL is called with whether TTL is on.
 func NewTableWatch(cfg *config.Config, clients *awsclient.Clients, resources *Resources, setTTL func(on bool), log *slog.Logger) *TableWatch {
 	if resources.TableInfo == nil {
 		return nil
@@ -49,7 +49,7 @@ func NewTableWatch(cfg *config.Config, clients *awsclient.Clients, resources *Re
 	}
 }
 
-// Recheck returns an error if the table can no longer be served as it was at the start. A TableWatch that is nil knows nothing.
+// Recheck returns an error if the table's key has changed since the start. A nil TableWatch returns nil.
 func (w *TableWatch) Recheck(ctx context.Context) error {
 	if w == nil {
 		return nil
@@ -60,21 +60,21 @@ func (w *TableWatch) Recheck(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if time.Since(w.last) >= tableEvery {
+	if time.Since(w.last) >= tableInterval {
 		w.read(ctx)
 	}
 	return w.fatal
 }
 
-// missing notes that the table does not exist, and that what was remembered of it was forgotten. The table that is read next
-// is then no news: to forget again would forget what has been written to it.
+// missing records that the table does not exist, and that the window has forgotten what was written to it. When the table exists
+// again, read must not call recreated: the window would forget what has been written to the new one.
 func (w *TableWatch) missing() {
 	if w != nil {
 		w.gone.Store(true)
 	}
 }
 
-// run reads the table every minute until ctx is done. recreated is called when it is another table of the same name.
+// run reads the table's description every minute until ctx is done. It calls recreated when the table was deleted and created again.
 func (w *TableWatch) run(ctx context.Context, recreated func()) error {
 	if w == nil {
 		return nil
@@ -83,7 +83,7 @@ func (w *TableWatch) run(ctx context.Context, recreated func()) error {
 	w.recreated = recreated
 	w.setTTL(w.seen.TTLAttribute != "")
 	<-w.reading
-	tick := time.NewTicker(tableEvery)
+	tick := time.NewTicker(tableInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -91,13 +91,13 @@ func (w *TableWatch) run(ctx context.Context, recreated func()) error {
 			return nil
 		case <-tick.C:
 			w.reading <- struct{}{}
-			w.read(ctx) // the writer hears of it when it asks
+			w.read(ctx) // the writer gets the result from Recheck
 			<-w.reading
 		}
 	}
 }
 
-// read reads the table. A failure is not reported: the calls that matter fail too. It requires w.reading.
+// read reads the table's description. It ignores a failure, since writes report those. It requires w.reading.
 func (w *TableWatch) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 4*w.cfg.CallTimeout)
 	defer cancel()
@@ -107,7 +107,7 @@ func (w *TableWatch) read(ctx context.Context) {
 	}
 	w.last = time.Now()
 	if info.ID != w.id && w.id != "" {
-		w.log.Warn("table deleted and created again", "table", w.cfg.TableName, "remedy", "none needed: what was written before is written again when it is sent again")
+		w.log.Warn("table deleted and created again", "table", w.cfg.TableName, "remedy", "none: the worker no longer skips predictions that it wrote to the old table")
 		w.id = info.ID
 		if !w.gone.Load() {
 			w.recreated()
@@ -117,7 +117,7 @@ func (w *TableWatch) read(ctx context.Context) {
 	if was, on := w.seen.TTLAttribute != "", info.TTLAttribute != ""; was != on {
 		w.setTTL(on)
 		if was {
-			w.log.Warn("table TTL switched off", "table", w.cfg.TableName, "remedy", "switch it on again: expired predictions are no longer deleted, and the table grows")
+			w.log.Warn("table TTL switched off", "table", w.cfg.TableName, "remedy", "switch it on again: otherwise expired predictions are not deleted, and the table grows")
 		}
 	}
 	if !maps.Equal(info.Indexes, w.seen.Indexes) {
@@ -125,11 +125,11 @@ func (w *TableWatch) read(ctx context.Context) {
 	}
 	w.seen, w.fatal = info.Table, nil
 	if !sameKey(info.Table, w.atStart) {
-		w.fatal = errors.New("the table's key is no longer what it was when the worker started: restart the worker")
+		w.fatal = errors.New("the table's key has changed since the worker started: restart the worker")
 	}
 }
 
-// sameKey reports whether items for one table fit into the other.
+// sameKey reports whether two tables have the same key.
 func sameKey(a, b item.Table) bool {
 	return a.HashKey == b.HashKey && a.HashType == b.HashType && a.SortKey == b.SortKey && a.SortType == b.SortType
 }

@@ -1,5 +1,5 @@
-// Package worker is the running worker: it reads the queue and the table, wires the stages into a pipeline, runs it until
-// it is told to stop, and drains it.
+// Package worker is the running worker. It reads the descriptions of the queue and the table, connects the stages to a pipeline,
+// runs it until a signal arrives, and drains it. Start reading at Run.
 package worker
 
 import (
@@ -22,8 +22,8 @@ type Options struct {
 	Version string // shown by metrics, traces and the status page
 }
 
-// Run consumes predictions until intake is done, and then writes, deletes or releases what it holds within the drain
-// timeout. It returns an error that names the cause where the worker can't start or a stage failed.
+// Run consumes predictions until intake is done. It then writes, deletes or releases what it holds within the drain timeout. It
+// returns an error if the worker can't start or a stage fails.
 func Run(ctx, intake context.Context, o Options) error {
 	cfg, log := o.Config, o.Log
 	limitMemory(cfg)
@@ -42,10 +42,10 @@ func Run(ctx, intake context.Context, o Options) error {
 		QueueURL: cfg.QueueURL, Connections: connections(cfg), Clock: clock, Log: log,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // it says what is missing
+		return err //nolint:wrapcheck // it names what is missing
 	}
 
-	// Probes are answered from the start: reading the table may take a while.
+	// Answer health probes from the start: reading the table can take a while.
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	var background errgroup.Group
@@ -74,7 +74,7 @@ func Run(ctx, intake context.Context, o Options) error {
 	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
 	background.Go(func() error { return queueWatch.run(serving) })
 	services := NewServices(cfg, resources, clients, metrics, log)
-	services.Queue = queueWatch.watchReceives(services.Queue)
+	services.Queue = queueWatch.wrap(services.Queue)
 
 	held, err := NewPipeline(services, cfg, resources, metrics, log).Run(intake)
 	stopServing()
@@ -83,16 +83,16 @@ func Run(ctx, intake context.Context, o Options) error {
 	}
 	if held > 0 {
 		log.Warn("stopped before everything was settled", "held", held,
-			"remedy", "nothing is lost: the messages return when their visibility timeout ends. If this happens often, raise WORKER_DRAIN_TIMEOUT and the orchestrator's grace period")
+			"remedy", "nothing is lost: SQS redelivers the messages. If this happens often, raise WORKER_DRAIN_TIMEOUT and the orchestrator's grace period")
 	} else {
 		log.Info("stopped", "held", 0)
 	}
 	return err
 }
 
-// closeTracer sends the remaining spans, if there is a collector to take them.
+// closeTracer sends the remaining spans to the collector, for up to 3 s.
 func closeTracer(ctx context.Context, t *telemetry.Tracer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	_ = t.Close(ctx) // a failure has been logged
+	_ = t.Close(ctx) // it logs a failure
 }
