@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,10 @@ const ecsTemplate = "ecs/service.template.json"
 
 func TestTemplatePassesCfnLint(t *testing.T) {
 	command{}.must(t, tool(t, "cfn-lint"), ecsTemplate)
+	// A larger one would have to be put on S3 first ("CloudFormation quotas", template body size in a request).
+	if file, err := os.Stat(ecsTemplate); err != nil || file.Size() > 51_200 {
+		t.Errorf("the template: %v, %d bytes, want at most 51,200", err, file.Size())
+	}
 }
 
 // A linter that finds nothing is worth only what it would find.
@@ -24,10 +29,10 @@ func TestCfnLintFindsMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ old, new, want string }{
-		"a size that Fargate hasn't": {`"Memory": "1024"`, `"Memory": "512"`, "E3047"},
-		"a network mode":             {`"NetworkMode": "awsvpc"`, `"NetworkMode": "bridge"`, "E3048"},
-		"an unknown field":           {`"StopTimeout"`, `"StopTime"`, "E3002"},
-		"an unknown parameter":       {`"Ref": "Image"`, `"Ref": "Picture"`, "E1020"},
+		"an unknown function in a rule": {`"Fn::Contains"`, `"Fn::Holds"`, "E1701"},
+		"a network mode":                {`"NetworkMode": "awsvpc"`, `"NetworkMode": "bridge"`, "E3048"},
+		"an unknown field":              {`"StopTimeout"`, `"StopTime"`, "E3002"},
+		"an unknown parameter":          {`"Ref": "Image"`, `"Ref": "Picture"`, "E1020"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "template.json")
@@ -46,22 +51,41 @@ func TestCfnLintFindsMistakes(t *testing.T) {
 	}
 }
 
-func TestServiceOnMoto(t *testing.T) {
-	text := command{limit: 2 * time.Minute}.must(t, "../.cache/deploy/python/bin/python", "tools/moto_ecs.py", ecsTemplate)
-	var all object
-	if err := json.Unmarshal([]byte(text), &all); err != nil {
+// onMoto makes the template's resources with each set of parameters, and returns what AWS would have.
+func onMoto(t *testing.T, sets map[string]object) (made map[string]object) {
+	t.Helper()
+	stdin, err := json.Marshal(sets)
+	if err != nil {
 		t.Fatal(err)
 	}
+	text := command{stdin: string(stdin), limit: 2 * time.Minute}.must(t, "../.cache/deploy/python/bin/python", "tools/moto_ecs.py", ecsTemplate)
+	if err := json.Unmarshal([]byte(text), &made); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// taskEnvironment has the values of the task's variables by their names.
+func taskEnvironment(made any) object {
+	values := object{}
+	list, _ := at(made, "task", "containerDefinitions", 0, "environment").([]any)
+	for _, v := range list {
+		values[at(v, "name").(string)] = at(v, "value")
+	}
+	return values
+}
+
+func TestServiceOnMoto(t *testing.T) {
 	defaults := map[string]string{}
 	for _, s := range config.Settings() {
 		defaults[s.Name] = s.Default
 	}
-	for _, architecture := range []string{"ARM64", "X86_64"} {
+	for architecture, made := range onMoto(t, map[string]object{"ARM64": {}, "X86_64": {"Architecture": "X86_64"}}) {
 		t.Run(architecture, func(t *testing.T) {
-			made := all[architecture]
 			task, c := at(made, "task"), at(made, "task", "containerDefinitions", 0)
 			same(t, "the platform", at(task, "runtimePlatform"), object{"cpuArchitecture": architecture, "operatingSystemFamily": "LINUX"})
 			same(t, "where it runs", at(task, "requiresCompatibilities"), []string{"FARGATE"})
+			same(t, "the size", []any{at(task, "cpu"), at(task, "memory")}, []string{"512", "1024"})
 			same(t, "the network", at(task, "networkMode"), "awsvpc")
 			same(t, "the root", at(c, "readonlyRootFilesystem"), true)
 			same(t, "the user", at(c, "user"), "65532:65532")
@@ -75,16 +99,65 @@ func TestServiceOnMoto(t *testing.T) {
 			if stop, _ := at(c, "stopTimeout").(float64); time.Duration(stop)*time.Second < drain+5*time.Second {
 				t.Errorf("killed after %v s, with %v of drain", stop, drain)
 			}
-			environment, _ := at(c, "environment").([]any)
-			for _, v := range environment {
-				name, _ := at(v, "name").(string)
-				if _, known := defaults[name]; strings.HasPrefix(name, "WORKER_") && !known {
-					t.Errorf("the worker has no setting %s", name)
-				}
-			}
+			// Settings without a value are the worker's own, and a reject queue is a choice.
+			same(t, "the environment", taskEnvironment(made), object{
+				"AWS_REGION": "eu-west-1", "GOMAXPROCS": "1", "WORKER_QUEUE_URL": queueURL, "WORKER_TABLE_NAME": "predictions",
+			})
 			same(t, "the service's network", at(made, "service", "networkConfiguration", "awsvpcConfiguration", "assignPublicIp"), "DISABLED")
 			same(t, "the scaling's bounds", []any{at(made, "targets", 0, "MinCapacity"), at(made, "targets", 0, "MaxCapacity")}, []int{1, 10})
 			same(t, "the backlog", at(made, "policies", 0, "TargetTrackingScalingPolicyConfiguration", "TargetValue"), 5000)
 		})
+	}
+}
+
+// Each setting has a parameter, under the name that the worker reads.
+func TestServiceParametersOnMoto(t *testing.T) {
+	parameters := object{
+		"Cpu": "2048", "Memory": "5120", "MinTasks": 2, "MaxTasks": 4, "OnDemandTasks": 2, "MessagesPerTask": 900,
+		"RejectQueueUrl": queueURL + "-rejects", "OtelExporterOtlpEndpoint": "http://collector:4318",
+	}
+	want := object{
+		"AWS_REGION": "eu-west-1", "GOMAXPROCS": "2", "WORKER_QUEUE_URL": queueURL, "WORKER_TABLE_NAME": "predictions",
+		"WORKER_REJECT_QUEUE_URL": queueURL + "-rejects", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+	}
+	for name, s := range workerSettings(t) {
+		if slices.Contains(inChart, name) {
+			continue
+		}
+		value := map[string]string{"duration": "1m30s", "integer": "4096", "number": "0.25", "boolean": "true", "string": "value"}[s.Type]
+		if s.Values != nil {
+			value = s.Values[len(s.Values)-1]
+		}
+		parameter := ""
+		for word := range strings.SplitSeq(strings.TrimPrefix(name, "WORKER_"), "_") {
+			parameter += word[:1] + strings.ToLower(word[1:])
+		}
+		parameters[parameter], want[name] = value, value
+	}
+	made := onMoto(t, map[string]object{"all": parameters})["all"]
+	if made["refused"] != nil {
+		t.Fatalf("refused: %v", made["refused"])
+	}
+	same(t, "the environment", taskEnvironment(made), want)
+	same(t, "the size", []any{at(made, "task", "cpu"), at(made, "task", "memory")}, []string{"2048", "5120"})
+	same(t, "the scaling's bounds", []any{at(made, "targets", 0, "MinCapacity"), at(made, "targets", 0, "MaxCapacity")}, []int{2, 4})
+	same(t, "the backlog", at(made, "policies", 0, "TargetTrackingScalingPolicyConfiguration", "TargetValue"), 900)
+}
+
+func TestTemplateRefuses(t *testing.T) {
+	sets := map[string]object{
+		"Memory is 1536": {"Cpu": "256", "Memory": "1536"},
+		"With 512 CPU units, Fargate takes a memory of 1024, 2048, 3072, 4096 MiB": {"Cpu": "512", "Memory": "8192"},
+		"With 256 CPU units, Fargate takes a memory of 512, 1024, 2048 MiB":        {"Cpu": "256", "Memory": "3072"},
+		"Cpu is 768":         {"Cpu": "768"},
+		"Ttl is soon":        {"Ttl": "soon"},
+		"Pollers is many":    {"Pollers": "many"},
+		"Ordering is latest": {"Ordering": "latest"},
+	}
+	for want, made := range onMoto(t, sets) {
+		why, _ := made["refused"].([]any)
+		if !slices.Contains(why, any(want)) {
+			t.Errorf("%v: refused because of %v, want %s", sets[want], why, want)
+		}
 	}
 }

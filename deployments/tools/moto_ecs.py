@@ -1,5 +1,6 @@
-"""moto_ecs.py TEMPLATE makes the resources of the template by the services' own calls, against moto, once for each architecture,
-and prints as JSON what ECS and the autoscaling then say there is. (moto's CloudFormation leaves out most of their fields.)"""
+"""moto_ecs.py TEMPLATE < PARAMETERS makes the resources of the template by the services' own calls, against moto, once for each
+set of parameters, and prints as JSON what ECS and the autoscaling then say there is. (moto's CloudFormation leaves out most of
+their fields.) PARAMETERS is a JSON object of sets by name. A set that the template's own rules refuse is answered with why."""
 
 import json
 import os
@@ -12,19 +13,53 @@ import boto3
 from moto import mock_aws
 
 
-def resolve(value, names):
-    """Puts values in the place of Ref, Fn::Sub and Fn::GetAtt."""
+NO_VALUE = object()
+
+
+def holds(condition, names, template):
+    """Whether a condition of the template or of a rule holds."""
+    (function, args), = condition.items()
+    if function == "Fn::Not":
+        return not holds(args[0], names, template)
+    if function == "Fn::Equals":
+        return resolve(args[0], names, template) == resolve(args[1], names, template)
+    if function == "Fn::Contains":
+        return resolve(args[1], names, template) in args[0]
+    raise ValueError(f"unknown condition {function}")
+
+
+def resolve(value, names, template):
+    """Puts values in the place of Ref, Fn::Sub, Fn::GetAtt, Fn::FindInMap and Fn::If."""
     if isinstance(value, list):
-        return [resolve(v, names) for v in value]
+        return [v for v in (resolve(v, names, template) for v in value) if v is not NO_VALUE]
     if not isinstance(value, dict):
         return value
     if "Ref" in value:
-        return names[value["Ref"]]
+        return NO_VALUE if value["Ref"] == "AWS::NoValue" else names[value["Ref"]]
     if "Fn::Sub" in value:
         return re.sub(r"\$\{([^}]*)\}", lambda m: names[m.group(1)], value["Fn::Sub"])
     if "Fn::GetAtt" in value:
         return names[".".join(value["Fn::GetAtt"])]
-    return {k: resolve(v, names) for k, v in value.items()}
+    if "Fn::FindInMap" in value:
+        where, first, second = (resolve(v, names, template) for v in value["Fn::FindInMap"])
+        return template["Mappings"][where][first][second]
+    if "Fn::If" in value:
+        condition, yes, no = value["Fn::If"]
+        return resolve(yes if holds(template["Conditions"][condition], names, template) else no, names, template)
+    return {k: v for k, v in ((k, resolve(v, names, template)) for k, v in value.items()) if v is not NO_VALUE}
+
+
+def refused(template, names):
+    """Why CloudFormation would refuse these parameters."""
+    why = []
+    for name, p in template["Parameters"].items():
+        value = names[name]
+        if "AllowedValues" in p and value not in p["AllowedValues"] or not re.fullmatch(p.get("AllowedPattern", ".*"), str(value)):
+            why.append(f"{name} is {value}")
+    for rule in template["Rules"].values():
+        if holds(rule["RuleCondition"], names, template):
+            why += [a["AssertDescription"] for a in rule["Assertions"] if not holds(a["Assert"], names, template)]
+    return why
 
 
 def camel(value, as_is=("Options",)):
@@ -37,22 +72,24 @@ def camel(value, as_is=("Options",)):
 
 
 @mock_aws
-def check(template, architecture):
+def check(template, parameters):
     ec2, ecs, iam, logs = boto3.client("ec2"), boto3.client("ecs"), boto3.client("iam"), boto3.client("logs")
     subnet = ec2.describe_subnets()["Subnets"][0]
     group = ec2.create_security_group(GroupName="worker", Description="worker", VpcId=subnet["VpcId"])["GroupId"]
     ecs.create_cluster(clusterName="shared", capacityProviders=["FARGATE", "FARGATE_SPOT"], settings=[{"name": "containerInsights", "value": "enabled"}])
-    names = {
+    names = {name: p["Default"] for name, p in template["Parameters"].items() if "Default" in p} | {
         "Image": "ghcr.io/predcache/worker:v1.2.3", "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions", "QueueName": "predictions",
-        "RejectQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/rejects", "TableName": "predictions", "WorkerPolicyArn": "arn:aws:iam::123456789012:policy/worker",
-        "ClusterName": "shared", "Subnets": [subnet["SubnetId"]], "SecurityGroups": [group], "Architecture": architecture,
+        "TableName": "predictions", "WorkerPolicyArn": "arn:aws:iam::123456789012:policy/worker",
+        "ClusterName": "shared", "Subnets": [subnet["SubnetId"]], "SecurityGroups": [group],
         "AWS::Region": "eu-west-1", "AWS::StackName": "predictions", "AWS::Partition": "aws", "Service.Name": "worker",
-    }  # fmt: skip
+    } | parameters  # fmt: skip
     if missing := set(template["Parameters"]) - set(names):
         sys.exit(f"no value for the parameters {missing}")
+    if why := refused(template, names):
+        return {"refused": why}
 
     def of(name):
-        return resolve(template["Resources"][name]["Properties"], names)
+        return resolve(template["Resources"][name]["Properties"], names, template)
 
     for role in ("TaskRole", "ExecutionRole"):
         p = of(role)
@@ -78,4 +115,4 @@ def check(template, architecture):
 
 with open(sys.argv[1], encoding="utf-8") as f:
     document = json.load(f)
-print(json.dumps({architecture: check(document, architecture) for architecture in ("ARM64", "X86_64")}, default=str))
+print(json.dumps({name: check(document, parameters) for name, parameters in json.load(sys.stdin).items()}, default=str))

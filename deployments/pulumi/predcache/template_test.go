@@ -70,9 +70,9 @@ func template(t *testing.T) []byte {
 			"Image":           parameter("String", "Image of the worker, by digest or by a tag that never moves"),
 			"QueueUrl":        parameter("String", "URL of the queue to consume"),
 			"QueueName":       parameter("String", "Name of that queue, whose length the service is scaled by"),
-			"RejectQueueUrl":  parameter("String", "URL of the queue for what can never be written"),
+			"RejectQueueUrl":  parameter("String", "URL of the queue for predictions that can never be stored; empty: none"),
 			"TableName":       parameter("String", "Name of the table to write"),
-			"WorkerPolicyArn": parameter("String", "ARN of the policy made from deployments/pulumi/policies/worker.json and worker-rejects.json"),
+			"WorkerPolicyArn": parameter("String", "ARN of the policy made from deployments/pulumi/policies: worker.json, with a reject queue worker-rejects.json, for Ordering=newest worker-newest.json"),
 			"ClusterName":     parameter("String", "ECS cluster with Container Insights and the capacity providers FARGATE and FARGATE_SPOT"),
 			"Subnets":         parameter("List<AWS::EC2::Subnet::Id>", "Subnets with a way to AWS and to the image's registry"),
 			"SecurityGroups":  parameter("List<AWS::EC2::SecurityGroup::Id>", "Groups that let HTTPS out"),
@@ -129,7 +129,8 @@ func template(t *testing.T) []byte {
 	dimensions[1].(object)["Value"] = object{"Fn::GetAtt": []string{"Service", "Name"}}
 	// The log group's name is wanted before its first log.
 	made["Resources"].(object)["TaskDefinition"].(object)["DependsOn"] = []string{"Logs"}
-	text, err := json.MarshalIndent(made, "", "  ")
+	parametrize(t, made)
+	text, err := json.MarshalIndent(made, "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
