@@ -265,6 +265,7 @@ func TestWhatTheWorkerWouldRejectIsNotPublished(t *testing.T) {
 			"2049 bytes": func(p *cache.Prediction) { p.ID = strings.Repeat("x", 2049) },
 			"UTF-8":      func(p *cache.Prediction) { p.ID = "a\xff" },
 			"future":     func(p *cache.Prediction) { p.EventTime = time.Now().Add(time.Hour) },
+			"past":       func(p *cache.Prediction) { p.EventTime = time.Unix(29497679, 0) }, // minutes
 			"409600":     func(p *cache.Prediction) { p.Payload = []byte(fmt.Sprintf("%q", strings.Repeat("x", 500<<10))) },
 		} {
 			p := good()

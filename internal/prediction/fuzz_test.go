@@ -19,6 +19,10 @@ func FuzzDecode(f *testing.F) {
 		inEventBridge(a), inSNS(inEventBridge("["+a+"]"), ""), `{"predictionId":1,"prediction":null,"timestamp":1769860800123,"ttlSeconds":0.5,"model":{"a":[1]}}`,
 		`{"predictionId":"\ud83d","prediction":1}`, `{"predictionId":"a","prediction":1,"expiresAt":"2026-01-31T12:00:00.5Z","predictionId":2}`,
 		`{"nested":{"id":"b"},"prediction":{},"timestamp":null}`,
+		`{"predictionId":"a","prediction":1,"timestamp":0}`, `{"predictionId":"a","prediction":1,"expiresAt":"1970-01-01T00:00:00Z"}`,
+		`{"predictionId":"a","prediction":1,"timestamp":"2026-01-31 11:59:10+0000","ttlSeconds":"60"}`, `{"predictionId":"a","prediction":1,"timestamp":"2026-01-31 11:59:10"}`,
+		"\ufeff" + a, `{"nested.id":"a","nested":{"id":"b"},"prediction":1}`, `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"b","s3Key":"k"}]`,
+		`{"Type":"SubscriptionConfirmation","TopicArn":"t","SubscribeURL":"https://t"}`, `{"detail-type":1,"source":1,"time":"2026-01-31T02:00:00Z","detail":` + a + `}`,
 		"[" + a + `,{"predictionId":"b","prediction":[NaN,-Infinity]},` + a + "]", a + "\n{\"predictionId\":Infinity}\n" + a, `{"detail-type":1,"source":1,"detail":{"nested":NaN}}`,
 	} {
 		f.Add(body, "", false, int64(sent))
@@ -31,6 +35,7 @@ func FuzzDecode(f *testing.F) {
 	cfg := config()
 	cfg.MaxDecodedBytes = 4 << 10
 	cfg.TTLJitter = 0.1
+	cfg.MinEventTime = Time{Sec: 946684800}
 	nested := cfg
 	nested.Fields.ID, nested.Attributes = "nested.id", Attributes{Names: []string{"model"}}
 	decoders := map[bool]*Decoder{false: NewDecoder(cfg), true: NewDecoder(nested)}
@@ -83,6 +88,9 @@ func checkPrediction(t *testing.T, p Prediction, m Message) {
 	}
 	limit := Time{now.Add(5 * time.Minute).Unix(), 0}
 	if p.EventTime.Sec < 0 || p.EventTime.Atto >= attosPerSecond || p.EventTime.Compare(limit) > 0 && p.EventTime.Compare(FromMillis(m.Sent)) > 0 {
+		t.Fatalf("event time %v", p.EventTime)
+	}
+	if p.EventTime.Sec < 946684800 && p.EventTime.Compare(FromMillis(m.Sent)) != 0 {
 		t.Fatalf("event time %v", p.EventTime)
 	}
 	if p.Expires < 0 || p.Expires > maxSeconds {
