@@ -63,7 +63,7 @@ docs: ## Write the generated tables of docs/ and the deployments' lists of setti
 	go test ./internal/awsclient -run TestErrorsTable -update
 	go -C deployments test -mod=mod -run HasTheWorkersSettings -update .
 
--include python.mk dev/dev.mk dev/see.mk bench/bench.mk deployments/deploy.mk sim.mk
+include mk/*.mk
 
 .PHONY: clean
 clean: ## Remove build outputs and downloads

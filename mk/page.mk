@@ -1,4 +1,4 @@
-# The status page and the dashboard. The Makefile at the top includes this file.
+# The status page and the dashboard.
 
 .PHONY: test-page
 test-page: chromium ## Test the status page in a real browser: idle, under load, in an outage
@@ -14,9 +14,9 @@ chromium:
 
 .PHONY: dashboard
 dashboard: ## Generate the Grafana dashboard
-	cd deployments/grafana && go run .
+	cd deployments/grafana && go run -mod=mod .
 
 .PHONY: test-dashboard
 test-dashboard: ## Run every query of the dashboard on a real Prometheus that scrapes a real worker
 	deployments/tools/install.sh promtool
-	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments/grafana test -count=1 ./...
+	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments test -mod=mod -count=1 ./grafana

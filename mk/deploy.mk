@@ -1,4 +1,4 @@
-# What deploys the worker, checked. The Makefile at the top includes this file.
+# What deploys the worker, checked.
 
 DEPLOY_TOOLS := deployments/tools/install.sh
 
@@ -12,11 +12,11 @@ deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task defi
 	.cache/deploy/bin/hadolint Dockerfile
 	.cache/deploy/bin/actionlint .github/workflows/*.yml
 	.cache/deploy/bin/zizmor --offline --quiet --persona=pedantic .github
-	$(DEPLOY_TEST) ./...
+	$(DEPLOY_TEST) .
 	$(STACK_TEST) ./...
 
 .PHONY: deploy-test
 deploy-test: deploy-check ## Run deploy-check, bring up stacks against stand-ins, build and run the image, build a release
 	$(DEPLOY_TOOLS) pulumi goreleaser docker
-	dev/standins/run.sh $(DEPLOY_TEST) -count=1 -timeout 60m -tags long ./...
+	dev/standins/run.sh $(DEPLOY_TEST) -count=1 -timeout 60m -tags long .
 	dev/standins/run.sh $(STACK_TEST) -count=1 -timeout 60m -tags long ./...

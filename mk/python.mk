@@ -1,4 +1,4 @@
-# The Python package in python/. The Makefile includes this file.
+# The Python package in python/.
 
 PYTHON ?= python3
 PYTHON_VENV := .cache/python/venv

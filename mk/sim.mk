@@ -1,4 +1,4 @@
-# Tests of the guarantees: docs/guarantees.md. The Makefile at the top includes this file.
+# Tests of the guarantees: docs/guarantees.md.
 
 SEEDS ?= 2000
 FROM ?= 1

@@ -1,4 +1,4 @@
-# The demo, and the same services for development. The Makefile at the top includes this file.
+# The demo, and the same services for development.
 
 LAYOUT ?= versioned
 PIPELINE ?= --pack --mishaps
