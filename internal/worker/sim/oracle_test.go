@@ -298,9 +298,18 @@ func (o *oracle) down(v *view, f *fault, call *call) {
 	if f.kind != "throttle" || time.Since(v.downSince[f]) > 40*time.Second {
 		return
 	}
-	if v.throttled[f]++; v.throttled[f] == maxThrottled {
-		o.violated(hotLoop, "%s made %d calls in %v of nothing but throttling", call.replica.name, maxThrottled, time.Since(v.downSince[f]))
+	most := o.callsOf(maxThrottled)
+	if v.throttled[f]++; v.throttled[f] == most {
+		o.violated(hotLoop, "%s made %d calls in %v of nothing but throttling", call.replica.name, most, time.Since(v.downSince[f]))
 	}
+}
+
+// callsOf returns how many calls so many batches make at most at once: a conditional write is one for each item.
+func (o *oracle) callsOf(batches int) int {
+	if o.s.ordering == config.OrderingNewest {
+		return batches * writer.CallsPerBatch
+	}
+	return batches
 }
 
 // struckAgain notices a replica that repeats what fails without a pause. It requires that o.mu be held.
@@ -308,10 +317,7 @@ func (o *oracle) struckAgain(v *view, call *call, c *awstest.Call) {
 	if now := time.Now().Unix(); now != v.second {
 		v.second, v.failures = now, 0
 	}
-	most := 150 // 40 batches of a backlog may each fail for the first few times in it
-	if o.s.ordering == config.OrderingNewest {
-		most *= writer.CallsPerBatch // a batch is as many calls
-	}
+	most := o.callsOf(150) // 40 batches of a backlog may each fail for the first few times in it
 	if v.failures++; v.failures == most {
 		o.violated(hotLoop, "%s had %d faults in one second, the last of them in %s", call.replica.name, most, c.Operation)
 	}

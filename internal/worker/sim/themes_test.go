@@ -3,10 +3,12 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
 )
 
 const (
@@ -39,11 +41,14 @@ func (p *plan) themes(r *rand.Rand) {
 	if one(6) {
 		p.wrongClocks(r)
 	}
-	if p.gen.roundedEnds = one(3); p.gen.roundedEnds {
-		p.sharedEnds(r)
-	}
 	if one(4) {
 		p.ordering = config.OrderingNewest
+	}
+	if one(3) {
+		p.sharedEnds(r)
+	}
+	if one(8) && len(p.events) > 0 {
+		p.stopInOutage(r)
 	}
 	if p.maxReceives > 0 && one(2) && p.undisturbed() {
 		p.maxReceives = 3
@@ -58,6 +63,14 @@ func (p *plan) beFIFO() {
 			f.kind = "error"
 		}
 	}
+}
+
+// stopInOutage plans a SIGTERM while the table can't be written and SQS works: everything held must be released.
+func (p *plan) stopInOutage(r *rand.Rand) {
+	p.faults = slices.DeleteFunc(p.faults, func(f *fault) bool { return f.class != classWrite && f.class != classReject })
+	from := time.Duration(r.Int64N(int64(p.messages[len(p.messages)-1].at) + 1))
+	p.faults = append(p.faults, &fault{class: classWrite, kind: outageKinds[r.IntN(len(outageKinds))], chance: 1, from: from, to: from + 2*time.Minute})
+	p.events = append(p.events, event{from + 5*time.Second + time.Duration(r.Int64N(int64(time.Minute))), "restart"})
 }
 
 // rejectTrouble plans trouble with the reject queue and with nothing else: what can be written must then be written
@@ -77,7 +90,7 @@ func (p *plan) rejectTrouble(r *rand.Rand) {
 		p.faults = append(p.faults, f)
 	}
 	at := time.Duration(r.Int64N(int64(30 * time.Second)))
-	for range 2 * p.held % 500 { // more than may be held, where that is few
+	for i := 0; i < 2*p.held && p.held < 1000; i++ { // more than may be held, where that is few
 		p.addPacked(r, at, p.gen.next().bad(at))
 	}
 }
@@ -213,6 +226,10 @@ func (p *plan) wrongClocks(r *rand.Rand) {
 // sharedEnds plans predictions of few ids that give their end, rounded to a minute: several event times share an end, and so
 // a key where the table is sorted by it.
 func (p *plan) sharedEnds(r *rand.Rand) {
+	if p.layout == item.ExpirySorted && r.IntN(2) == 0 { // where it matters
+		p.ordering, p.replicas = config.OrderingNewest, 2+r.IntN(2)
+	}
+	p.gen.roundedEnds = true
 	span := int64(p.messages[len(p.messages)-1].at) + 1
 	for range 10 + r.IntN(60) {
 		at := time.Duration(r.Int64N(span))

@@ -106,7 +106,7 @@ func (g *generator) bad(at time.Duration) *part {
 		fmt.Sprintf(`{"predictionId":"%s-bad","note":"#%d#"}`, secret, mark),
 		fmt.Sprintf(`{"predictionId":%d,%s}`, mark, note),
 		fmt.Sprintf(`{"predictionId":"%s-bad","createdAt":1,%s}`, secret, note),
-		fmt.Sprintf(`{"predictionId":"%s-bad","timestamp":%d,%s}`, secret, now+7200, note),
+		fmt.Sprintf(`{"predictionId":"%s-bad","timestamp":%d,%s}`, secret, now+36_000, note),
 		fmt.Sprintf(`{"predictionId":"%s-bad","timestamp":"yesterday",%s}`, secret, note),
 		fmt.Sprintf(`{"predictionId":"","timestamp":%d,%s}`, now, note),
 		fmt.Sprintf(`"#%d# %s"`, mark, secret),
@@ -145,7 +145,7 @@ func (g *generator) badText() *part {
 // clockless is a part whose event time no clock gives: a zero, seconds divided by something, another epoch, a time ahead.
 func (g *generator) clockless(at time.Duration) *part {
 	now := epoch + int64((at+g.p.skew)/time.Second)
-	ahead := now + 7200 + g.r.Int64N(30_000) // still ahead when an outage of an hour is over
+	ahead := now + 36_000 + g.r.Int64N(30_000) // still ahead when it was received for the last time
 	forms := []struct{ why, field string }{
 		{"past", `"timestamp":0`},
 		{"past", `"timestamp":"1970-01-01T00:00:00Z"`},
