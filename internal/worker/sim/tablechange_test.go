@@ -16,15 +16,19 @@ import (
 
 // What somebody does to the table while workers run.
 const (
-	ttlInterval = time.Hour + time.Minute // between two changes of a table's TTL ("UpdateTimeToLive")
-
 	deleteTable  = "delete the table"
 	createTable  = "create the table"
 	switchTTLOff = "switch TTL off"
 	switchTTLOn  = "switch TTL on"
-	addIndex     = "add an index"              // whose key all items have, or don't have
-	addBadIndex  = "add an index of type N"    // on an attribute that is a string in some items
-	noticeTable  = time.Minute + 5*time.Second // how long a worker may take to notice that it has another table
+	addIndex     = "add an index"           // whose key all items have, or don't have
+	addBadIndex  = "add an index of type N" // on an attribute that is a string in some items
+)
+
+const (
+	// ttlInterval is more than must be between two changes of a table's TTL ("UpdateTimeToLive").
+	ttlInterval = time.Hour + time.Minute
+	// noticeTable is how long a worker may take to notice that it has another table, which it reads each minute.
+	noticeTable = time.Minute + 5*time.Second
 )
 
 // tableChanges plans what is done to the table.
