@@ -19,12 +19,12 @@ import (
 
 func newCheckCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "check", GroupID: groupLook, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
-		Short: "Read settings, queue and table, and print what is wrong with them",
+		Use: "check", GroupID: groupInspect, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Short: "Validate the settings against the queue and the table",
 		Long: `Read the settings, the queue, the reject queue and the table as "worker run" would, and print
 what it found, with every problem and its remedy. It consumes and writes nothing. It exits with
 status 1 if there is a problem.`,
-		Example: `  # Before a deployment, with the settings that it will have
+		Example: `  # Check the settings of a deployment
   worker check`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), cmd.OutOrStdout()) },
 	}

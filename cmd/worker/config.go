@@ -11,7 +11,7 @@ import (
 
 func newConfigCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", GroupID: groupLook, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "config", GroupID: groupInspect, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
 		Short: "List every setting with its default and meaning",
 		Long:  `List every setting with its default and meaning. Settings are environment variables.`,
 		Example: `  # Read all settings

@@ -25,11 +25,11 @@ import (
 
 func newGetCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get ID", GroupID: groupLook, Args: takes(1), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "get ID", GroupID: groupInspect, Args: takes(1), ValidArgsFunction: cobra.NoFileCompletions,
 		Short: "Read an id from the table, as a service would see it",
 		Long: `Read the newest live prediction of an id from WORKER_TABLE_NAME, as a service would see it. It
 exits with status 1 if there is none. The read is consistent: it sees every write that was
-acknowledged before. The last line says which table answered, by how many calls and read units.`,
+acknowledged before. The last line says which table answered, and how many calls and read units it took.`,
 		Example: `  # Read the newest prediction of an id
   worker get user-7
 
@@ -39,8 +39,8 @@ acknowledged before. The last line says which table answered, by how many calls 
   # Read an id that begins with a dash
   worker get -- -5`,
 	}
-	all := cmd.Flags().Bool("all", false, "list every item of the id, expired ones too, with its size and cost")
-	asJSON := cmd.Flags().Bool("json", false, "print JSON, one object a prediction")
+	all := cmd.Flags().Bool("all", false, "list every item of the id, including expired ones, with size and cost")
+	asJSON := cmd.Flags().Bool("json", false, "print JSON, one object per prediction")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return runGet(cmd.Context(), args[0], cmd.OutOrStdout(), *all, *asJSON)
 	}

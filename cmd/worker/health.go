@@ -19,20 +19,20 @@ import (
 func newHealthCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "health", GroupID: groupRun, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
-		Short: "Ask the worker on this host whether it is live, or ready",
-		Long: `Ask the worker on this host, at WORKER_HTTP_ADDR, whether it is live. It exits with status 0 if
-so, and with 1 if not or if no worker answers.
+		Short: "Check whether the worker on this host is live or ready",
+		Long: `Check whether the worker on this host, at WORKER_HTTP_ADDR, is live. The exit status is 0 if it
+is, and 1 if it is not or no worker answers.
 
 A worker is live unless its pipeline is stuck. An outage of AWS does not change that, so a
-container health check may restart on it. With --ready it asks whether the worker is ready, and
-prints what is wrong and since when.`,
+container can be restarted when this check fails. With --ready, check whether the worker is ready,
+and print what is wrong and since when.`,
 		Example: `  # A container health check
   worker health
 
   # See why a worker is not ready
   worker health --ready`,
 	}
-	ready := cmd.Flags().Bool("ready", false, "ask whether the worker is ready, not only live")
+	ready := cmd.Flags().Bool("ready", false, "check whether the worker is ready, not only live")
 	asJSON := cmd.Flags().Bool("json", false, "print the answer as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return askHealth(cmd.Context(), cmd.OutOrStdout(), *ready, *asJSON)
@@ -40,20 +40,20 @@ prints what is wrong and since when.`,
 	return cmd
 }
 
-// healthPatience is how long an answer may take: the usual container health check gives up after 5 s.
-const healthPatience = 4 * time.Second
+// healthTimeout is the maximum time for an answer: the usual container health check ends after 5 s.
+const healthTimeout = 4 * time.Second
 
-// askHealth asks a worker that runs beside it. It needs no other setting than the address.
+// askHealth queries the worker on this host. It needs only the setting of the address.
 func askHealth(ctx context.Context, stdout io.Writer, ready, asJSON bool) error {
 	cfg, _ := config.Load() // other settings do not matter here
 	if _, _, err := net.SplitHostPort(cfg.HTTPAddr); err != nil {
-		return fmt.Errorf("WORKER_HTTP_ADDR is %q: give host:port or :port", cfg.HTTPAddr)
+		return fmt.Errorf("WORKER_HTTP_ADDR is %q: use host:port or :port", cfg.HTTPAddr)
 	}
 	path := "/livez"
 	if ready {
 		path = "/readyz"
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+loopback(cfg.HTTPAddr)+path, nil)
 	if err != nil {
@@ -98,7 +98,7 @@ func unreachable(w io.Writer, asJSON bool, err error) error {
 	return errReported
 }
 
-// loopback is an address to listen on as one to call: where it names no host, or all of them, this one.
+// loopback converts a listen address to one to connect to. Without a host, or with all of them, it is the loopback address.
 func loopback(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {

@@ -22,31 +22,31 @@ import (
 func newPublishCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "publish FILE", GroupID: groupMove, Args: takes(1),
-		Short: "Send predictions, one JSON object a line, to the queue",
-		Long: `Send predictions to WORKER_QUEUE_URL, ten messages a call. FILE has one JSON object a line, plain
-or compressed by gzip or zstd; - is standard input.
+		Short: "Send predictions from a file to the queue",
+		Long: `Send predictions to WORKER_QUEUE_URL, ten messages per call. FILE has one JSON object per line,
+plain or compressed with gzip or zstd; - is standard input.
 
-A line has at most 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and so on). The
-first line that the worker would reject stops it, with the line's number; the lines before it are
-sent.`,
+A line has up to 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and so on). The
+command stops at the first line that the worker would reject, and prints its number. The lines
+before it are sent.`,
 		Example: `  # Send a file
   worker publish predictions.ndjson
 
   # Fill each message with many predictions
   worker publish --pack predictions.ndjson
 
-  # Send what another program prints
+  # Send the output of another program
   export-predictions | worker publish -`,
 	}
 	pack := cmd.Flags().Bool("pack", false, "put many predictions into a message, up to the 64 KB that SQS bills as one request")
-	unchecked := cmd.Flags().Bool("unchecked", false, "send each JSON object, whatever its fields")
+	unchecked := cmd.Flags().Bool("unchecked", false, "do not check the fields of the JSON objects")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return runPublish(cmd.Context(), args[0], *pack, *unchecked, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
 }
 
-// publishCalls is how many calls are under way at once.
+// publishCalls is the maximum number of concurrent calls.
 const publishCalls = 8
 
 // runPublish sends a file to the queue.

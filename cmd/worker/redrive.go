@@ -19,7 +19,7 @@ import (
 	"github.com/predcache/predcache/internal/redrive"
 )
 
-// redriveFlags are the command line of redrive.
+// redriveFlags are the flags of redrive.
 type redriveFlags struct {
 	reasons []string
 	all     bool
@@ -32,36 +32,37 @@ func newRedriveCmd() *cobra.Command {
 	var f redriveFlags
 	cmd := &cobra.Command{
 		Use: "redrive", GroupID: groupMove, Args: takes(0), ValidArgsFunction: cobra.NoFileCompletions,
-		Short: "List the reject queue, and send some of it back",
-		Long: `List the reject queue by reason and field. With --reason or --all, send those messages back to
-WORKER_QUEUE_URL as they came, with the time at which they were first sent, and delete each from
-the reject queue once the queue has it. An interrupted run loses nothing: a message that was sent
-twice is written once.
+		Short: "List rejected predictions, and send some of them back",
+		Long: `List the messages of the reject queue by reason and field. With --reason or --all, send those
+messages back to WORKER_QUEUE_URL, with the time at which they were first sent. A message is
+deleted from the reject queue only after the queue has accepted it, so an interrupted run loses
+nothing, and a message that was sent twice is written once.
 
-SQS can't show a message without receiving it. What is listed but not sent back is invisible
-during the run and has one receive more afterwards, so give a reject queue no redrive policy.`,
+To list a message, SQS must receive it. Messages that are listed but not sent back are invisible
+during the run, and their receive count increases by one. So the reject queue must not have a
+redrive policy.`,
 		Example: `  # List the rejects
   worker redrive
 
-  # Send back what was rejected for two reasons
+  # Send back the messages rejected for two reasons
   worker redrive --reason missing_field,key
 
   # Send back a dead-letter queue, 20 messages a second
   worker redrive --all --rate 20 --from https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-dlq`,
 	}
 	fs := cmd.Flags()
-	fs.StringSliceVar(&f.reasons, "reason", nil, "send back what was rejected for this `REASON`; separate several by commas")
-	fs.BoolVar(&f.all, "all", false, "send everything back")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be sent back")
-	fs.IntVar(&f.rate, "rate", 100, "most messages a second to send back")
-	fs.StringVar(&f.from, "from", "", "`URL` of the queue to take them from (default: WORKER_REJECT_QUEUE_URL)")
+	fs.StringSliceVar(&f.reasons, "reason", nil, "send back messages rejected for this `REASON`; separate several by commas")
+	fs.BoolVar(&f.all, "all", false, "send all messages back")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "only print which messages would be sent back")
+	fs.IntVar(&f.rate, "rate", 100, "maximum messages per second to send back")
+	fs.StringVar(&f.from, "from", "", "`URL` of the queue to take messages from (default: WORKER_REJECT_QUEUE_URL)")
 	_ = cmd.RegisterFlagCompletionFunc("reason", completeReason) // it fails for an unknown flag only
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case f.all && len(f.reasons) > 0:
-			return usageErrorf(cmd, "give --reason or --all, not both")
+			return usageErrorf(cmd, "use --reason or --all, not both")
 		case f.rate < 1:
-			return usageErrorf(cmd, "--rate is %d: give at least 1", f.rate)
+			return usageErrorf(cmd, "--rate is %d, and must be at least 1", f.rate)
 		}
 		return runRedrive(cmd.Context(), f, cmd.OutOrStdout())
 	}

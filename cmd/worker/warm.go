@@ -23,22 +23,21 @@ func newWarmCmd() *cobra.Command {
 	var f warmFlags
 	cmd := &cobra.Command{
 		Use: "warm FILE...", GroupID: groupMove,
-		Short: "Fill the table straight from files, without the queue",
-		Long: `Fill WORKER_TABLE_NAME straight from files, without the queue. A file has one prediction a line,
-as a message has it, plain or compressed by gzip or zstd; - is standard input. The fields,
-checks, duplicates, encodings and settings are the worker's. The exit status is 1 if a prediction
-was rejected.
+		Short: "Fill the table directly from files, without the queue",
+		Long: `Fill WORKER_TABLE_NAME directly from files, without the queue. A file has one prediction per
+line, in the format of a message, plain or compressed with gzip or zstd; - is standard input.
+Fields, checks, deduplication, encoding and settings are the same as for "worker run". The exit
+status is 1 if a prediction was rejected.
 
-It takes all the write capacity that it gets: set --max-write-units beside live traffic.
+It uses all the write capacity that it can get: set --max-write-units beside live traffic.
 
-A table that keeps only the newest prediction of an id is written conditionally, as by
-WORKER_ORDERING=newest: a newer item stays. Of two predictions of one id and event time the later
-line wins, the later file, and the later run; a message that was consumed from the queue wins over
-every file.
+A table that keeps only the newest prediction of an id is written conditionally, as with
+WORKER_ORDERING=newest, so a newer item stays. Of two predictions with the same id and event time,
+the one in the later line, file or run wins. A message from the queue wins over every file.
 
-The same command continues an interrupted run. FILE.warm (--state) keeps the byte offset up to
-which everything is durable. What can't be stored goes to FILE.rejects (--rejects), with the line
-and the reason.`,
+To continue an interrupted run, repeat the command. FILE.warm (--state) stores the byte offset up
+to which everything is durable. Predictions that can't be stored go to FILE.rejects (--rejects),
+with their line and the reason.`,
 		Example: `  # See what a file would cost
   worker warm --dry-run predictions.ndjson.gz
 
@@ -56,17 +55,17 @@ and the reason.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.IntVar(&f.maxUnits, "max-write-units", 0, "most write units a second; 0 is WORKER_MAX_WRITE_UNITS")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "count items, bytes, write units and dollars (WORKER_PRICE_WRITE_UNITS), and write nothing")
-	fs.StringVar(&f.state, "state", "", "`FILE` that keeps the progress (default: the first file's name with .warm)")
-	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for what can't be stored (default: the first file's name with .rejects)")
-	fs.BoolVar(&f.allowRejects, "allow-rejects", false, "exit with status 0 although predictions were rejected")
-	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, or now; without it they are rejected")
-	fs.DurationVar(&f.every, "every", 10*time.Second, "how often progress is printed where there is no terminal")
+	fs.IntVar(&f.maxUnits, "max-write-units", 0, "maximum write units per second; 0 means WORKER_MAX_WRITE_UNITS")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "only count items, bytes, write units and dollars (WORKER_PRICE_WRITE_UNITS)")
+	fs.StringVar(&f.state, "state", "", "`FILE` that stores the progress (default: the first file's name with .warm)")
+	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for rejected predictions (default: the first file's name with .rejects)")
+	fs.BoolVar(&f.allowRejects, "allow-rejects", false, "exit with status 0 even if predictions were rejected")
+	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, or \"now\"; without this flag they are rejected")
+	fs.DurationVar(&f.every, "every", 10*time.Second, "how often to print progress without a terminal")
 	return cmd
 }
 
-// warmFlags are the command line of warm.
+// warmFlags are the flags and arguments of warm.
 type warmFlags struct {
 	maxUnits       int
 	dryRun         bool
@@ -111,8 +110,8 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(intake, func() {
-		stop() // a second signal ends it at once
-		fmt.Fprintf(stderr, "interrupted: settling what is under way, for %s at most; once more ends it at once\n", cfg.WriteDeadline())
+		stop() // a second signal ends the process at once
+		fmt.Fprintf(stderr, "interrupted: finishing writes in flight, for up to %s; interrupt again to stop at once\n", cfg.WriteDeadline())
 	})
 
 	start := time.Now()
@@ -125,7 +124,7 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	report := run.Report()
 	printWarm(stdout, report, f, cfg.PriceWriteUnits, time.Since(start), err)
 	if rejected := report.Outcomes[prediction.Rejected]; err == nil && rejected > 0 && !f.allowRejects {
-		return fmt.Errorf("%s of %s predictions were rejected: correct them, or give --allow-rejects", thousands(rejected), thousands(report.Predictions))
+		return fmt.Errorf("%s of %s predictions were rejected: correct them, or use --allow-rejects", thousands(rejected), thousands(report.Predictions))
 	}
 	return err //nolint:wrapcheck // it says what was being done
 }
@@ -145,7 +144,7 @@ func eventTime(text string) (int64, error) {
 	return t.In(1000), nil
 }
 
-// showWarm shows how far the run is durable, until ctx is done: on a terminal as a bar, elsewhere in a line now and then.
+// showWarm shows the progress of the run until ctx is done: on a terminal as a bar, elsewhere by a line at intervals.
 func showWarm(ctx context.Context, run *warm.Run, every time.Duration, w io.Writer) {
 	first := run.Progress()
 	start := time.Now()
@@ -176,7 +175,7 @@ func showWarm(ctx context.Context, run *warm.Run, every time.Duration, w io.Writ
 	}
 }
 
-// printWarm prints what became of everything.
+// printWarm prints the report of a run.
 func printWarm(w io.Writer, r warm.Report, f warmFlags, price float64, took time.Duration, err error) {
 	verb := "written"
 	if f.dryRun {
@@ -201,6 +200,6 @@ func printWarm(w io.Writer, r warm.Report, f warmFlags, price float64, took time
 		row("  "+string(reason), r.Rejects[reason], "")
 	}
 	if err != nil && r.Offset > 0 && f.state != "" && !f.dryRun {
-		fmt.Fprintf(w, "the first %s bytes of %s are durable: the same command continues from there\n", thousands(r.Offset), r.File)
+		fmt.Fprintf(w, "the first %s bytes of %s are durable: repeat the command to continue from there\n", thousands(r.Offset), r.File)
 	}
 }
