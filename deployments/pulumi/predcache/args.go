@@ -37,6 +37,13 @@ type Args struct {
 	HashKeyType string `json:"hashKeyType"` // S or N; S unless set
 	SortKey     string `json:"sortKey"`     // timestamp unless set
 
+	// ImportTable imports the table TableName, which exists and belongs to no stack or to another one. The import fails, and
+	// changes nothing, where the table is not as these arguments describe it. It has no effect once the table is in the stack.
+	ImportTable bool `json:"importTable"`
+	// TableAliases are the names of the resource by which an earlier program of this stack declared the table at its top level,
+	// or its URNs. The table stays as it is; TableName must be its name, since Pulumi would replace it for another one.
+	TableAliases []string `json:"tableAliases"`
+
 	Billing Billing `json:"billing"`
 	// PointInTimeRecovery keeps 35 days of backups. A cache can be computed again, so it is off unless set.
 	PointInTimeRecovery bool `json:"pointInTimeRecovery"`
@@ -135,6 +142,9 @@ func (a Args) problems() error {
 	}
 	wrong(!slices.Contains([]Layout{Versioned, ExpirySorted, LatestOnly}, a.Layout), "layout is %q: give versioned, expiry-sorted or latest-only", a.Layout)
 	wrong(a.HashKeyType != "S" && a.HashKeyType != "N", "hashKeyType is %q: give S or N", a.HashKeyType)
+	wrong(a.ImportTable && a.TableName == "", "importTable: give tableName, the name of the table to import")
+	wrong(len(a.TableAliases) > 0 && a.TableName == "", "tableAliases: give tableName, the table's name, or the table may be replaced")
+	wrong(a.ImportTable && len(a.TableAliases) > 0, "importTable and tableAliases are both set: import a table of another stack, or give the aliases of one of this stack")
 	wrong(a.Layout != LatestOnly && a.HashKey == a.SortKey, "hashKey and sortKey are both %q", a.HashKey)
 	// The worker reads the keys' names from the table, and the fields of a message from its settings: names of attributes
 	// that it writes besides would clash.

@@ -128,11 +128,31 @@ func (c *Cache) makeTable(ctx *pulumi.Context) error {
 			}
 		}
 	}
+	opts = append(opts, a.adoption()...)
 	var err error
 	if c.Table, err = dynamodb.NewTable(ctx, c.name+"-table", table, opts...); err != nil {
 		return fmt.Errorf("declaring the table: %w", err)
 	}
 	return nil
+}
+
+// adoption returns the options by which a table that exists becomes the stack's.
+func (a Args) adoption() (opts []pulumi.ResourceOption) {
+	if a.ImportTable {
+		opts = append(opts, pulumi.Import(pulumi.ID(a.TableName)))
+	}
+	var aliases []pulumi.Alias
+	for _, name := range a.TableAliases {
+		if strings.HasPrefix(name, "urn:pulumi:") {
+			aliases = append(aliases, pulumi.Alias{URN: pulumi.URN(name)})
+		} else {
+			aliases = append(aliases, pulumi.Alias{Name: pulumi.String(name), NoParent: pulumi.Bool(true)})
+		}
+	}
+	if aliases != nil {
+		opts = append(opts, pulumi.Aliases(aliases))
+	}
+	return opts
 }
 
 // bound is a bound as DynamoDB has it: -1 is none.

@@ -11,12 +11,14 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
 // recorder takes the place of Pulumi's engine: it notes what is declared and makes up what AWS would answer.
 type recorder struct {
 	mu        sync.Mutex
-	resources map[string]object // by type and name, as in "aws:sqs/queue:Queue predictions-queue"
+	resources map[string]object                             // by type and name, as in "aws:sqs/queue:Queue predictions-queue"
+	requests  map[string]*pulumirpc.RegisterResourceRequest // likewise; not kept where nil
 }
 
 type object = map[string]any
@@ -25,6 +27,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.resources[args.TypeToken+" "+args.Name] = args.Inputs.Mappable()
+	if r.requests != nil {
+		r.requests[args.TypeToken+" "+args.Name] = args.RegisterRPC
+	}
 	out := args.Inputs.Copy()
 	if _, named := out["name"]; !named {
 		out["name"] = resource.NewStringProperty(args.Name)
