@@ -270,6 +270,15 @@ def test_large_messages_share_a_call_up_to_its_limit(aws: FakeAWS, make: Callabl
     assert max(len(body["Entries"]) for _, body in aws.calls) == 3
 
 
+@pytest.mark.parametrize("pack", [True, False])
+def test_ten_predictions_of_200_kb(aws: FakeAWS, make: Callable[..., Publisher], pack: bool) -> None:
+    """Ten of them are more than a call may carry: SQS would refuse them all (BatchRequestTooLong)."""
+    with make(linger=60, pack=pack) as publisher:
+        publisher.publish_many((str(i), "x" * 200_000) for i in range(10))
+    assert sorted(p["predictionId"] for p in aws.predictions()) == [str(i) for i in range(10)]
+    assert max(len(body["Entries"]) for _, body in aws.calls) == 5
+
+
 def test_what_is_lingering_is_sent_by_itself(aws: FakeAWS, make: Callable[..., Publisher]) -> None:
     arrived = threading.Event()
 
