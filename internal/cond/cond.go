@@ -1,9 +1,10 @@
-// Package cond waits on a sync.Cond with a context.
+// Package cond waits for a condition, or for a time, with a context.
 package cond
 
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Wait blocks until cond returns true. It returns false if ctx is done first. The caller must hold c.L, and Wait holds it
@@ -25,4 +26,16 @@ func Wait(ctx context.Context, c *sync.Cond, cond func() bool) bool {
 		c.Wait()
 	}
 	return true
+}
+
+// Sleep blocks for d. It returns false if ctx is done first.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -45,3 +45,25 @@ func TestWait(t *testing.T) {
 		})
 	}
 }
+
+func TestSleep(t *testing.T) {
+	for name, test := range map[string]struct {
+		ctxEndsAfter, want time.Duration
+		slept              bool
+	}{
+		"the whole time": {2 * time.Second, time.Second, true},
+		"ctx ends first": {500 * time.Millisecond, 500 * time.Millisecond, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), test.ctxEndsAfter)
+				defer cancel()
+				start := time.Now()
+				slept := cond.Sleep(ctx, time.Second)
+				if waited := time.Since(start); slept != test.slept || waited != test.want {
+					t.Errorf("%v after %v, want %v after %v", slept, waited, test.slept, test.want)
+				}
+			})
+		})
+	}
+}

@@ -11,11 +11,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/predcache/predcache/internal/batch"
+	"github.com/predcache/predcache/internal/cond"
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// MaxBatch is the maximum number of messages in one SQS call ("Amazon SQS message quotas").
-const MaxBatch = 10
+// SQS's limits of one call ("Amazon SQS message quotas").
+const (
+	MaxBatch     = 10      // messages
+	MaxSendBytes = 1 << 20 // all bodies and attributes together
+)
 
 // A Queue is the part of SQS that the consumer uses. After an error, the effect of the call is unknown.
 type Queue interface {
@@ -146,7 +150,7 @@ func New(cfg Config) *Consumer {
 		MaxItems: MaxBatch, Workers: cfg.Pollers, Linger: cfg.DeleteLinger, Handle: c.deleteBatch, Backoff: backoff,
 	})
 	c.rejects = batch.New(batch.Config[*rejection]{
-		MaxItems: MaxBatch, MaxBytes: maxSend, Workers: 2, Handle: c.sendRejects, Backoff: backoff,
+		MaxItems: MaxBatch, MaxBytes: MaxSendBytes, Workers: 2, Handle: c.sendRejects, Backoff: backoff,
 		Take: func(r *rejection, room int) (int, bool) {
 			size := min(r.maxSize()+maxSource+messageBytes, c.cfg.MaxRejectBytes)
 			return size, size <= room
@@ -208,24 +212,15 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 			c.gate.received(len(messages))
 			c.cfg.Observer.Pollers(c.gate.pollers())
 			if n := len(messages); c.cfg.Pace > 0 && 0 < n && n < MaxBatch {
-				sleep(intake, c.cfg.Pace)
+				cond.Sleep(intake, c.cfg.Pace)
 			}
 		case intake.Err() != nil:
 			return
 		default:
 			failures++
 			c.gate.received(0) // one poller is enough to notice the recovery
-			sleep(intake, backoff.After(failures)+backoff.Base/2)
+			cond.Sleep(intake, backoff.After(failures)+backoff.Base/2)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// maxSend is the maximum size of all messages of one call ("SendMessageBatch").
-	maxSend = 1 << 20
 	// maxRejects is the maximum number of parts that are rejected one by one. A message with more is rejected as a whole: one reject
 	// costs less, and shows better that a publisher sends only wrong parts.
 	maxRejects = prediction.MaxRejectedParts - 1

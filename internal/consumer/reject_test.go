@@ -46,7 +46,7 @@ func rejected(t *testing.T, limit int, body string, why *prediction.Reject, attr
 }
 
 func TestARejectSaysWhyAndWhereItCameFrom(t *testing.T) {
-	o := rejected(t, maxSend, "body", prediction.Rejectf(prediction.ReasonSyntax, "a\x01b", "is wrong"),
+	o := rejected(t, MaxSendBytes, "body", prediction.Rejectf(prediction.ReasonSyntax, "a\x01b", "is wrong"),
 		Attribute{AttrContentEncoding, "String", "gzip"}, Attribute{"raw", "Binary", "\x00\xff"}, Attribute{AttrReason, "String", "of an earlier time"})
 	got := Received{Attributes: o.Attributes}
 	for name, want := range map[string]string{
@@ -65,20 +65,20 @@ func TestARejectSaysWhyAndWhereItCameFrom(t *testing.T) {
 func TestRejectSizes(t *testing.T) {
 	why := prediction.Rejectf(prediction.ReasonSyntax, "field", "%s", strings.Repeat("é", 2000))
 	t.Run("a long detail is cut at a character", func(t *testing.T) {
-		o := rejected(t, maxSend, "body", why)
+		o := rejected(t, MaxSendBytes, "body", why)
 		if detail := (&Received{Attributes: o.Attributes}).Attribute(AttrDetail); len(detail) > 600 || !utf8.ValidString(detail) {
 			t.Errorf("the detail has %d bytes: %q", len(detail), detail)
 		}
 	})
 	t.Run("large attributes of the source are left out", func(t *testing.T) {
-		o := rejected(t, maxSend, "body", why, Attribute{"large", "String", strings.Repeat("x", 200<<10)}, Attribute{"small", "String", "y"})
+		o := rejected(t, MaxSendBytes, "body", why, Attribute{"large", "String", strings.Repeat("x", 200<<10)}, Attribute{"small", "String", "y"})
 		if got := (&Received{Attributes: o.Attributes}).Attribute(AttrSource); got != `{"messageId":"id","receiveCount":2,"attributes":[{"name":"small","type":"String","value":"y"}],"attributesLeftOut":1}` {
 			t.Errorf("the source is %.300s", got)
 		}
 	})
 	t.Run("the queue's limit is kept", func(t *testing.T) {
 		body := strings.Repeat("x", 1000)
-		full := rejected(t, maxSend, body, why)
+		full := rejected(t, MaxSendBytes, body, why)
 		for limit := 1800; limit <= full.Size(); limit++ {
 			o := rejected(t, limit, body, why)
 			if o.Size() > limit || (&Received{Attributes: o.Attributes}).Attribute(AttrReason) != "syntax" {
@@ -128,7 +128,7 @@ func TestRejections(t *testing.T) {
 	t.Run("a part that SQS can't carry is compressed", func(t *testing.T) {
 		m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, expected: true}
 		m.Reject(part("{\"a\":\"\x01\"}"), 1)
-		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: maxSend}}).rejections(m)
+		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}}).rejections(m)
 		if err != nil || len(rejections) != 1 || rejections[0].encoding != "gzip" || !validBody(rejections[0].body) {
 			t.Errorf("%+v, %v", rejections, err)
 		}

@@ -1,4 +1,4 @@
-// Package redrive sends the messages of a reject queue, or of a dead-letter queue, back to the queue that they came from.
+// Package redrive sends messages of a reject queue or a dead-letter queue back to the queue that they came from.
 package redrive
 
 import (
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/predcache/predcache/internal/batch"
+	"github.com/predcache/predcache/internal/cond"
 	"github.com/predcache/predcache/internal/consumer"
 )
 
@@ -21,51 +22,51 @@ type Config struct {
 	From consumer.Queue       // the reject queue or dead-letter queue
 	To   consumer.RejectQueue // the queue that the messages came from
 
-	// All chooses every message; Reasons chooses those that were rejected for one of these reasons. A message that the
-	// worker did not reject has the reason NoReason.
+	// All selects all messages, Reasons those that were rejected for one of these reasons. A message that the worker did not reject
+	// has the reason NoReason.
 	All     bool
 	Reasons []string
-	// DryRun chooses and counts, and sends nothing.
+	// DryRun selects and counts messages, and sends none.
 	DryRun bool
-	// PerSecond is the most messages a second to send back.
+	// PerSecond is the maximum number of messages sent back per second.
 	PerSecond int
 
-	// CallTimeout bounds one attempt of a call, besides the time that a receive waits for messages.
+	// CallTimeout bounds one attempt of a call. A receive gets its wait in addition.
 	CallTimeout time.Duration
-	// Permanent reports whether a failed call need not be tried again. nil: each is tried again, a few times.
+	// Permanent reports whether another attempt of a failed call would fail too. If it is nil, every call gets several attempts.
 	Permanent func(err error) bool
-	// Answered returns the Date of SQS's latest answer, in whole seconds. The zero time stands for unknown.
+	// Answered returns the Date of SQS's latest answer, in whole seconds. The zero time means unknown.
 	Answered func() time.Time
 }
 
-// NoReason stands for the reason of messages that the worker did not reject, as those of a dead-letter queue.
+// NoReason is the reason of messages that the worker did not reject, such as those of a dead-letter queue.
 const NoReason = "(none)"
 
-// A Summary says what a Run found and did.
+// A Summary counts the messages of a Run.
 type Summary struct {
-	Groups []Group // the largest first
+	Groups []Group // largest first
 
 	Found    int // messages that were in the queue when the run began
 	Chosen   int
-	Sent     int // sent back and, unless an error says otherwise, deleted
+	Sent     int // sent back and deleted; with an error, some of them may not be deleted
 	Refused  int // refused by the queue
-	TooLong  int // too long for SQS with what is added to them: they stay
-	Failed   int // not sent by a failure that may pass: the next run sends them
-	Arrivals int // messages that arrived during the run, and were left
+	TooLong  int // too long for SQS with the added attributes; not sent
+	Failed   int // not sent because of a temporary failure; the next run sends them
+	Arrivals int // arrived during the run; not sent
 }
 
 // A Group is the messages with one reason and field.
 type Group struct {
 	Reason, Field string
 	Messages      int
-	Oldest        time.Time // when the oldest was first sent
-	Example       string    // the detail of one of them
+	Oldest        time.Time // earliest time at which one of them was first sent
+	Example       string    // AttrDetail of one of them
 }
 
-// UnmatchedError is the error of a Run that found messages, and none with one of Config.Reasons.
+// UnmatchedError is the error of a Run that found messages, but none for at least one of Config.Reasons.
 type UnmatchedError struct {
-	Reasons []string       // without a message
-	Found   map[string]int // messages by reason
+	Reasons []string       // those without a message
+	Found   map[string]int // number of messages by reason
 }
 
 func (e *UnmatchedError) Error() string {
@@ -77,21 +78,23 @@ func (e *UnmatchedError) Error() string {
 	return fmt.Sprintf("no message has the reason %s; the reasons in the queue are %s", strings.Join(e.Reasons, " or "), strings.Join(found, ", "))
 }
 
-// CallError is the error of a Run whose call failed for good.
+// CallError is the error of a Run in which all attempts of a call failed.
 type CallError struct {
 	Operation string // of SQS
-	Source    bool   // of Config.From, not of Config.To
+	Source    bool   // a call of Config.From rather than of Config.To
 	Err       error
 }
 
 func (e *CallError) Error() string { return e.Err.Error() }
 func (e *CallError) Unwrap() error { return e.Err }
 
-// Run goes once through the queue and sends the chosen messages back, each at most once. A message is deleted only after the
-// queue has taken it: an interruption or a failure loses nothing. Messages that arrive during the run are left, since a worker
-// may reject again what is sent back. What stays is visible again when Run returns, with one receive more.
+// Run receives all messages of the queue once and sends the selected ones back, each at most once. A message is deleted only after
+// the queue has accepted it, so an interruption or a failure loses nothing. Messages that arrive during the run are not sent, since
+// a worker may reject again what was sent back. Messages that stay are visible again when Run returns, and their receive count has
+// increased by one.
 //
-// Run returns what it did even with an error, such as a CallError. It is an UnmatchedError where a reason matched nothing.
+// Run returns the Summary even with an error. The error is a CallError after a failed call, and an UnmatchedError if a reason matched
+// no message.
 func Run(ctx context.Context, cfg Config) (*Summary, error) {
 	r := &run{
 		Config: cfg, reasons: map[string]bool{}, receipts: map[string]string{}, groups: map[group]*Group{},
@@ -117,11 +120,11 @@ type run struct {
 	reasons map[string]bool
 	limit   *rate.Limiter
 
-	// What was sent at or after end did not exist when the run began. Nothing is sent back before begin.
+	// Messages sent at or after end did not exist when the run began. No message is sent back before begin.
 	end   int64 // milliseconds since the epoch, by SQS
 	begin time.Time
 
-	receipts map[string]string // by message id; empty for what is gone
+	receipts map[string]string // by message id; "" for a message that is deleted
 	groups   map[group]*Group
 	Summary
 }
@@ -129,9 +132,9 @@ type run struct {
 type group struct{ reason, field string }
 
 func (r *run) through(ctx context.Context) error {
-	// A receive that waits asks all of SQS's servers ("Amazon SQS short and long polling"), so a second is enough. The queue
-	// ends where receives bring nothing. In a long queue, what was received first is visible again before that: there it ends
-	// where many receives bring nothing new.
+	// A receive with a wait queries all SQS servers ("Amazon SQS short and long polling"), so one second is enough. The pass ends when
+	// receives return nothing. In a long queue, the first messages become visible again before that, and the pass ends when many
+	// receives return nothing new.
 	const wait, enough = time.Second, 20
 	for nothing := 0; nothing < enough && ctx.Err() == nil; {
 		var received []consumer.Received
@@ -162,8 +165,8 @@ func (r *run) through(ctx context.Context) error {
 	return nil
 }
 
-// bound sets what the run takes: messages sent before the second after SQS's answer to the first receive. Date has whole
-// seconds, so nothing is sent back until that second has passed: a message that comes back cannot seem to have been there.
+// bound sets end to one second after SQS's answer to the first receive. Date has whole seconds, so nothing is sent back until that
+// second has passed: otherwise a message that was sent back could seem to have been there before.
 func (r *run) bound() {
 	answered := r.Answered()
 	if answered.IsZero() {
@@ -173,8 +176,8 @@ func (r *run) bound() {
 	r.begin = time.Now().Add(time.Second)
 }
 
-// sort counts what was received, and picks what is to be sent back. A message that comes again, since its visibility timeout
-// ended, is known.
+// sort counts the received messages, and returns those to send back. It skips a message that was received before, and again after its
+// visibility timeout.
 func (r *run) sort(received []consumer.Received) (chosen []consumer.Received) {
 	for i := range received {
 		m := &received[i]
@@ -226,7 +229,7 @@ func (r *run) summary() *Summary {
 	return &r.Summary
 }
 
-// unmatched returns an error where a reason matched nothing. In an empty queue no reason is wrong.
+// unmatched returns an UnmatchedError if a reason matched no message of a queue that is not empty.
 func (r *run) unmatched() error {
 	e := &UnmatchedError{Found: map[string]int{}}
 	for key, g := range r.groups {
@@ -243,7 +246,7 @@ func (r *run) unmatched() error {
 	return e
 }
 
-// release makes visible again what is still in the queue.
+// release makes the messages that are still in the queue visible again.
 func (r *run) release(ctx context.Context) error {
 	var left []consumer.Visibility
 	for _, receipt := range r.receipts {
@@ -263,7 +266,7 @@ func (r *run) release(ctx context.Context) error {
 	return nil
 }
 
-// attempt makes a call, and again a few times if it fails.
+// attempt makes a call, in up to six attempts.
 func (r *run) attempt(ctx context.Context, wait time.Duration, call func(ctx context.Context) error) error {
 	const attempts = 6
 	backoff := batch.Backoff{Base: 200 * time.Millisecond, Max: 5 * time.Second}
@@ -274,20 +277,8 @@ func (r *run) attempt(ctx context.Context, wait time.Duration, call func(ctx con
 		if err == nil || ctx.Err() != nil || attempt == attempts || r.Permanent != nil && r.Permanent(err) {
 			return err
 		}
-		if err := sleep(ctx, backoff.After(attempt)); err != nil {
-			return err
+		if !cond.Sleep(ctx, backoff.After(attempt)) {
+			return ctx.Err()
 		}
-	}
-}
-
-// sleep waits for d, or until ctx is done, and then returns its error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

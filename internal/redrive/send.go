@@ -10,34 +10,32 @@ import (
 	"strings"
 	"time"
 
+	"github.com/predcache/predcache/internal/cond"
 	"github.com/predcache/predcache/internal/consumer"
 )
 
-// maxCall is how many bytes one call may send, bodies and attributes together ("SendMessageBatch").
-const maxCall = 1 << 20
-
-// sendBack sends messages to the queue, in as few calls as their sizes allow, and deletes those that it took.
+// sendBack sends messages to the queue, in as few calls as their sizes allow, and deletes those that it accepted.
 func (r *run) sendBack(ctx context.Context, messages []consumer.Received) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	if err := sleep(ctx, time.Until(r.begin)); err != nil {
-		return err
+	if !cond.Sleep(ctx, time.Until(r.begin)) {
+		return ctx.Err()
 	}
 	if err := r.limit.WaitN(ctx, len(messages)); err != nil {
-		return fmt.Errorf("keeping to the rate: %w", err)
+		return fmt.Errorf("waiting for the rate limit: %w", err)
 	}
 	var out []consumer.Outgoing
 	var sources []*consumer.Received
 	bytes := 0
 	for i := range messages {
-		m := asItCame(&messages[i])
+		m := original(&messages[i])
 		size := m.Size()
-		if size > maxCall {
+		if size > consumer.MaxSendBytes {
 			r.TooLong++
 			continue
 		}
-		if bytes += size; bytes > maxCall {
+		if bytes += size; bytes > consumer.MaxSendBytes {
 			if err := r.call(ctx, out, sources); err != nil {
 				return err
 			}
@@ -48,7 +46,7 @@ func (r *run) sendBack(ctx context.Context, messages []consumer.Received) error 
 	return r.call(ctx, out, sources)
 }
 
-// call sends messages in one call, and deletes those that the queue took.
+// call sends messages in one call, and deletes those that the queue accepted.
 func (r *run) call(ctx context.Context, out []consumer.Outgoing, sources []*consumer.Received) error {
 	if len(out) == 0 {
 		return nil
@@ -56,7 +54,7 @@ func (r *run) call(ctx context.Context, out []consumer.Outgoing, sources []*cons
 	if ctx.Err() != nil {
 		return ctx.Err() //nolint:wrapcheck // an interruption
 	}
-	// From here on the call is finished, interrupted or not: else its messages would be sent again by the next run.
+	// Finish the call even after an interrupt: otherwise the next run would send its messages again.
 	ctx = context.WithoutCancel(ctx)
 	var failures []consumer.Failure
 	err := r.attempt(ctx, 0, func(ctx context.Context) (err error) {
@@ -76,17 +74,17 @@ func (r *run) call(ctx context.Context, out []consumer.Outgoing, sources []*cons
 			r.Failed++
 		}
 	}
-	var taken []*consumer.Received
+	var accepted []*consumer.Received
 	for i, m := range sources {
 		if !failed[i] {
-			taken = append(taken, m)
+			accepted = append(accepted, m)
 		}
 	}
-	r.Sent += len(taken)
-	return r.remove(ctx, taken)
+	r.Sent += len(accepted)
+	return r.remove(ctx, accepted)
 }
 
-// remove deletes what was sent back.
+// remove deletes messages that were sent back from the reject queue.
 func (r *run) remove(ctx context.Context, messages []*consumer.Received) error {
 	if len(messages) == 0 {
 		return nil
@@ -114,9 +112,9 @@ func (r *run) remove(ctx context.Context, messages []*consumer.Received) error {
 	return nil
 }
 
-// asItCame makes the message as it was before it was rejected. It keeps the encoding of a whole body; that of a part was undone
-// when the part was rejected, so the source's does not apply.
-func asItCame(m *consumer.Received) consumer.Outgoing {
+// original rebuilds the message as it was before its rejection. It keeps the Content-Encoding of a whole body. A part is rejected
+// decoded, so the source's Content-Encoding does not apply to it.
+func original(m *consumer.Received) consumer.Outgoing {
 	const maxAttributes = 10 // of a message ("Amazon SQS message metadata")
 	o := consumer.Outgoing{Body: m.Body, GroupID: cmp.Or(m.GroupID, "predcache"), DeduplicationID: m.ID}
 	o.Attributes = append(o.Attributes, consumer.Attribute{Name: consumer.AttrSent, Type: "Number", Value: strconv.FormatInt(m.SentTime(), 10)})

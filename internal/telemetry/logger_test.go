@@ -77,7 +77,7 @@ var keys = map[string]string{
 	"after":     "for how long it failed",
 	"detail":    "what is wrong with a field, and what to do; never its value",
 	"failures":  "how often it failed since it began to",
-	"fault":     "the Go type of an error of the worker's own",
+	"fault":     "the Go type of a panic's value",
 	"field":     "the name of a field, as a dotted path",
 	"first":     "when the first of the repeated lines was logged; `time` is the last one's",
 	"held":      "messages that are held at this moment",

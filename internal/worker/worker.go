@@ -61,7 +61,7 @@ func Run(ctx, intake context.Context, o Options) error {
 
 	resources, err := FindResources(intake, cfg, clients)
 	if intake.Err() != nil {
-		log.Info("stopped", "held", 0)
+		logStopped(log, 0)
 		return nil // SIGTERM came before anything was received
 	}
 	if err != nil {
@@ -81,13 +81,18 @@ func Run(ctx, intake context.Context, o Options) error {
 	if err == nil {
 		err = background.Wait()
 	}
+	logStopped(log, held)
+	return err
+}
+
+// logStopped reports how many messages were held at the end.
+func logStopped(log *slog.Logger, held int) {
 	if held > 0 {
 		log.Warn("stopped before everything was settled", "held", held,
 			"remedy", "nothing is lost: SQS redelivers the messages. If this happens often, raise WORKER_DRAIN_TIMEOUT and the orchestrator's grace period")
-	} else {
-		log.Info("stopped", "held", 0)
+		return
 	}
-	return err
+	log.Info("stopped", "held", 0)
 }
 
 // closeTracer sends the remaining spans to the collector, for up to 3 s.
