@@ -64,6 +64,7 @@ const maxBuffer = 1 << 20
 // inflate decompresses a body in base64. fits is false if the text has more than limit bytes.
 func (r *decoding) inflate(encoding, body string, limit int) (inflated string, fits bool, err error) {
 	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer) // once its text has been copied
 	var text []byte
 	if encoding == "gzip" {
 		text, err = gunzip((*buffer)[:0], body, limit)
@@ -74,7 +75,6 @@ func (r *decoding) inflate(encoding, body string, limit int) (inflated string, f
 	if !large && text != nil {
 		*buffer = text
 	}
-	buffers.Put(buffer)
 	switch {
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || len(text) > limit:
 		return "", false, nil

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -354,4 +355,25 @@ func TestRoom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pooled buffer was given back before its text had been copied, and another message's text was written over it.
+func TestDecompressConcurrently(t *testing.T) {
+	d := NewDecoder(config())
+	var readers sync.WaitGroup
+	for reader := range 4 {
+		readers.Go(func() {
+			payload := strings.Repeat(fmt.Sprint(reader), 20_000)
+			m := Message{Body: gzipped(fmt.Sprintf(`{"predictionId":"a","prediction":%q}`, payload)), ContentEncoding: "gzip", Sent: sent}
+			var decoded Decoded
+			for range 500 {
+				d.Decode(&decoded, m, now)
+				if len(decoded.Predictions) != 1 || decoded.Predictions[0].Payload.Text != `"`+payload+`"` {
+					t.Errorf("reader %d has another text", reader)
+					return
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
