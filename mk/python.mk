@@ -33,7 +33,7 @@ test-python: $(PYTHON_VENV)/.installed ## Test the Python package: its wheel in 
 .PHONY: lint-python
 lint-python: .cache/python/tools/.installed ## Check the Python package's style and types
 	.cache/python/tools/bin/ruff check python
-	.cache/python/tools/bin/ruff check --isolated --select E,F,I,B,UP --line-length 130 examples/pipeline
+	.cache/python/tools/bin/ruff check --isolated --select E,F,I,B,UP --line-length 140 examples/pipeline
 	.cache/python/tools/bin/ruff format --check python
 	cd python && ../.cache/python/tools/bin/mypy
 
