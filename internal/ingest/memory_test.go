@@ -23,7 +23,6 @@ import (
 // What a text takes is counted, whatever it holds, and nothing is allocated in proportion to what is refused.
 func TestMemory(t *testing.T) {
 	const (
-		seeds   = 40
 		pools   = 2 << 20  // encoders, decoders and buffers that a collection took from their pools
 		slack   = 64 << 10 // of the heap
 		perByte = 6        // allocated to read a byte of text
@@ -34,15 +33,15 @@ func TestMemory(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, all attributes %v", encoding, keep.All), func(t *testing.T) {
 				h := newHolder(t, encoding, keep)
 				stream++
-				for seed := range uint64(seeds) {
-					a := adversary{rand.New(rand.NewPCG(seed, stream))}
-					b := a.body(1 << (10 + a.IntN(11)))
+				for i, kind := range parts {
+					a := adversary{rand.New(rand.NewPCG(uint64(i), stream))}
+					b := a.body(kind, 1<<(14+a.IntN(7)))
 					allocated, retained := h.add(t, ingest.Text{Body: b.text, ContentEncoding: b.encoding, Sent: now.UnixMilli()})
 					if most := h.counted*13/10 + slack; retained > most {
-						t.Errorf("seed %d, %s: %d bytes are retained, but %d are counted", seed, b.name, retained, h.counted)
+						t.Errorf("%s: %d bytes are retained, but %d are counted", kind.name, retained, h.counted)
 					}
 					if length := len(b.text) + b.inflated; allocated > perByte*length+2*max(h.counted, h.reserved)+pools {
-						t.Errorf("seed %d, %s: %d bytes are allocated for %d bytes of text; %d are counted", seed, b.name, allocated, length, h.counted)
+						t.Errorf("%s: %d bytes are allocated for %d bytes of text; %d are counted", kind.name, allocated, length, h.counted)
 					}
 				}
 			})
@@ -131,13 +130,12 @@ func (h *holder) Reject(part prediction.RejectedPart, _ int) { // as consumer.Me
 type adversary struct{ *rand.Rand }
 
 type body struct {
-	name, text, encoding string
-	inflated             int
+	text, encoding string
+	inflated       int
 }
 
 // body returns a body of about so many bytes once it is inflated.
-func (a adversary) body(size int) body {
-	kinds := parts[a.IntN(len(parts))]
+func (a adversary) body(kind part, size int) body {
 	var b strings.Builder
 	form := a.IntN(3)
 	if form == 0 {
@@ -148,7 +146,7 @@ func (a adversary) body(size int) body {
 		if i > 0 {
 			b.WriteString([]string{",", "\n", "\n"}[form])
 		}
-		b.WriteString(kinds.make(a, i, min(one, size)))
+		b.WriteString(kind.make(a, i, min(one, size)))
 		if form == 2 && i > 0 { // one or two parts
 			break
 		}
@@ -156,7 +154,7 @@ func (a adversary) body(size int) body {
 	if form == 0 {
 		b.WriteByte(']')
 	}
-	out := body{name: kinds.name, text: b.String()}
+	out := body{text: b.String()}
 	switch a.IntN(5) {
 	case 0:
 		out.inflated = len(out.text)
@@ -180,11 +178,13 @@ func gzipped(text string) string {
 	return base64.StdEncoding.EncodeToString(out.Bytes())
 }
 
-// parts are the kinds of parts. Each makes one of about n bytes.
-var parts = []struct {
+// A part is a kind of part. make returns the i-th of a body, of about n bytes.
+type part struct {
 	name string
 	make func(a adversary, i, n int) string
-}{
+}
+
+var parts = []part{
 	{"parts that are no predictions", func(a adversary, _, _ int) string { return []string{"0", "{}", "[]", `""`, "NaN"}[a.IntN(5)] }},
 	{"broken parts", func(a adversary, _, _ int) string { return []string{"{", `{"a":}`, "x", `{"a":NaN}`}[a.IntN(4)] }},
 	{"tiny predictions", func(_ adversary, i, _ int) string { return fmt.Sprintf(`{"predictionId":"%x","prediction":0}`, i) }},

@@ -1,6 +1,8 @@
 package item
 
 import (
+	"hash/maphash"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -114,44 +116,78 @@ func containerSize(field string, v jsonscan.Value, depth int) (int, *prediction.
 			return 0, prediction.Rejectf(why.Reason, field, "has a nested name that DynamoDB can't hold: %s", why.Detail)
 		}
 		if !seen.add(name) {
-			return 0, prediction.Rejectf(prediction.ReasonDuplicateName, field, "has a nested name twice: send it once")
+			return 0, nestedTwice(field)
 		}
 		total += len(name)
 		if why := add(m.Value); why != nil {
 			return 0, why
 		}
 	}
+	if seen.twice(v) {
+		return 0, nestedTwice(field)
+	}
 	return total, nil
 }
 
-// names is a set. It allocates nothing for the few names that most objects have: a value can be tens of thousands of objects.
-type names struct {
-	few  [8]string
-	n    int // used of few
-	many map[string]struct{}
+func nestedTwice(field string) *prediction.Reject {
+	return prediction.Rejectf(prediction.ReasonDuplicateName, field, "has a nested name twice: send it once")
 }
 
-// add reports whether name was not in the set.
+// names finds a name that occurs twice in an object. It allocates nothing for the few names that most objects have: a value can be
+// tens of thousands of objects. Of many names it keeps the hashes.
+type names struct {
+	few    [8]string
+	n      int // used of few
+	hashes *[]uint64
+}
+
+var (
+	hashSeed  = maphash.MakeSeed()
+	hashLists = sync.Pool{New: func() any { return new([]uint64) }}
+)
+
+// add returns false if the name is known to occur twice.
 func (s *names) add(name string) bool {
-	if s.many == nil {
-		for _, other := range s.few[:s.n] {
-			if other == name {
-				return false
-			}
+	if s.hashes == nil {
+		if slices.Contains(s.few[:s.n], name) {
+			return false
 		}
 		if s.n < len(s.few) {
 			s.few[s.n] = name
 			s.n++
 			return true
 		}
-		s.many = map[string]struct{}{}
+		s.hashes = hashLists.Get().(*[]uint64)
 		for _, other := range s.few {
-			s.many[other] = struct{}{}
+			*s.hashes = append(*s.hashes, maphash.String(hashSeed, other))
 		}
 	}
-	before := len(s.many)
-	s.many[name] = struct{}{}
-	return len(s.many) > before
+	*s.hashes = append(*s.hashes, maphash.String(hashSeed, name))
+	return true
+}
+
+// twice reports whether a name occurs twice in object, all of whose names were added. s must not be used afterwards.
+func (s *names) twice(object jsonscan.Value) bool {
+	if s.hashes == nil {
+		return false
+	}
+	slices.Sort(*s.hashes)
+	count := len(*s.hashes)
+	unique := len(slices.Compact(*s.hashes)) == count
+	*s.hashes = (*s.hashes)[:0]
+	hashLists.Put(s.hashes)
+	if unique {
+		return false
+	}
+	seen := map[string]struct{}{} // two names can have one hash
+	for m := range jsonscan.Members(object) {
+		name, _ := jsonscan.Unquote(m.Name) // valid, as it was added
+		if _, found := seen[name]; found {
+			return true
+		}
+		seen[name] = struct{}{}
+	}
+	return false
 }
 
 func tooLarge(field string) *prediction.Reject {

@@ -147,7 +147,6 @@ func TestWatchExpired(t *testing.T) {
 				var log bytes.Buffer
 				m := NewMetrics(Options{Now: time.Now, Health: NewHealth(slog.New(slog.NewTextHandler(&log, nil)))})
 				ctx, stop := context.WithCancel(t.Context())
-				defer synctest.Wait()
 				defer stop()
 				go m.WatchExpired(ctx)
 				time.Sleep(2 * time.Second) // between the ticks
@@ -161,6 +160,8 @@ func TestWatchExpired(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Second)
+				stop()
+				synctest.Wait()
 				conditions, _ := m.Health().Conditions()
 				if test.want == "" {
 					if len(conditions) > 0 || log.Len() > 0 {
