@@ -7,6 +7,7 @@ through the writer in this module, which is plain Python and takes everything.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import enum
@@ -20,11 +21,11 @@ from typing import Any
 
 from predcache.errors import InvalidPredictionError
 
-orjson: Any
-try:
-    import orjson
-except ImportError:
-    orjson = None
+orjson: Any = None
+with contextlib.suppress(ImportError):
+    import orjson as _orjson
+
+    orjson = _orjson
 
 NaN = str  # "error" or "null": what becomes of NaN and infinities
 
