@@ -7,47 +7,47 @@ import (
 	"time"
 )
 
-// A State says whether the table can be written, as far as the writer knows.
+// A State is whether the table accepts writes, as far as the writer knows.
 type State uint8
 
 // The states.
 const (
-	// Probing: not known. One batch may be written, and decides. A worker starts like this.
+	// Probing: not known. The result of one batch, the probe, decides. A writer starts in this state.
 	Probing State = iota
-	// Up: it can.
+	// Up: the table accepts writes.
 	Up
-	// Down: it can't. Nothing is written until the next probe.
+	// Down: it does not. Nothing is written until the next probe.
 	Down
 )
 
 func (s State) String() string { return [...]string{"probing", "up", "down"}[s] }
 
 const (
-	// failuresToDown is how many batches in a row must fail before the writer stops: one lost connection is no outage.
+	// failuresToDown is the number of consecutive failed batches after which the writer goes down: one lost connection is no outage.
 	failuresToDown = 3
-	// throttledToDown is for how long every batch must be throttled before the writer stops.
+	// throttledToDown is the time after which the writer goes down if every batch is throttled.
 	throttledToDown = 10 * time.Second
 
-	// firstProbe and lastProbe bound the wait for the next probe, which doubles with each that fails. A table that only
-	// throttles answers, and takes writes again from one moment to the next: it is probed every firstProbe.
+	// firstProbe and lastProbe are the minimum and maximum wait for the next probe, which doubles with each failed one. A table that
+	// only throttles can accept writes again at any moment, so it is always probed after firstProbe.
 	firstProbe = time.Second
 	lastProbe  = 30 * time.Second
 
-	// decrease is what throttling leaves of the concurrency. While the table takes some batches, that happens at most once
-	// in decreaseEvery, since batches that were under way together say the same thing. While it takes none, it happens
-	// once for as many batches as may be under way.
+	// decrease is the factor by which throttling reduces the limit. While the table accepts some batches, it is applied at most once
+	// per decreaseEvery, since batches in flight together report the same condition. While the table accepts none, it is applied once
+	// per round, which is as many batches as the limit allows.
 	decrease      = 0.7
 	decreaseEvery = 200 * time.Millisecond
 
-	// Below one batch at a time there is a pause after each: pauseUnit at half a batch, and 0.96 s at the least. A table
-	// that throttles everything gets about a hundred calls until then, and one a second from there.
+	// Below a limit of one batch, there is a pause after each: pauseUnit at a limit of 0.5, and 0.96 s at slowest. A table that
+	// throttles everything gets about 100 calls before slowest is reached, and then one per second.
 	pauseUnit = 40 * time.Millisecond
 	slowest   = 0.04
 )
 
-// A governor sets how many batches may be under way. While the table takes them, it adds one for each batch until the
-// table first throttles, and then one for each round of batches. When the table throttles, it takes away a share, down to
-// less than one batch at a time. While the table can't be written, nothing goes but a probe from time to time.
+// A governor limits the number of batches in flight, and is the circuit breaker of the table. While the table accepts writes, it
+// raises the limit by one per batch until the table first throttles, and then by one per round. When the table throttles, it reduces
+// the limit by a share, down to less than one batch at a time. While the state is Down, it allows only probes.
 type governor struct {
 	max      int
 	setLimit func(int)
@@ -57,16 +57,16 @@ type governor struct {
 	mu            sync.Mutex
 	state         State
 	reason        error
-	limit         float64   // batches under way; below 1 with a pause after each
-	opening       bool      // the table has not throttled since it took writes
+	limit         float64   // maximum batches in flight; below 1, one with a pause after each
+	opening       bool      // the table has not throttled since the state became Up
 	failures      int       // batches in a row without an answer
-	throttled     time.Time // since when every batch is throttled
-	throttles     int       // and how many have been
-	round         int       // of these, since the last decrease
+	throttled     time.Time // when throttles became 1
+	throttles     int       // throttled batches in a row
+	round         int       // throttled batches in a row since the last decrease
 	decreased     time.Time
-	timer         *time.Timer // the end of a pause, or the next probe
-	probeIn       time.Duration
-	probeUnderWay bool
+	timer         *time.Timer   // ends a pause, or starts the next probe
+	probeIn       time.Duration // base of the wait for the next probe
+	probeInFlight bool
 	stopped       bool
 }
 
@@ -79,7 +79,7 @@ func newGovernor(cfg Config, setLimit func(int)) *governor {
 	return g
 }
 
-// stop ends the timer, so that no batch starts by it.
+// stop stops the timer, so that it starts no further batch.
 func (g *governor) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -89,7 +89,7 @@ func (g *governor) stop() {
 	}
 }
 
-// begin tells whether a batch may be written now.
+// begin reports whether a batch may be written now. In the state Probing, only the first one may.
 func (g *governor) begin() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -97,10 +97,10 @@ func (g *governor) begin() bool {
 	case Up:
 		return true
 	case Probing:
-		if g.probeUnderWay {
+		if g.probeInFlight {
 			return false
 		}
-		g.probeUnderWay = true
+		g.probeInFlight = true
 		g.setLimit(0)
 		return true
 	default:
@@ -108,18 +108,18 @@ func (g *governor) begin() bool {
 	}
 }
 
-// succeeded notes a batch of which the table took some items.
+// succeeded records a batch of which the table accepted at least one item.
 func (g *governor) succeeded(items, unprocessed int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.answer()
-	// A hot key comes back in many batches while its neighbours are taken: that is no reason to slow the table down.
+	// The item of a hot key comes back from many batches while the others are accepted. That is no reason to write less.
 	if 2*unprocessed > items {
 		g.slow()
 		return
 	}
 	switch {
-	case g.limit < 1: // there is more to be had: if not, the next rounds tell
+	case g.limit < 1: // try a whole batch at a time; if that is too much, the next round reduces it
 		g.set(1)
 	case g.opening:
 		g.set(g.limit + 1)
@@ -128,7 +128,7 @@ func (g *governor) succeeded(items, unprocessed int) {
 	}
 }
 
-// answered notes a batch that was refused for what it held, or for its keys: the table is there.
+// answered records a batch of which nothing was written because of its items or their keys: the table works.
 func (g *governor) answered() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -136,23 +136,23 @@ func (g *governor) answered() {
 	g.set(g.limit)
 }
 
-// answer ends what only a series of failures brings. It requires g.mu.
+// answer ends a series of failures, and sets the state to Up. It requires g.mu.
 func (g *governor) answer() {
 	g.failures, g.throttled, g.throttles, g.round = 0, time.Time{}, 0, 0
 	if g.state != Up {
-		g.state, g.reason, g.probeIn, g.probeUnderWay = Up, nil, firstProbe, false
+		g.state, g.reason, g.probeIn, g.probeInFlight = Up, nil, firstProbe, false
 		g.limit, g.opening = 1, true
 		g.apply()
-		g.tell()
+		g.report()
 	}
 }
 
-// failed notes a batch of which nothing was written.
+// failed records a batch of which nothing was written because of the table.
 func (g *governor) failed(kind Kind, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == Down {
-		return // a batch that was under way when it went down
+		return // it was in flight when the state became Down
 	}
 	if kind != Throttled {
 		if g.failures++; g.state == Up && g.failures < failuresToDown && kind != Refused {
@@ -177,16 +177,16 @@ func (g *governor) failed(kind Kind, err error) {
 	g.down(fmt.Errorf("every write has been throttled since %s: %w", g.throttled.UTC().Format(time.TimeOnly), err), firstProbe)
 }
 
-// down stops writing until the next probe, and sets the wait for the one after it. It requires g.mu.
+// down sets the state to Down and schedules the next probe. next is the base of the wait for the probe after it. It requires g.mu.
 func (g *governor) down(err error, next time.Duration) {
 	wait := g.probeIn/2 + rand.N(g.probeIn/2)
-	g.state, g.reason, g.probeUnderWay, g.probeIn = Down, err, false, next
+	g.state, g.reason, g.probeInFlight, g.probeIn = Down, err, false, next
 	g.setLimit(0)
 	g.after(wait, g.probe)
-	g.tell()
+	g.report()
 }
 
-// after calls f with g.mu held, after a while, in place of what was to be called before. It requires g.mu.
+// after calls f with g.mu held after a wait. It replaces an earlier call of after. It requires g.mu.
 func (g *governor) after(wait time.Duration, f func()) {
 	if g.timer != nil {
 		g.timer.Stop()
@@ -205,14 +205,14 @@ func (g *governor) after(wait time.Duration, f func()) {
 	g.timer = timer
 }
 
-// probe lets one batch go. It requires g.mu.
+// probe allows one batch. It requires g.mu.
 func (g *governor) probe() {
 	g.state = Probing
 	g.setLimit(1)
-	g.tell()
+	g.report()
 }
 
-// slow takes away a share of the concurrency. It requires g.mu.
+// slow reduces the limit, at most once per decreaseEvery. It requires g.mu.
 func (g *governor) slow() {
 	g.opening = false
 	now := time.Now()
@@ -224,7 +224,7 @@ func (g *governor) slow() {
 	g.set(g.limit * decrease)
 }
 
-// set changes the concurrency, at the end of a batch. It requires g.mu.
+// set changes the limit at the end of a batch. It requires g.mu.
 func (g *governor) set(limit float64) {
 	before := g.limit
 	g.limit = min(max(limit, slowest), float64(g.max))
@@ -233,7 +233,7 @@ func (g *governor) set(limit float64) {
 	}
 }
 
-// apply hands the concurrency to the batcher, at once or after a pause. It requires g.mu.
+// apply sets the batcher's limit, at once or after a pause. It requires g.mu.
 func (g *governor) apply() {
 	g.observer.Limit(int(g.limit))
 	if g.limit >= 1 {
@@ -248,5 +248,5 @@ func (g *governor) apply() {
 	g.after(pause/2+rand.N(pause/2+1), func() { g.setLimit(1) })
 }
 
-// tell reports the state. It requires g.mu, so that reports come in order: they must not call back.
-func (g *governor) tell() { g.onState(g.state, g.reason) }
+// report calls onState. It requires g.mu, so that calls are in order; onState must not call the writer.
+func (g *governor) report() { g.onState(g.state, g.reason) }

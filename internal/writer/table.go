@@ -7,29 +7,29 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// A Table is the table, as one kind of call writes it: BatchWriteItem, or PutItem on condition that no newer version is
-// there. It returns a result for each item, and to write an item again is harmless.
+// A Table writes items by one kind of call: BatchWriteItem, or PutItem on condition that the table has no newer version. It returns a
+// result for each item. Writing an item twice must have the same effect as writing it once.
 type Table interface {
-	// MaxItems is how many items one call may carry, at most MaxItems of this package.
+	// MaxItems returns the maximum number of items of one call, up to this package's MaxItems.
 	MaxItems() int
 	// Write makes one call with items of different keys, and sets the result of each item at its index. results has the
 	// length of items and holds zero Results. A result that is not set counts as a failure.
 	Write(ctx context.Context, items []*item.Item, results []Result)
 }
 
-// A Result is what became of one item in one call.
+// A Result is the result of one item of a call.
 type Result struct {
 	Kind Kind
-	// Err is why the item was not written. It is nil for Written, Superseded and Unprocessed.
+	// Err is the reason why the item was not written. It is nil for Written, Superseded and Unprocessed.
 	Err error
 }
 
 // A Kind is a kind of Result.
 type Kind uint8
 
-// The kinds. Of those that are tried again, a later one says more about the table: see tallyOf.
+// The kinds. Of the kinds that are retried, a later one says more about the table: see tallyOf.
 const (
-	// NoResult is the zero value: the table did not say. It counts as Failed.
+	// NoResult is the zero value: the Table set no result. It counts as Failed.
 	NoResult Kind = iota
 	// Written means that the item is durable.
 	Written
@@ -37,19 +37,18 @@ const (
 	Superseded
 	// Unprocessed means that the call took other items, but not this one. It can be written later.
 	Unprocessed
-	// Throttled means that the call was too much for the table at the moment.
+	// Throttled means that the call exceeded the table's capacity.
 	Throttled
-	// HotKey means that the call was too much for the partition of its keys. The table may take other keys.
+	// HotKey means that the call exceeded the capacity of its keys' partition. The table may accept other keys.
 	HotKey
 	// Invalid means that this item can never be written.
 	Invalid
 	// Suspect means that the call was refused because at least one of its items can never be written. The writer finds
-	// it by calls with half of the items. The suspect of a call with one item is Invalid.
+	// it by calls with half of the items. A suspect that is alone in its call is treated as Invalid.
 	Suspect
 	// Failed means that there was no usable answer. The item may or may not have been written.
 	Failed
-	// Refused means that the table refuses whatever it is sent, until somebody acts: access is denied, or the table does
-	// not exist.
+	// Refused means that the table refuses every write until an operator acts: access is denied, or the table does not exist.
 	Refused
 )
 
@@ -59,15 +58,14 @@ func (k Kind) String() string {
 
 var errNoResult = errors.New("the table returned no result for the item")
 
-// SetAll gives every item of a call the same result.
+// SetAll sets the same result for every item of a call.
 func SetAll(results []Result, r Result) {
 	for i := range results {
 		results[i] = r
 	}
 }
 
-// CallError returns the error of a call as a whole: that of its items, if it took none of them. It is nil if the table
-// took at least one item or returned it as unprocessed.
+// CallError returns the error of a whole call. It is nil if at least one item was Written, Superseded or Unprocessed.
 func CallError(results []Result) error {
 	var err error
 	for i := range results {

@@ -10,17 +10,17 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// CallsPerBatch is how many calls of one batch are under way at once, on a table that takes fewer items a call than a
-// batch has. One after the other, the 25 conditional writes of a batch would take 25 times as long as one BatchWriteItem.
+// CallsPerBatch is the maximum number of concurrent calls for one batch, on a Table whose calls carry fewer items than a batch. One
+// after the other, the 25 conditional writes of a batch would take 25 times as long as one BatchWriteItem.
 const CallsPerBatch = 8
 
-// An attempt is the memory of one try to write a batch.
+// An attempt holds the arrays of one attempt to write a batch, for reuse.
 type attempt struct {
 	items   [MaxItems]*item.Item
 	results [MaxItems]Result
 }
 
-// write tries to write a batch, settles what got a final result, and gives the rest back.
+// write makes one attempt to write a batch. It settles the items with a final result and gives the others back to the batcher.
 func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) {
 	a := w.attempts.Get().(*attempt)
 	defer func() {
@@ -33,7 +33,7 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 	}
 	w.call(ctx, items, results)
 
-	var unfit error // the table can't take any item
+	var unfit error // the table can't accept any item
 	t := tallyOf(results)
 	if t.invalid > 0 && w.cfg.Recheck != nil {
 		unfit = w.cfg.Recheck(ctx)
@@ -42,9 +42,8 @@ func (w *Writer) write(ctx context.Context, entries []*batch.Entry[*item.Item]) 
 	w.settle(ctx, entries, results, unfit)
 }
 
-// call makes the calls of a batch: one, or one for each of the parts that the table takes. It makes no further calls once
-// the table says that it takes nothing at the moment, or as many have failed as are under way at once: on a table that
-// hangs, the batch would otherwise take several times CallTimeout.
+// call makes the calls of a batch, each with up to Table.MaxItems items. It makes no further calls after one was throttled or refused,
+// or after CallsPerBatch have failed: on a table that hangs, the batch would otherwise take several times CallTimeout.
 func (w *Writer) call(ctx context.Context, items []*item.Item, results []Result) {
 	size := w.cfg.Table.MaxItems()
 	if len(items) <= size {
@@ -80,7 +79,7 @@ func (w *Writer) call(ctx context.Context, items []*item.Item, results []Result)
 	SetAll(results[next:], stop)
 }
 
-// callOnce bounds a call: one without an answer would hold its items, and the drain, for ever.
+// callOnce makes a call with a timeout: one without an answer would hold its items, and block the drain, forever.
 func (w *Writer) callOnce(ctx context.Context, items []*item.Item, results []Result) {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
 	defer cancel()
@@ -91,10 +90,10 @@ func (w *Writer) callOnce(ctx context.Context, items []*item.Item, results []Res
 type tally struct {
 	items       int
 	taken       int    // written or superseded
-	unprocessed int    // by an answer that took others
-	back        int    // to be tried again, hot keys apart
+	unprocessed int    // returned by a call that accepted others
+	back        int    // to be retried, without hot keys
 	invalid     int    // invalid or suspect
-	worst       Result // of those to be tried again: what says most about the table
+	worst       Result // of the items to be retried, the one that says most about the table
 }
 
 func tallyOf(results []Result) (t tally) {
@@ -123,7 +122,7 @@ func tallyOf(results []Result) (t tally) {
 	return t
 }
 
-// judge tells the governor what a batch says about the table.
+// judge reports a batch to the governor, by what its results say about the table.
 func (w *Writer) judge(ctx context.Context, t *tally, unfit error) {
 	if t.taken+t.unprocessed > 0 {
 		w.cfg.Observer.Batch(t.items, t.unprocessed)
@@ -145,7 +144,7 @@ func (w *Writer) judge(ctx context.Context, t *tally, unfit error) {
 
 var errAllUnprocessed = errors.New("every item came back unprocessed")
 
-// settle ends the writes that have a final result and gives the others back. Suspects are tried again in halves.
+// settle reports items with a final result to the window and gives the others back to the batcher. It writes suspects again in halves.
 func (w *Writer) settle(ctx context.Context, entries []*batch.Entry[*item.Item], results []Result, unfit error) {
 	suspects := entries[:0:0]
 	var refused error

@@ -1,4 +1,4 @@
-// Package writer writes items into the table: it finds the item that makes a call fail, tries again what was not taken,
+// Package writer writes items to the table. It retries items that were not written, finds the item because of which a call fails,
 // and adapts the number of concurrent calls to what the table accepts.
 package writer
 
@@ -21,24 +21,23 @@ const (
 	MaxBytes = 16 << 20
 )
 
-// batchBytes bounds a request below what the service takes: 8 requests under way hold 16 MiB, and a batch of 25 is only cut
-// short where items are longer than 80 KB, whose calls take longer than what one call more costs.
+// batchBytes is the maximum size of a request, below DynamoDB's limit: 8 requests in flight take up to 16 MiB. It splits a batch of 25
+// only if its items are longer than 80 KB on average, and writing those takes longer than an additional call.
 const batchBytes = 2 << 20
 
-// A Window settles the predictions of an item.
+// A Window passes the outcome of an item's write to its predictions: see dedup.Window.
 type Window interface {
 	// Done ends an item's write. why is set if the outcome is Rejected.
 	Done(it *item.Item, o prediction.Outcome, why *prediction.Reject)
-	// Requeue takes back an item that will be tried again.
+	// Requeue marks an item as no longer in flight. It will be retried.
 	Requeue(it *item.Item)
 }
 
-// An Observer counts what the writer decides. Calls are counted by whoever wraps the Table. Its methods are called by
-// several goroutines.
+// An Observer counts what the writer decides. Calls are counted by a wrapper of the Table. Its methods are called concurrently.
 type Observer interface {
-	// Batch reports a batch that the table answered: its items, and those that came back unprocessed.
+	// Batch reports a batch that the table answered: the number of its items, and of those returned as unprocessed.
 	Batch(items, unprocessed int)
-	// Limit reports how many batches may be under way.
+	// Limit reports the maximum number of batches in flight.
 	Limit(batches int)
 }
 
@@ -47,39 +46,38 @@ type Config struct {
 	Table    Table
 	Window   Window
 	Observer Observer
-	// Concurrency is the maximum number of batches under way. On a table that takes one item a call, each makes up to
-	// CallsPerBatch calls at once.
+	// Concurrency is the maximum number of batches in flight. On a Table that writes one item per call, each batch makes up to
+	// CallsPerBatch concurrent calls.
 	Concurrency int
 	// CallTimeout bounds each call.
 	CallTimeout time.Duration
-	// Linger is how long items may wait for others to fill a batch: see WORKER_MAX_ADDED_LATENCY.
+	// Linger is the maximum time that items wait for others to fill a batch: see WORKER_MAX_ADDED_LATENCY.
 	Linger time.Duration
-	// MaxUnits is the maximum number of write units a second. 0 means no limit.
+	// MaxUnits is the maximum number of write units per second. 0 means no limit.
 	MaxUnits int
 	// Waiting, if set, is called about once a second while a batch waits for its write units.
 	Waiting func()
 	// Now is the services' clock. An item that expired more than ExpiryGrace ago is not written.
 	Now func() time.Time
-	// Recheck, if set, reads the table's description again after the table refused an item as invalid. It returns an error
-	// if the table can't take any item as it was at the start, because it has another key. The writer then stops until
-	// that is mended: it would reject every item.
+	// Recheck, if set, checks the table's key after the table refused an item as invalid. It returns an error if the key has changed, so
+	// that the table would refuse every item. The writer then rejects none and goes down.
 	Recheck func(ctx context.Context) error
-	// OnState is called when writing stops and starts again.
+	// OnState is called when the state changes, with the reason for Down. It must not call the Writer.
 	OnState func(s State, reason error)
 }
 
-// patience is how long a batch that is not full waits while another is under way: about the time of two calls. A call
-// that hangs delays those after it by no more.
+// patience is the maximum time that a batch that is not full waits while another is in flight: about the time of two calls. A call
+// that hangs delays later batches by no more than this.
 const patience = 10 * time.Millisecond
 
-// backlog is how many full batches may wait for each of Config.Concurrency before receiving pauses. A receive takes one
-// to four times as long as a write, and brings more than one batch if messages carry many predictions.
+// backlog is the number of full batches, times Config.Concurrency, that may be pending before receiving pauses. A receive takes one
+// to four times as long as a write, and returns more than one batch if messages carry many predictions.
 const backlog = 4
 
-// ExpiryGrace is how long an expired prediction is still written: clocks differ a little.
+// ExpiryGrace is how long an expired prediction is still written, since clocks differ a little.
 const ExpiryGrace = time.Minute
 
-// A Writer handles the batches of a batch.Batcher.
+// A Writer batches items and writes them to the table.
 type Writer struct {
 	cfg      Config
 	units    *rate.Limiter
@@ -88,7 +86,7 @@ type Writer struct {
 	attempts sync.Pool // of *attempt
 }
 
-// New returns a Writer. take marks an item as under way: see batch.Config.
+// New returns a Writer. take marks an item as in flight: see batch.Config.Take.
 func New(cfg Config, take func(it *item.Item, room int) (size int, fits bool)) *Writer {
 	w := &Writer{cfg: cfg}
 	w.attempts.New = func() any { return new(attempt) }
@@ -105,7 +103,7 @@ func New(cfg Config, take func(it *item.Item, room int) (size int, fits bool)) *
 	return w
 }
 
-// Run writes until ctx is done. What is pending then gets the outcome Failed.
+// Run writes until ctx is done. Items that are pending then get the outcome Failed.
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.governor.stop()
 	err := w.batcher.Run(ctx)
@@ -124,7 +122,7 @@ func (w *Writer) Ready(ctx context.Context) bool {
 	return w.batcher.Below(ctx, backlog*w.cfg.Concurrency*MaxItems)
 }
 
-// handle writes what of a batch has not expired.
+// handle writes the items of a batch that have not expired.
 func (w *Writer) handle(ctx context.Context, entries []*batch.Entry[*item.Item]) {
 	entries = w.live(entries)
 	if len(entries) == 0 {
@@ -161,7 +159,7 @@ func (w *Writer) live(entries []*batch.Entry[*item.Item]) []*batch.Entry[*item.I
 	return live
 }
 
-// pay waits until so many write units may be used. A batch may need those of several seconds, and then waits as long.
+// pay blocks until MaxUnits allows the given write units, which may take several seconds. It returns an error if ctx is done first.
 func (w *Writer) pay(ctx context.Context, units int) error {
 	for w.units != nil && units > 0 {
 		n := min(units, w.cfg.MaxUnits)
