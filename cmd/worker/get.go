@@ -90,7 +90,7 @@ type shown struct {
 	*stored
 }
 
-// readCost is where an answer came from and what it cost.
+// readCost is the table, the calls and the read units of an answer.
 type readCost struct {
 	Table  string  `json:"table"`
 	Layout string  `json:"layout"`
@@ -99,7 +99,7 @@ type readCost struct {
 	Millis int64   `json:"milliseconds"`
 }
 
-// stored is what --all tells of an item beside what it holds.
+// stored is what --all prints of an item in addition to its content.
 type stored struct {
 	SortKey  *int64 `json:"sortKey,omitempty"`
 	Expired  bool   `json:"expired"`

@@ -76,7 +76,7 @@ func completeReason(*cobra.Command, []string, string) (reasons []cobra.Completio
 	return reasons, cobra.ShellCompDirectiveNoFileComp
 }
 
-// runRedrive lists the reject queue, or sends what is chosen of it back.
+// runRedrive lists the reject queue, or sends the selected messages back.
 func runRedrive(ctx context.Context, f redriveFlags, stdout io.Writer) error {
 	cfg, err := config.LoadForQueue()
 	if err != nil {
@@ -146,5 +146,5 @@ func printRedrive(w io.Writer, s *redrive.Summary, dryRun bool) {
 	note(s.Refused, "were refused by the queue, and stay where they were.")
 	note(s.TooLong, "are too long for SQS with their first sent time added (1 MiB), and stay where they were.")
 	note(s.Failed, "could not be sent, and stay where they were: run the same command again.")
-	note(s.Arrivals, "arrived during the run, and were left. They may be what was sent back: mend the cause first.")
+	note(s.Arrivals, "arrived during the run, and were not sent. A worker may have rejected them again: fix the cause first.")
 }

@@ -176,7 +176,7 @@ func build() (dashboard.Dashboard, error) {
 
 	b = b.WithRow(dashboard.NewRowBuilder("Queue")).
 		WithPanel(graph("Messages", "Received, and how they ended. Over time, received is the sum of the others.", "cps", half,
-			query{rate("messages_received_total", ""), "received"}, query{rate("messages_settled_total", "how"), "{{how}}"})).
+			query{rate("messages_received_total", ""), "received"}, query{rate("messages_settled_total", "disposition"), "{{disposition}}"})).
 		WithPanel(graph("Held", "Messages between their receive and their delete, and the most that may be. At the limit the worker receives only as fast as the table takes.", "none", half,
 			query{gauge("held_messages"), "held"}, query{gauge("held_messages_limit"), "limit"})).
 		WithPanel(graph("Messages a receive", "On average, of ten. Full receives ask for another poller, empty ones for one less.", "none", third,
@@ -195,7 +195,7 @@ func build() (dashboard.Dashboard, error) {
 		}}}
 	}
 	timeline := targets(statetimeline.NewPanelBuilder().Title("The table, as each worker finds it").
-		Description("Down: nothing is received, what is held is kept, and one batch is tried from time to time. Probing: the next write decides; a worker that has written nothing since its start is so.").Span(24-sixth).Height(5).Datasource(source).
+		Description("Down: receiving is paused, messages are held, and one batch probes the table from time to time. Probing: the next write decides; a worker that has written nothing since its start is probing.").Span(24-sixth).Height(5).Datasource(source).
 		Mappings([]dashboard.ValueMapping{state("0", "probing", "blue"), state("1", "up", "green"), state("2", "down", "red")}).FillOpacity(80),
 		[]query{{fmt.Sprintf(`sum by (instance) (predcache_table_state{state="up", %s}) + 2 * sum by (instance) (predcache_table_state{state="down", %[1]s})`, sel), "{{instance}}"}})
 

@@ -24,7 +24,7 @@ type File struct {
 
 	offset, line int64
 	file         *os.File      // nil for standard input
-	raw          *bufio.Reader // of what is stored
+	raw          *bufio.Reader // of the file, before decompression
 	lines        *bufio.Reader // of the text
 	compressed   bool
 	read         atomic.Int64
@@ -117,10 +117,10 @@ func (f *File) Next(limit int) (line string, tooLong bool, err error) {
 // Line is the number of the line that Next returned, from 1.
 func (f *File) Line() int64 { return f.line }
 
-// Offset is how many bytes of the text Next has returned.
+// Offset returns the number of bytes of the decompressed text that Next has returned.
 func (f *File) Offset() int64 { return f.offset }
 
-// Read is how many bytes of what is stored have been read. It may be called by another goroutine.
+// Read returns the number of bytes of the file that have been read. It is safe for concurrent use.
 func (f *File) Read() int64 { return f.read.Load() }
 
 // Skip continues at an Offset and Line of an earlier File of the same content. Nothing has been read of this one.
@@ -161,7 +161,7 @@ func (f *File) Close() {
 	f.closers = nil
 }
 
-// A counter counts what is read.
+// A counter counts the bytes read.
 type counter struct {
 	r io.Reader
 	n *atomic.Int64

@@ -8,12 +8,12 @@ import (
 )
 
 // declare lists every metric of the worker. To add one: a field of Metrics, a row here, the method that counts, and
-// `make docs`. One that tells of trouble names its alert, or says why it has none; a test holds it to that.
+// `make docs`. One that shows a problem names its alert, or says why it has none; a test checks that.
 //
 //nolint:funlen // a table
 func (m *Metrics) declare(o Options) []metric {
 	return []metric{
-		// What calls of AWS brought and cost: see queue.go and table.go.
+		// Calls of AWS, their results and cost: see queue.go and table.go.
 		{
 			name: "calls_total", unit: "calls", instrument: counters(&m.calls.total, "operation", operations...),
 			help:    "Calls of AWS, failed ones included.",
@@ -26,7 +26,7 @@ func (m *Metrics) declare(o Options) []metric {
 			name: "call_duration_seconds", unit: "seconds",
 			instrument: histograms(&m.calls.seconds, "operation", operations, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20),
 			help:       "Duration of each call of AWS. A receive's includes its wait for messages.",
-			trouble:    noAlert("slow calls matter once predictions are late, which predcache_prediction_age_seconds tells."),
+			trouble:    noAlert("slow calls matter once predictions are late, which predcache_prediction_age_seconds shows."),
 		}, {
 			name: "messages_received_total", unit: "messages", instrument: counter(&m.received),
 			help:    "Messages received, redeliveries included.",
@@ -51,7 +51,7 @@ func (m *Metrics) declare(o Options) []metric {
 			name: "settle_retries_total", unit: "messages",
 			instrument: counters(&m.retries, "operation", DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch),
 			help:       "Messages in calls that settle or extend, and rejects sent, that did not succeed and are tried again.",
-			trouble:    noAlert("a retry costs a call. Calls that keep failing are predcache_call_errors_total, and what they keep held is predcache_held_messages."),
+			trouble:    noAlert("a retry costs a call. Calls that keep failing are counted by predcache_call_errors_total, and the messages that they keep held by predcache_held_messages."),
 		}, {
 			name: "writes_in_flight", unit: "calls", instrument: gauge(&m.writing),
 			help:    "Calls in flight that write to the table.",
@@ -74,12 +74,12 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		},
 
-		// What the consumer decides.
+		// Decisions of the consumer.
 		{
 			name: "messages_settled_total", unit: "messages",
-			instrument: counters(&m.settledByName, "how", dispositionNames()...),
-			help:       "Messages that are no longer held, by how they ended. backed_off: the message holds what can't be stored, and there is no reject queue that takes it.",
-			trouble:    noAlert("what makes a message end in another way than deleted is counted by prediction: predcache_rejects_total and predcache_predictions_total."),
+			instrument: counters(&m.settledByName, "disposition", dispositionNames()...),
+			help:       "Messages that are no longer held, by how they were settled. backed_off: no reject queue accepts the predictions that can't be stored, so the message stays on its queue.",
+			trouble:    noAlert("the causes are counted per prediction, by predcache_rejects_total and predcache_predictions_total."),
 		}, {
 			name: "rejects_total", unit: "predictions", instrument: counters(&m.rejects, "reason", prediction.Reasons...),
 			help:    "Predictions, or whole messages, that can't be stored, by reason.",
@@ -118,7 +118,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		},
 
-		// What became of predictions, and the window that tells duplicates.
+		// Outcomes of predictions, and the dedup window.
 		{
 			name: "predictions_total", unit: "predictions", instrument: counters(&m.outcomesByName, "outcome", outcomeNames()...),
 			help:    "Predictions by outcome.",
@@ -154,7 +154,7 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		},
 
-		// What the writer decides.
+		// Decisions of the writer.
 		{
 			name: "batch_items", unit: "items", instrument: histogram(&m.batchItems, 1, 2, 5, 10, 15, 20, 24, 25),
 			help:    "Items of each batch that the table answered: one BatchWriteItem call, or 25 PutItem calls.",
@@ -166,7 +166,7 @@ func (m *Metrics) declare(o Options) []metric {
 		}, {
 			name: "write_concurrency", unit: "calls", instrument: gauge(&m.concurrency),
 			help:    "Batches that may be in flight, by what the table accepts. 0 means less than one: there is a pause after each.",
-			trouble: noAlert("it falls with throttling, which PredcacheThrottled tells."),
+			trouble: noAlert("it falls with throttling, which PredcacheThrottled reports."),
 		}, {
 			name: "write_concurrency_limit", unit: "calls", instrument: constant(float64(o.Limits.WriteConcurrency)),
 			help:    "Limit of predcache_write_concurrency: WORKER_WRITE_CONCURRENCY.",
@@ -177,14 +177,14 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting"),
 		},
 
-		// What the queue and the table are, and the worker itself.
+		// State of the queue, the table and the worker.
 		{
 			name: "in_flight_limit_reached", instrument: gauge(&m.inFlightLimit),
 			help:    "1 if the queue has as many messages in flight as SQS allows and others waiting: receives then stay empty, without an error.",
 			trouble: alerts("PredcacheInFlightLimit"),
 		}, {
 			name: "messages_near_retention_total", unit: "messages", instrument: counter(&m.nearRetention),
-			help:    "Messages received in the last quarter of the queue's retention: SQS deletes what it keeps for longer, unread.",
+			help:    "Messages received in the last quarter of the queue's retention: SQS deletes messages after their retention, unread.",
 			trouble: alerts("PredcacheNearRetention"),
 		}, {
 			name: "table_ttl_enabled", instrument: gauge(&m.ttl), conditional: true,

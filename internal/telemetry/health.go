@@ -46,11 +46,11 @@ type Condition struct {
 	Reason string    `json:"reason"`
 	Remedy string    `json:"remedy,omitempty"`
 	Since  time.Time `json:"since"`
-	// Warning is true if the worker is ready all the same: it works, but somebody should look.
+	// Warning is true if the worker stays ready: it works, but an operator should look.
 	Warning bool `json:"warning,omitempty"`
 }
 
-// A condition is a Condition with what is kept of its reports.
+// A condition is a Condition and the state of its reports.
 type condition struct {
 	Condition
 	count  int // reports
@@ -80,14 +80,14 @@ func (h *Health) SetReady(ready bool) {
 	h.ready = ready
 }
 
-// Active notes that the pipeline is not stuck, although no call has ended.
+// Active records that the pipeline is not stuck, although no call has ended.
 func (h *Health) Active() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.active = time.Now()
 }
 
-// failuresInARow is how many calls in a row must fail to make a condition: one lost connection makes none.
+// failuresInARow is the number of consecutive failed calls that make a condition: one lost connection makes none.
 const failuresInARow = 3
 
 // silence is how long a part of which no call ends keeps its condition. Its calls may no longer be needed, such as the

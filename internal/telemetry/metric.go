@@ -36,8 +36,8 @@ type instrument struct {
 // trouble says what a metric has to do with alerts. Each declaration has one, by alerts, noAlert or noTrouble.
 type trouble struct {
 	alerts []string // of deployments/alerts that read the metric
-	reason string   // why a metric that tells of trouble has no alert
-	none   bool     // it tells of no trouble
+	reason string   // why a metric that shows a problem has no alert
+	none   bool     // it shows no problem
 }
 
 func alerts(names ...string) trouble { return trouble{alerts: names} }

@@ -202,7 +202,7 @@ func (m *Metrics) Batch(items, unprocessed int) {
 // Limit implements writer.Observer.
 func (m *Metrics) Limit(batches int) { m.concurrency.Set(float64(batches)) }
 
-// State notes what the writer thinks of the table.
+// State records the writer's state.
 func (m *Metrics) State(s writer.State) {
 	for i, g := range m.state {
 		g.Set(truth(writer.State(i) == s))
@@ -224,14 +224,14 @@ func (m *Metrics) TableTTL(on bool) {
 	_ = m.registry.Register(m.ttl) // which fails where it is there already
 }
 
-// dollars is what was spent so far.
+// dollars returns the cost so far.
 func (m *Metrics) dollars() float64 {
 	return (value(m.units)*m.prices.WriteUnits + value(m.requests)*m.prices.Requests) / 1e6
 }
 
 func (m *Metrics) dollarsPerMillion() float64 { return m.dollars() * 1e6 / max(m.predictions(), 1) }
 
-// predictions is how many had an outcome. One that failed comes back, and is counted then.
+// predictions returns the number of predictions with an outcome other than failed: those are redelivered, and counted then.
 func (m *Metrics) predictions() (n float64) {
 	for o := range prediction.NumOutcomes {
 		if o != prediction.Failed {

@@ -82,7 +82,7 @@ func goodResult(t *testing.T) *result {
 		t.Fatal(err)
 	}
 	metrics, err := process.ParseMetrics(`predcache_messages_received_total 4
-predcache_messages_settled_total{how="deleted"} 4
+predcache_messages_settled_total{disposition="deleted"} 4
 predcache_calls_total{operation="ReceiveMessage"} 3
 predcache_calls_total{operation="BatchWriteItem"} 1
 predcache_calls_total{operation="DeleteMessageBatch"} 2

@@ -84,7 +84,7 @@ func (r *result) write(s *screen) {
 	handled := map[string]string{
 		"ReceiveMessage":     each(r.metrics.Sum("predcache_messages_received_total"), "message", calls["ReceiveMessage"]),
 		"BatchWriteItem":     each(r.outcomes["written"], "item", calls["BatchWriteItem"]),
-		"DeleteMessageBatch": each(r.metrics.By("predcache_messages_settled_total", "how")["deleted"], "message", calls["DeleteMessageBatch"]),
+		"DeleteMessageBatch": each(r.metrics.By("predcache_messages_settled_total", "disposition")["deleted"], "message", calls["DeleteMessageBatch"]),
 	}
 	for _, operation := range slices.SortedFunc(maps.Keys(calls), func(a, b string) int { return cmp.Or(calls[b]-calls[a], cmp.Compare(a, b)) }) {
 		s.line("  %-24s %7s  %s", operation, count(calls[operation]), cmp.Or(handled[operation], "calls"))
