@@ -74,7 +74,7 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 		}
 		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
 		key := o.tableKey(e.Item)
-		if p == nil || p.bad || key != p.key(o.s.layout) {
+		if p == nil || p.bad || key != p.key(o.s.layout) || e.Item.Text(item.AttrPayload) != p.payload {
 			o.violated(stored, "%s wrote %s", call.replica.name, e.Item.JSON())
 			continue
 		}

@@ -83,6 +83,7 @@ type part struct {
 	event   int64 // microseconds since the epoch
 	expires int64 // seconds since the epoch
 	raw     string
+	payload string
 	bad     bool   // it can't be stored
 	noted   bool   // it has an attribute "note"
 	why     string // the reason in the reject queue, if it must be this one

@@ -84,6 +84,7 @@ func (g *generator) good(id string, at time.Duration) *part {
 	case 1:
 		extra = fmt.Sprintf(`,"model":"m%d","note":%q`, r.IntN(3), strings.Repeat("x", r.IntN(1500)))
 	}
+	payload := fmt.Sprintf(`{"mark":"#%d#","of":"%s"}`, g.mark, secret)
 	expires := event/1e6 + life
 	if g.roundedEnds {
 		expires += 60 - expires%60
@@ -91,7 +92,8 @@ func (g *generator) good(id string, at time.Duration) *part {
 	}
 	return &part{
 		mark: g.mark, id: id, event: event, expires: expires, noted: strings.Contains(extra, "note"),
-		raw: fmt.Sprintf(`{"predictionId":"%s","timestamp":%d.%06d,"prediction":{"mark":"#%d#","of":"%s"}%s}`, id, event/1e6, event%1e6, g.mark, secret, extra),
+		payload: payload,
+		raw:     fmt.Sprintf(`{"predictionId":"%s","timestamp":%d.%06d,"prediction":%s%s}`, id, event/1e6, event%1e6, payload, extra),
 	}
 }
 
