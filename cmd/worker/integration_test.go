@@ -219,7 +219,7 @@ func (w *wire) wantRejects(t *testing.T, want int) {
 	}
 }
 
-func TestATableThatCantBeServedIsRefusedInOneLine(t *testing.T) {
+func TestStart_refuses_unusable_table(t *testing.T) {
 	for _, b := range backend.All(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			w := newWire(t, b, item.Versioned, item.TypeS, false)

@@ -183,7 +183,7 @@ func TestWarmReplacesNothingNewer(t *testing.T) {
 	}
 }
 
-func TestWarmGoesOnWhereItWasInterrupted(t *testing.T) {
+func TestWarm_continues_after_interrupt(t *testing.T) {
 	b := backend.All(t)[0]
 	const n = 12_000
 	const last = 200 // calls before the table fails: enough for the first batches, whose backoff may be 50 ms, to be written

@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-func TestARejectThatComesBackKeepsItsFirstSentTime(t *testing.T) {
+func TestRejectQueue_sent_time_survives_redrive(t *testing.T) {
 	const sent = 1_767_225_600_000
 	for name, test := range map[string]struct {
 		attribute string

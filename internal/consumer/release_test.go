@@ -57,7 +57,7 @@ func (deaf) LeaseLost()                        {}
 func (deaf) Undeliverable(error)               {}
 
 // An extension under way overtook the release of its message, which was then hidden for up to five minutes.
-func TestAReleaseWaitsForTheExtensionUnderWay(t *testing.T) {
+func TestRelease_waits_for_extension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := &slowQueue{}
 		var held *consumer.Message

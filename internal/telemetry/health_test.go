@@ -52,7 +52,7 @@ func TestOneFailedCallIsNoCondition(t *testing.T) {
 }
 
 // An extension that failed and was then not needed any more left the worker not ready for ever.
-func TestAnOperationThatIsNoLongerCalledIsNoCondition(t *testing.T) {
+func TestHealth_unused_operation_has_no_condition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHealth(slog.New(slog.DiscardHandler))
 		h.SetReady(true)

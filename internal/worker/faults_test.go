@@ -15,7 +15,7 @@ import (
 )
 
 // A worker that started on bad messages alone, with its reject queue down, waited for that queue before it wrote anything.
-func TestARejectQueueThatIsDownDoesNotKeepAWorkerFromStarting(t *testing.T) {
+func TestRejectQueue_down_at_start(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "SendMessageBatch" && c.Resource == workertest.RejectName {

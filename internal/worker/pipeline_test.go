@@ -16,7 +16,7 @@ import (
 	"github.com/predcache/predcache/internal/workertest"
 )
 
-func TestEveryLayoutStoresTheNewestPrediction(t *testing.T) {
+func TestLayouts_store_the_newest_prediction(t *testing.T) {
 	for _, layout := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
 		t.Run(string(layout), func(t *testing.T) {
 			workertest.WithFakes(t, layout, func(w *workertest.Fakes) {
@@ -52,7 +52,7 @@ func TestEveryLayoutStoresTheNewestPrediction(t *testing.T) {
 	}
 }
 
-func TestDuplicatesCostNoWriteAndAreDeleted(t *testing.T) {
+func TestDuplicates_cost_no_write(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		again := workertest.Message("a", time.Minute, `1`)
 		w.Send(again, again, workertest.Message("b", time.Minute, `2`), again)
@@ -68,7 +68,7 @@ func TestDuplicatesCostNoWriteAndAreDeleted(t *testing.T) {
 	})
 }
 
-func TestOneBadPredictionLeavesItsNeighboursAlone(t *testing.T) {
+func TestReject_leaves_neighbours_alone(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		bad := `{"timestamp":1,"prediction":0}`
 		w.Send(
@@ -97,7 +97,7 @@ func TestOneBadPredictionLeavesItsNeighboursAlone(t *testing.T) {
 	})
 }
 
-func TestWithoutARejectQueueTheMessageStaysAndBacksOff(t *testing.T) {
+func TestRejectQueue_none_backs_off(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.Config.RejectQueueURL = ""
 		w.Send(workertest.Message("a", time.Minute, `1`) + "\n" + `{"prediction":0}`)
@@ -116,7 +116,7 @@ func TestWithoutARejectQueueTheMessageStaysAndBacksOff(t *testing.T) {
 	})
 }
 
-func TestAnItemThatTheTableRefusesIsFoundByHalving(t *testing.T) {
+func TestWrite_finds_refused_item_by_halving(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			for _, e := range c.Entries {
@@ -149,7 +149,7 @@ func TestAnItemThatTheTableRefusesIsFoundByHalving(t *testing.T) {
 	})
 }
 
-func TestUnprocessedItemsAreTriedAgainAndLoseNothing(t *testing.T) {
+func TestWrite_retries_unprocessed_items(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.N > 12 {
@@ -169,7 +169,7 @@ func TestUnprocessedItemsAreTriedAgainAndLoseNothing(t *testing.T) {
 	})
 }
 
-func TestAFailedWriteIsNotRememberedAsWritten(t *testing.T) {
+func TestWindow_forgets_failed_writes(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "BatchWriteItem" && c.N <= 2 {
@@ -187,7 +187,7 @@ func TestAFailedWriteIsNotRememberedAsWritten(t *testing.T) {
 	})
 }
 
-func TestAnHourWithoutTheTableBurnsNoReceives(t *testing.T) {
+func TestOutage_does_not_increase_receive_counts(t *testing.T) {
 	for name, fault := range map[string]awstest.Fault{
 		"down":          {Err: dynamodbfake.InternalServerError()},
 		"access denied": {Err: awstest.AccessDenied("BatchWriteItem")},
@@ -240,7 +240,7 @@ func TestAnHourWithoutTheTableBurnsNoReceives(t *testing.T) {
 	}
 }
 
-func TestARejectQueueThatIsDownHoldsOnlyWhatMustGoThere(t *testing.T) {
+func TestRejectQueue_down_holds_only_rejects(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "SendMessageBatch" {
@@ -267,7 +267,7 @@ func TestARejectQueueThatIsDownHoldsOnlyWhatMustGoThere(t *testing.T) {
 	})
 }
 
-func TestDeletesThatFailAreTriedAgainByCause(t *testing.T) {
+func TestDelete_retries_by_cause(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "DeleteMessageBatch" && c.N <= 3 {
@@ -291,7 +291,7 @@ func TestDeletesThatFailAreTriedAgainByCause(t *testing.T) {
 	})
 }
 
-func TestAMessageThatIsDeliveredTwiceWhileHeldIsDeleted(t *testing.T) {
+func TestRedelivery_while_held(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "ReceiveMessage" && c.N <= 4 {
@@ -340,7 +340,7 @@ func TestStoppingWritesWhatIsHeld(t *testing.T) {
 	})
 }
 
-func TestStoppingInAnOutageReleasesWhatIsHeld(t *testing.T) {
+func TestDrain_releases_in_an_outage(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "BatchWriteItem" {
@@ -362,7 +362,7 @@ func TestStoppingInAnOutageReleasesWhatIsHeld(t *testing.T) {
 	})
 }
 
-func TestAReceiveUnderWayAtTheStopIsLetFinish(t *testing.T) {
+func TestDrain_receive_in_flight_finishes(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		r := w.Start()
 		time.Sleep(time.Second) // the long poll is under way
@@ -451,7 +451,7 @@ func TestNoBatchHoldsAKeyTwiceOrMoreThan25Items(t *testing.T) {
 	})
 }
 
-func TestManySmallPredictionsAMessageStayWithinTheMemoryBound(t *testing.T) {
+func TestMemory_many_small_predictions(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		if _, err := w.SQS.Client().SetQueueAttributes(w.T.Context(), &sqs.SetQueueAttributesInput{
 			QueueUrl: &w.Config.QueueURL, Attributes: map[string]string{"MaximumMessageSize": "65536"},
@@ -520,7 +520,7 @@ func TestReceivesWaitForTheWrites(t *testing.T) {
 	})
 }
 
-func TestAReceiveOfLongCompressedMessagesMakesRoomForItself(t *testing.T) {
+func TestMemory_long_compressed_messages(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		// One decompressed message and what it becomes leave no room for a second until the first has settled.
 		w.Config.MaxDecodedBytes = 8 << 20

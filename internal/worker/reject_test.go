@@ -25,7 +25,7 @@ func sendsFail(f *workertest.Fakes, err *awstest.Error) {
 }
 
 // A reject queue without permission stopped good traffic: its messages held all the room that there was.
-func TestRejectsNeverTakeTheRoomOfGoodMessages(t *testing.T) {
+func TestRejectQueue_down_leaves_room_for_good_messages(t *testing.T) {
 	for name, err := range map[string]*awstest.Error{"denied": awstest.AccessDenied("sqs:SendMessage"), "down": awstest.ServiceUnavailable()} {
 		t.Run(name, func(t *testing.T) {
 			workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
@@ -57,7 +57,7 @@ func TestRejectsNeverTakeTheRoomOfGoodMessages(t *testing.T) {
 }
 
 // A message costs at most ten rejects, and one if nothing of it is good.
-func TestAMessageWithManyBadPartsIsRejectedWhole(t *testing.T) {
+func TestReject_whole_message_with_many_bad_parts(t *testing.T) {
 	good := func() string { return workertest.Message("good", time.Minute, `1`) }
 	for _, test := range []struct {
 		name    string
