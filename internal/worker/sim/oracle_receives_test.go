@@ -107,7 +107,9 @@ func (o *oracle) holds(r *replica, counted int64) {
 	var held int64
 	for id := range v.out {
 		m := o.messages[id]
-		if slices.ContainsFunc(m.parts, func(p *part) bool { return !p.bad && o.unsafe(p) != "" && !o.lostWithTable(p, v.since[id]) }) {
+		if slices.ContainsFunc(m.parts, func(p *part) bool {
+			return !p.bad && !o.mayBeRefused(p) && o.unsafe(p) != "" && !o.lostWithTable(p, v.since[id])
+		}) {
 			held += m.size()
 		}
 	}
