@@ -25,7 +25,7 @@ type Config[T any] struct {
 	// Patience is the additional time that a batch waits to become full while another is in flight. Under load it fills all
 	// batches. With 0, an idle worker takes what is pending at once.
 	Patience time.Duration
-	// Take is called for each value before it joins a batch that has room for so many bytes. It returns the value's size, or
+	// Take is called for each value before it joins a batch that has the given room in bytes. It returns the value's size, or
 	// false if the value does not fit and must wait for the next batch. Take is called with the batcher's lock held and must
 	// not call the batcher. If it is nil, every value has size 0.
 	Take func(v T, room int) (size int, fits bool)

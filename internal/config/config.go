@@ -164,7 +164,7 @@ func (c *Config) validateFields(refuse func(bool, string, ...any)) {
 	}
 }
 
-// CheckReceive returns an error if the memory settings don't fit one receive, which may bring so many bytes. With a reject
+// CheckReceive returns an error if the memory settings do not allow one receive of the given maximum size in bytes. With a reject
 // queue, a quarter of the memory is for messages that wait for it.
 func (c *Config) CheckReceive(bytes int64) error {
 	need, rejects := bytes+int64(c.MaxDecodedBytes), ""

@@ -101,7 +101,7 @@ const chunk = 64 << 10
 // SQSRequest counts a request as billed that no wrapper sees, such as GetQueueAttributes.
 func (m *Metrics) SQSRequest() { m.bill(0) }
 
-// bill counts a call that carried so many bytes. One without an answer may be billed or not; it is counted.
+// bill counts the requests that SQS bills for a call of the given bytes. A call without an answer may not be billed, but counts too.
 func (m *Metrics) bill(bytes int) { m.requests.Add(float64(max(bytes+chunk-1, chunk) / chunk)) }
 
 func payload(body string, attributes []consumer.Attribute) int {
