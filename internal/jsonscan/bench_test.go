@@ -29,6 +29,7 @@ func BenchmarkScan(b *testing.B) {
 		b.Fatal(err)
 	}
 	quoted := string(jsonscan.AppendQuoted(nil, prediction))
+	embedded := quoted + `}}]}}` // the end of an answer
 	dst := make([]byte, 0, 2*len(quoted))
 	var members []jsonscan.Member
 	for _, c := range []struct {
@@ -37,6 +38,7 @@ func BenchmarkScan(b *testing.B) {
 	}{
 		{"members", func() { members, _, _, _ = jsonscan.ParseMembers(members[:0], prediction, 1000) }},
 		{"quoted-string", func() { w := jsonscan.Walk(quoted); dst = w.AppendString(dst[:0]) }},
+		{"embedded", func() { w := jsonscan.Walk(embedded); dst, _ = w.AppendJSON(dst[:0]) }},
 		{"compact-quoted", func() { dst = jsonscan.AppendCompactQuoted(dst[:0], value) }},
 		{"long-string", func() { _, _ = jsonscan.Parse(longString) }},
 	} {

@@ -49,3 +49,20 @@ func FuzzAppendJSON(f *testing.F) {
 		}
 	})
 }
+
+// The text ends, part by part, where the room for it does.
+func TestAppendJSON_long(t *testing.T) {
+	for length := 16<<10 - 128; length < 16<<10+256; length++ {
+		for _, end := range []string{`"]`, `",{"name":-1.5e+20,"b\\n":true},[  ]]`, `", 12345678901234567890, "a", false   ]`} {
+			text := `["` + strings.Repeat("x", length) + end
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := jsonscan.Walk(string(quoted) + strings.Repeat(" ", 1<<10)) // an answer goes on
+			if got, valid := w.AppendJSON(nil); string(got) != text || !valid || w.Err() != nil {
+				t.Fatalf("%d bytes and %s: valid: %v, %v, %q", length, end, valid, w.Err(), got)
+			}
+		}
+	}
+}
