@@ -73,7 +73,7 @@ func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options, now int6
 		EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
 		created: s.CreatedAt, partial: !o.withPayload(),
 	}
-	if p.ID, p.Attributes, err = texts(s.Key.ID, s.Others); err != nil {
+	if p.ID, p.Attributes, err = texts(s.Key.ID, l.Others(fields)); err != nil {
 		return nil, false, c.itemError(l, fields, err)
 	}
 	if !o.match(p) {

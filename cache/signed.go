@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -198,19 +199,20 @@ func appendValue(b []byte, kind, text string) []byte {
 }
 
 // A page is the memory that an answer's items are read with.
-type page struct{ fields awsitem.Reader }
+type page struct{ items awsitem.Reader }
 
 var pages = sync.Pool{New: func() any { return new(page) }}
 
 // read reads an answer. What it keeps of it is copied.
 func (p *page) read(w *jsonscan.Walker, r *request, a *answer) {
 	scanned, count := 0, 0
+	var room [16]item.Field // enough for most items
 	one := func() {
 		if r.one && len(a.results) > 0 {
 			return // the walker skips it
 		}
-		p.fields.Reset()
-		if fields := p.fields.Item(w); !w.Failed() {
+		p.items.Reset()
+		if fields := p.items.AppendItem(room[:0], w); !w.Failed() {
 			r.item(a, fields)
 		}
 	}
@@ -231,8 +233,8 @@ func (p *page) read(w *jsonscan.Walker, r *request, a *answer) {
 				})
 			})
 		case "LastEvaluatedKey":
-			p.fields.Reset()
-			fields := p.fields.Item(w)
+			p.items.Reset()
+			fields := p.items.AppendItem(room[:0], w)
 			if len(fields) == 0 || w.Failed() {
 				return
 			}
@@ -260,8 +262,8 @@ func (p *page) read(w *jsonscan.Walker, r *request, a *answer) {
 
 // hashKey returns a copy of a key's hash key.
 func (p *page) hashKey(w *jsonscan.Walker, l *item.Layout) string {
-	p.fields.Reset()
-	return string([]byte(item.Find(p.fields.Item(w), l.HashKey).Text))
+	p.items.Reset()
+	return strings.Clone(item.Find(p.items.AppendItem(nil, w), l.HashKey).Text)
 }
 
 func number(w *jsonscan.Walker) int {

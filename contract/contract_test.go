@@ -175,16 +175,17 @@ func orElse(s, other string) string {
 // readBack reads an item as the reader does.
 func readBack(t *testing.T, l *item.Layout, text []byte) read {
 	t.Helper()
-	s, err := l.Decode(fields(t, text), true)
+	stored := fields(t, text)
+	s, err := l.Decode(stored, true)
 	if err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
 	r := read{PredictionID: s.Key.ID, CreatedAt: string(s.CreatedAt.AppendSeconds(nil)), ExpiresAt: s.Expires, Prediction: s.Payload}
-	for i := range s.Others {
+	for _, f := range l.Others(stored) {
 		if r.Attributes == nil {
 			r.Attributes = map[string]json.RawMessage{}
 		}
-		if r.Attributes[s.Others[i].Name], err = s.Others[i].Value.AppendJSON(nil); err != nil {
+		if r.Attributes[f.Name], err = f.Value.AppendJSON(nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -213,7 +213,7 @@ func (g *getter) show(attributes map[string]types.AttributeValue) shown {
 	}
 	s.EventTime, s.ExpiresAt, s.Prediction, s.Encoding = it.CreatedAt.Clock(), time.Unix(it.Expires, 0).UTC(), it.Payload, string(it.Encoding)
 	s.Expired = it.Expires <= g.now().Unix()
-	for _, f := range it.Others {
+	for _, f := range g.layout.Others(fields) {
 		text, err := f.Value.AppendJSON(nil)
 		if err != nil {
 			s.Problem = fmt.Sprintf("the attribute %q %v", f.Name, err)

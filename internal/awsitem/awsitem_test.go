@@ -67,7 +67,7 @@ func TestReader_depth(t *testing.T) {
 	for depth, sound := range map[int]bool{32: true, 10_000_000: false} {
 		w := jsonscan.Walk(`{"a":` + strings.Repeat(`{"L":[`, depth) + strings.Repeat(`]}`, depth) + `}`)
 		var r Reader
-		r.Item(&w)
+		r.AppendItem(nil, &w)
 		if err := w.Err(); (err == nil) != sound {
 			t.Errorf("%d levels: %v", depth, err)
 		}

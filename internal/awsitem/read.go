@@ -8,50 +8,48 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// A Reader reads items from answers in DynamoDB's JSON. What it returns is its own memory and is valid until the next
-// Reset: a caller that keeps a text copies it.
+// A Reader reads items from answers in DynamoDB's JSON. The texts that it returns are in its own memory, or in the answer's, and are
+// valid until the next Reset: a caller that keeps one copies it.
 type Reader struct {
-	fields []item.Field
-	texts  []byte
-	depth  int // of the value that is read
-	// payload says that the value is a payload, which is JSON if it is a string: it is validated as it is read.
-	payload bool
+	texts []byte
+	depth int // of the value that is read
 }
 
 // maxDepth is beyond DynamoDB's own limit of 32 levels ("Constraints in Amazon DynamoDB").
 const maxDepth = 64
 
 // Reset makes the memory of everything read so far available again.
-func (r *Reader) Reset() { r.fields, r.texts = r.fields[:0], r.texts[:0] }
+func (r *Reader) Reset() { r.texts = r.texts[:0] }
 
-// Item reads one item's attributes.
-func (r *Reader) Item(w *jsonscan.Walker) []item.Field {
-	start := len(r.fields)
-	w.Object(func(name string) {
-		r.fields = append(r.fields, item.Field{Name: name})
-		r.payload = name == item.AttrPayload
-		r.fields[len(r.fields)-1].Value = r.value(w)
-	})
-	return r.fields[start:len(r.fields):len(r.fields)]
+// AppendItem reads one item and appends its attributes. A caller that reads many items has room for fields on its stack, where
+// the garbage collector does not watch each pointer that is written.
+func (r *Reader) AppendItem(fields []item.Field, w *jsonscan.Walker) []item.Field {
+	for more := w.Open('{'); more; more = w.More('}') {
+		fields = append(fields, item.Field{})
+		f := &fields[len(fields)-1]
+		f.Name = w.Name()
+		r.value(w, &f.Value, f.Name == item.AttrPayload)
+	}
+	return fields
 }
 
-// value reads an attribute's value: an object with one member, named after its type.
-func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
+// value reads an attribute's value: an object with one member, named after its type. A payload is JSON if it is a string: it is
+// validated as it is read.
+func (r *Reader) value(w *jsonscan.Walker, v *item.Value, payload bool) {
 	if r.depth++; r.depth > maxDepth {
 		w.Fail("a value that is nested too deep")
 	}
-	defer func() { r.depth-- }()
-	w.Object(func(kind string) {
-		v.Type = kind
-		switch kind {
+	for more := w.Open('{'); more; more = w.More('}') {
+		v.Type = w.Name()
+		switch v.Type {
 		case "S", "N":
-			if r.payload && kind == "S" {
+			if payload && v.Type == "S" {
 				start := len(r.texts)
 				r.texts, v.JSON = w.AppendJSON(r.texts)
 				v.Text = r.since(start)
-				return
+			} else {
+				v.Text = r.text(w)
 			}
-			v.Text = r.text(w)
 		case "B":
 			v.Text = r.binary(w)
 		case "BOOL":
@@ -60,24 +58,39 @@ func (r *Reader) value(w *jsonscan.Walker) (v item.Value) {
 				v.Text = "true"
 			}
 		case "M":
-			in := Reader{texts: r.texts, depth: r.depth} // its attributes must not come between those of the item
-			v.In = in.Item(w)
-			r.texts = in.texts
+			v.In = r.members(w)
 		case "L":
-			v.In = r.list(w, r.value)
+			v.In = elements(w, func(v *item.Value) { r.value(w, v, false) })
 		case "SS", "NS":
-			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: kind[:1], Text: r.text(w)} })
+			one := v.Type[:1]
+			v.In = elements(w, func(v *item.Value) { v.Type, v.Text = one, r.text(w) })
 		case "BS":
-			v.In = r.list(w, func(w *jsonscan.Walker) item.Value { return item.Value{Type: "B", Text: r.binary(w)} })
+			v.In = elements(w, func(v *item.Value) { v.Type, v.Text = "B", r.binary(w) })
+		default:
+			w.Skip()
 		}
-	})
-	return v
+	}
+	r.depth--
 }
 
-func (r *Reader) list(w *jsonscan.Walker, one func(*jsonscan.Walker) item.Value) []item.Field {
-	elements := []item.Field{}
-	w.Array(func() { elements = append(elements, item.Field{Value: one(w)}) })
-	return elements
+// members reads the attributes of a map.
+func (r *Reader) members(w *jsonscan.Walker) []item.Field {
+	var all []item.Field
+	for more := w.Open('{'); more; more = w.More('}') {
+		all = append(all, item.Field{Name: w.Name()})
+		r.value(w, &all[len(all)-1].Value, false)
+	}
+	return all
+}
+
+// elements reads the elements of a list or a set, each by one.
+func elements(w *jsonscan.Walker, one func(*item.Value)) []item.Field {
+	all := []item.Field{}
+	for more := w.Open('['); more; more = w.More(']') {
+		all = append(all, item.Field{})
+		one(&all[len(all)-1].Value)
+	}
+	return all
 }
 
 // text reads a string. Texts share one buffer; when that grows, earlier texts keep the old one.

@@ -36,16 +36,15 @@ type Stored struct {
 	CreatedAt prediction.Time // the event time, exactly
 	Expires   int64           // epoch seconds
 	Encoding  Encoding
-	Payload   []byte  // JSON text; nil if it was not requested
-	Others    []Field // the other attributes
+	Payload   []byte // JSON text; nil if it was not requested
 }
 
 // errMissing is the error for the absence of an attribute that every item has.
 var errMissing = errors.New("is missing")
 
 // Decode reads an item; it is the inverse of AppendJSON. For an item that the worker can't have written it returns an error
-// that names the attribute, never its value. withPayload is false if the payload was not requested. Decode reorders fields,
-// and the result shares their memory.
+// that names the attribute, never its value. withPayload is false if the payload was not requested. The result shares the memory of
+// the fields' texts, except the payload. See Others for the other attributes.
 func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) {
 	s.Encoding = JSON
 	if s.Key, err = l.DecodeKey(fields); err != nil {
@@ -71,6 +70,12 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 			return s, about(AttrPayload, err)
 		}
 	}
+	return s, nil
+}
+
+// Others returns the attributes of an item that Decode does not read. It reorders fields. It stands apart from Decode so that fields
+// can be on the stack: the compiler would take all that Decode returns to share their memory.
+func (l *Layout) Others(fields []Field) []Field {
 	n := 0 // number of reserved attributes, which go first
 	for i := range fields {
 		if l.reserved(fields[i].Name) {
@@ -80,8 +85,7 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 			n++
 		}
 	}
-	s.Others = fields[n:]
-	return s, nil
+	return fields[n:]
 }
 
 // DecodeKey reads an item's key in canonical form: equal keys are equal strings.

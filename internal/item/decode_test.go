@@ -102,14 +102,15 @@ func checkDecoded(t testing.TB, l *item.Layout, it *item.Item, p *prediction.Pre
 	if err != nil {
 		t.Fatalf("%v of %s", err, v.Text)
 	}
-	if s.Key != it.Key || s.CreatedAt != it.Version.Event || s.Expires != it.Expires || len(s.Others) != len(p.Attributes) {
+	others := l.Others(fields)
+	if s.Key != it.Key || s.CreatedAt != it.Version.Event || s.Expires != it.Expires || len(others) != len(p.Attributes) {
 		t.Errorf("got %+v of %+v", s, it)
 	}
 	if got, want := jsonValue(t, string(s.Payload)), jsonValue(t, p.Payload.Text); !sameJSON(got, want) {
 		t.Errorf("the payload is %s, was %s", s.Payload, p.Payload.Text)
 	}
 	for _, a := range p.Attributes {
-		for _, f := range s.Others {
+		for _, f := range others {
 			if f.Name != a.Name {
 				continue
 			}

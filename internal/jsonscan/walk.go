@@ -47,65 +47,97 @@ func (w *Walker) Fail(what string) {
 
 // Object reads an object. It calls member for each name, which reads the value or leaves it to be skipped.
 func (w *Walker) Object(member func(name string)) {
-	w.list('{', '}', func() {
-		end, err := w.sc.name(w.i)
-		if err != nil {
-			w.err = err
+	for more := w.Open('{'); more; more = w.More('}') {
+		name, start := w.Name(), w.i
+		if w.err != nil {
 			return
 		}
-		name := w.sc.s[w.i+1 : end-1]
-		if w.i, w.err = w.sc.colon(end); w.err != nil {
-			return
-		}
-		if unescaped, err := Unquote(name); err == nil {
-			name = unescaped
-		}
-		start := w.i
 		if member(name); w.i == start {
 			w.Skip()
 		}
-	})
+	}
 }
 
 // Array reads an array. It calls element for each element, which reads it or leaves it to be skipped.
 func (w *Walker) Array(element func()) {
-	w.list('[', ']', func() {
+	for more := w.Open('['); more; more = w.More(']') {
 		start := w.i
 		if element(); w.i == start {
 			w.Skip()
 		}
-	})
+	}
 }
 
-func (w *Walker) list(opening, closing byte, part func()) {
+// Open, More and Name are what Object and Array consist of, for callers that read many small ones. Open reads an opening
+// bracket and reports whether there is a first part. More follows each part, all of which the caller reads: it reads the comma or
+// the closing bracket and reports whether there is another part. Both report false after an error.
+//
+//	for more := w.Open('{'); more; more = w.More('}') {
+//		name, value := w.Name(), w.Skip()
+//	}
+func (w *Walker) Open(opening byte) (more bool) {
 	if w.err != nil || w.null() || w.err != nil {
-		return
+		return false
 	}
 	s := w.sc.s
 	if w.i >= len(s) || s[w.i] != opening {
 		w.err = &SyntaxError{w.i, "not " + Kind(opening).String()}
-		return
+		return false
 	}
 	w.i = skipSpace(s, w.i+1)
-	if w.i < len(s) && s[w.i] == closing {
+	if w.i < len(s) && s[w.i] == opening+2 { // '}' after '{', ']' after '['
 		w.i++
-		return
+		return false
 	}
-	for {
-		if part(); w.err != nil {
-			return
-		}
-		switch w.i = skipSpace(s, w.i); {
-		case w.i < len(s) && s[w.i] == ',':
-			w.i = skipSpace(s, w.i+1)
-		case w.i < len(s) && s[w.i] == closing:
-			w.i++
-			return
-		default:
-			w.err = &SyntaxError{w.i, "no comma or closing bracket after a part"}
-			return
-		}
+	return true
+}
+
+// More: see Open.
+func (w *Walker) More(closing byte) (more bool) {
+	if w.err != nil {
+		return false
 	}
+	s := w.sc.s
+	switch w.i = skipSpace(s, w.i); {
+	case w.i < len(s) && s[w.i] == ',':
+		w.i = skipSpace(s, w.i+1)
+		return true
+	case w.i < len(s) && s[w.i] == closing:
+		w.i++
+		return false
+	}
+	w.err = &SyntaxError{w.i, "no comma or closing bracket after a part"}
+	return false
+}
+
+// Name reads the name of an object's next member, and the colon after it. It returns the name's value, or, where that has a lone
+// surrogate, the text between the quotes.
+func (w *Walker) Name() string {
+	if w.err != nil {
+		return ""
+	}
+	s, start := w.sc.s, w.i+1
+	i := start
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	if i+1 < len(s) && s[i] == '"' && s[i+1] == ':' && s[start-1] == '"' { // nearly always
+		w.i = skipSpace(s, i+2)
+		return s[start:i]
+	}
+	end, err := w.sc.name(w.i)
+	if err == nil {
+		w.i, err = w.sc.colon(end)
+	}
+	if err != nil {
+		w.err = err
+		return ""
+	}
+	name := s[start : end-1]
+	if unescaped, err := Unquote(name); err == nil {
+		return unescaped
+	}
+	return name
 }
 
 // null reads a null if one is next. Another text that begins with n is an error.
