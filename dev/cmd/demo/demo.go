@@ -22,7 +22,7 @@ const messagesFile = "examples/pipeline/messages.ndjson"
 // stopGrace is above the 25 s that the worker allows itself to drain, and is what ECS and Kubernetes allow.
 const stopGrace = 30 * time.Second
 
-// run is the demo from its start to its end.
+// run runs the demo: it starts the services and the worker, publishes the recorded messages, and reports what became of them.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	screen := newScreen(out)
 	recorded, err := readMessages(filepath.Join(o.root, messagesFile))
@@ -30,27 +30,15 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	screen.title("predcache: the worker on real predictions, without AWS")
-
-	path := o.worker
-	if path == "" {
-		screen.live("  worker      being built; the first time takes a minute")
-		started := time.Now()
-		if path, err = (process.Build{Root: o.root}).Binary(ctx); err != nil {
-			return err
-		}
-		screen.line("  worker      built from this tree in %s", seconds(time.Since(started)))
+	path, err := workerBinary(ctx, screen, o)
+	if err != nil {
+		return err
 	}
-
-	aws, err := localaws.Start()
+	aws, err := startServices(ctx, screen, o)
 	if err != nil {
 		return err
 	}
 	defer aws.Close()
-	if err := aws.Create(ctx, o.layout); err != nil {
-		return err
-	}
-	screen.line("  services    SQS and DynamoDB in this process, at %s", aws.Endpoint)
-	screen.line("  table       %s", tableText(o.layout))
 
 	messages, moved := recording.Shift(recorded, time.Now())
 	outcome, err := expect.Of(messages, o.layout, time.Now())
@@ -63,12 +51,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	screen.line("  published   %s messages with %s predictions", count(len(messages)), count(outcome.Predictions))
 	screen.line("              recorded on %s, all times moved by %s", recordedOn(recorded), days(moved))
 
-	config := process.Config{Path: path, Settings: append(aws.Environment(), "WORKER_LOG_FORMAT=text",
-		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s")}
-	if o.verbose {
-		config.Log = os.Stderr
-	}
-	running, err := process.Start(config)
+	running, err := startWorker(path, aws, o.verbose)
 	if err != nil {
 		return err
 	}
@@ -82,23 +65,10 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 			err = errors.Join(err, running.Stop(stopGrace))
 		}
 	}()
-
-	screen.line("  see it      http://%s/, while it runs; `make dev` leaves it running", running.Admin)
-	if err := watch(ctx, screen, aws, running, outcome.Predictions, o.timeout); err != nil {
-		return err
-	}
-	r, err := look(ctx, aws, running, outcome)
+	checks, err := observe(ctx, screen, o, aws, running, messages, outcome)
 	if err != nil {
 		return err
 	}
-	r.write(screen)
-	if err := readBack(ctx, screen, aws, messages); err != nil {
-		return err
-	}
-	if err := readFront(ctx, screen, aws, outcome); err != nil {
-		return err
-	}
-	checks := r.checks(o.layout)
 	if o.keep {
 		if err := writeChecks(screen, checks); err != nil {
 			return err
@@ -106,17 +76,81 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		if err := keep(ctx, screen, o, aws, running); err != nil {
 			return err
 		}
+		checks = nil // they are on the screen already
 	}
+	return writeChecks(screen, append(checks, stopWorker(running)))
+}
+
+// workerBinary returns the path of the worker to run. It builds the worker unless the options name one.
+func workerBinary(ctx context.Context, screen *screen, o options) (string, error) {
+	if o.worker != "" {
+		return o.worker, nil
+	}
+	screen.live("  worker      being built; the first time takes a minute")
+	started := time.Now()
+	path, err := process.Build{Root: o.root}.Binary(ctx)
+	if err != nil {
+		return "", err
+	}
+	screen.line("  worker      built from this tree in %s", seconds(time.Since(started)))
+	return path, nil
+}
+
+// startServices starts SQS and DynamoDB in this process, with the queues and the table of the demo. The caller closes them.
+func startServices(ctx context.Context, screen *screen, o options) (*localaws.Server, error) {
+	aws, err := localaws.Start()
+	if err != nil {
+		return nil, err
+	}
+	if err := aws.Create(ctx, o.layout); err != nil {
+		aws.Close()
+		return nil, err
+	}
+	screen.line("  services    SQS and DynamoDB in this process, at %s", aws.Endpoint)
+	screen.line("  table       %s", tableText(o.layout))
+	return aws, nil
+}
+
+func startWorker(path string, aws *localaws.Server, verbose bool) (*process.Process, error) {
+	config := process.Config{Path: path, Settings: append(aws.Environment(), "WORKER_LOG_FORMAT=text",
+		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s")}
+	if verbose {
+		config.Log = os.Stderr
+	}
+	return process.Start(config)
+}
+
+// observe waits until the worker has emptied the queue, writes the report, and returns the checks of the outcome.
+func observe(ctx context.Context, screen *screen, o options, aws *localaws.Server, running *process.Process,
+	messages []recording.Message, outcome *expect.Outcome,
+) ([]check, error) {
+	screen.line("  see it      http://%s/, while it runs; `make dev` leaves it running", running.Admin)
+	if err := watch(ctx, screen, aws, running, outcome.Predictions, o.timeout); err != nil {
+		return nil, err
+	}
+	r, err := look(ctx, aws, running, outcome)
+	if err != nil {
+		return nil, err
+	}
+	r.write(screen)
+	if err := readBack(ctx, screen, aws, messages); err != nil {
+		return nil, err
+	}
+	if err := readFront(ctx, screen, aws, outcome); err != nil {
+		return nil, err
+	}
+	return r.checks(o.layout), nil
+}
+
+// stopWorker stops the worker by SIGTERM, and checks how it exits.
+func stopWorker(running *process.Process) check {
 	started := time.Now()
 	end := check{"the worker drained and ended with exit status 0 on SIGTERM", nil}
 	if err := running.Stop(stopGrace); err != nil {
 		end.differences = []string{err.Error()}
 	}
 	end.text += ", in " + seconds(time.Since(started))
-	if o.keep {
-		return writeChecks(screen, []check{end})
-	}
-	return writeChecks(screen, append(checks, end))
+	return end
 }
 
 func readMessages(path string) ([]recording.Message, error) {
