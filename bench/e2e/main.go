@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -36,21 +37,32 @@ func workloads(n int) []workload {
 	}
 }
 
+// options are the flags of what to measure.
+type options struct {
+	messages, rounds int
+	only, programs   string
+	soak             time.Duration
+	rate             float64
+	seconds          int
+	latency          string
+}
+
 func main() {
 	log.SetFlags(0)
+	var o options
+	flag.IntVar(&o.messages, "messages", 40_000, "messages of a run")
+	flag.IntVar(&o.rounds, "rounds", 5, "paired runs of a workload")
+	flag.StringVar(&o.only, "only", "", "comma-separated workloads, else all")
+	flag.StringVar(&o.programs, "programs", "loop,worker", "what to run")
+	flag.DurationVar(&o.soak, "soak", 0, "run the worker for this long at -rate, and print its use of resources every minute")
+	flag.Float64Var(&o.rate, "rate", 0, "measure only ages and requests, at this many messages a second")
+	flag.IntVar(&o.seconds, "seconds", 15, "length of a run at a rate")
+	flag.StringVar(&o.latency, "added-latency", "", "WORKER_MAX_ADDED_LATENCY of the worker")
 	var (
-		messages = flag.Int("messages", 40_000, "messages of a run")
-		rounds   = flag.Int("rounds", 5, "paired runs of a workload")
-		only     = flag.String("only", "", "comma-separated workloads, else all")
-		programs = flag.String("programs", "loop,worker", "what to run")
-		dir      = flag.String("bin", "bin", "where the programs are: worker, afternoon")
-		soak     = flag.Duration("soak", 0, "have the worker work for so long at -rate, and print each minute what it takes")
-		rate     = flag.Float64("rate", 0, "measure ages and requests at this many messages a second, and nothing else")
-		seconds  = flag.Int("seconds", 15, "length of a run at a rate")
-		latency  = flag.String("added-latency", "", "WORKER_MAX_ADDED_LATENCY of the worker")
-		env      = flag.String("env", "", "further settings of the worker, A=1,B=2")
-		profile  = flag.String("profile", "", "write a CPU profile of each run of the worker to this file")
-		worker   = flag.String("worker", "worker", "the worker's name in the folder of programs")
+		dir     = flag.String("bin", "bin", "where the programs are: worker, afternoon")
+		env     = flag.String("env", "", "further settings of the worker, A=1,B=2")
+		profile = flag.String("profile", "", "write a CPU profile of each run of the worker to this file")
+		worker  = flag.String("worker", "worker", "the worker's name in the folder of programs")
 	)
 	flag.Parse()
 	if flag.Arg(0) == "fake" {
@@ -64,46 +76,63 @@ func main() {
 		log.Fatal(err)
 	}
 	defer b.stop()
-	if *soak > 0 {
-		if *rate == 0 {
-			log.Fatal("-soak needs -rate, in messages a second")
-		}
-		if err := b.soak(workload{Name: "soak", Messages: 30_000, Rate: *rate, Soak: *soak, Unprocessed: 0.01}); err != nil {
-			log.Fatal(err)
-		}
-		return
+	if err := b.measure(o); err != nil {
+		log.Fatal(err)
 	}
-	all := workloads(*messages)
-	if *rate > 0 {
-		all = []workload{{Name: fmt.Sprintf("%g a second", *rate), Messages: int(*rate * float64(*seconds)), Rate: *rate, AddedLatency: *latency}}
+}
+
+// measure runs the workloads that the options select, and prints their table, or runs the soak test.
+func (b *bench) measure(o options) error {
+	if o.soak > 0 {
+		if o.rate == 0 {
+			return errors.New("-soak needs -rate, in messages a second")
+		}
+		return b.soak(workload{Name: "soak", Messages: 30_000, Rate: o.rate, Soak: o.soak, Unprocessed: 0.01})
+	}
+	all := workloads(o.messages)
+	if o.rate > 0 {
+		all = []workload{{
+			Name: fmt.Sprintf("%g a second", o.rate), Messages: int(o.rate * float64(o.seconds)), Rate: o.rate, AddedLatency: o.latency,
+		}}
 	}
 	var rows []row
 	for _, w := range all {
-		if *only != "" && !strings.Contains(","+*only+",", ","+w.Name+",") {
+		if o.only != "" && !strings.Contains(","+o.only+",", ","+w.Name+",") {
 			continue
 		}
-		results := map[string][]result{}
-		for range *rounds {
-			for _, program := range strings.Split(*programs, ",") {
-				if program == "loop" && w.Pack > 0 {
-					continue // it knows one prediction a message: its distinct keys are what packing is compared with
-				}
-				r, err := b.run(program, w)
-				if err != nil {
-					log.Fatalf("%s on %s: %v", program, w.Name, err)
-				}
-				results[program] = append(results[program], r)
-				fmt.Fprintf(os.Stderr, "%-12s %-7s %6.1f us  %6.0f/s\n", w.Name, program, r.cpu, r.throughput)
-			}
+		measured, err := b.pairs(w, strings.Split(o.programs, ","), o.rounds)
+		if err != nil {
+			return err
 		}
-		for _, program := range strings.Split(*programs, ",") {
-			if len(results[program]) == 0 {
-				continue
+		rows = append(rows, measured...)
+	}
+	printTable(os.Stdout, rows)
+	return nil
+}
+
+// pairs runs the programs in turn on one workload, and returns a row of medians for each.
+func (b *bench) pairs(w workload, programs []string, rounds int) ([]row, error) {
+	results := map[string][]result{}
+	for range rounds {
+		for _, program := range programs {
+			if program == "loop" && w.Pack > 0 {
+				continue // the loop reads one prediction a message: packing is compared with its distinct keys
 			}
+			r, err := b.run(program, w)
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", program, w.Name, err)
+			}
+			results[program] = append(results[program], r)
+			fmt.Fprintf(os.Stderr, "%-12s %-7s %6.1f us  %6.0f/s\n", w.Name, program, r.cpu, r.throughput)
+		}
+	}
+	var rows []row
+	for _, program := range programs {
+		if len(results[program]) > 0 {
 			rows = append(rows, row{w.Name, program, median(results[program])})
 		}
 	}
-	printTable(os.Stdout, rows)
+	return rows, nil
 }
 
 // A bench runs programs against the fake.
@@ -122,7 +151,7 @@ func startFake(dir, worker, env, profile string) (*bench, error) {
 		return nil, err
 	}
 	cmd := exec.Command(self, "fake")
-	cmd.Env = append(os.Environ(), "GOGC=400") // it shall disturb little
+	cmd.Env = append(os.Environ(), "GOGC=400") // collect rarely: the fake must not disturb the measurement
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -151,7 +180,7 @@ func (b *bench) stop() {
 	b.fake.Wait()
 }
 
-// call asks the fake something.
+// call calls an operation of the fake.
 func (b *bench) call(operation string, in, out any) error {
 	text, err := json.Marshal(in)
 	if err != nil {
@@ -174,17 +203,18 @@ func (b *bench) call(operation string, in, out any) error {
 type result struct {
 	cpu        float64 // microseconds a prediction
 	throughput float64 // predictions a second
-	resident   float64 // MiB, at the most
+	resident   float64 // peak, in MiB
 	requests   float64 // of SQS, a message
 	units      float64 // a prediction
 	dollars    float64 // a million predictions
 	items      float64 // a BatchWriteItem
 	p50, p99   float64 // milliseconds from sent to durable, at a rate
-	lost       float64 // predictions of which neither they nor a newer version are stored
-	stale      float64 // keys whose newest version is not what is stored
+	lost       float64 // predictions that are not stored, and no newer version either
+	stale      float64 // keys whose stored version is not the newest
 }
 
-// start starts a program for a workload, which is ready to be opened once the program receives. The caller kills it.
+// start loads a workload and starts a program. It returns when the program receives: the workload can then be opened. The
+// caller kills the program.
 func (b *bench) start(program string, w workload, s *stats) (*process.Process, error) {
 	if err := b.call("Load", w, s); err != nil {
 		return nil, err
@@ -213,12 +243,12 @@ func (b *bench) start(program string, w workload, s *stats) (*process.Process, e
 	}
 	if err := b.await(s, func() bool { return s.Receives > 0 }, 20*time.Second); err != nil {
 		p.Kill()
-		return nil, fmt.Errorf("it does not start: %w", err)
+		return nil, fmt.Errorf("it doesn't receive: %w", err)
 	}
 	return p, nil
 }
 
-// run has a program work through a workload.
+// run measures one program on one workload.
 func (b *bench) run(program string, w workload) (result, error) {
 	var s stats
 	p, err := b.start(program, w, &s)
@@ -240,7 +270,7 @@ func (b *bench) run(program string, w workload) (result, error) {
 		if s.Deleted != deleted || s.Ready > 0 {
 			deleted, quiet = s.Deleted, time.Now()
 		}
-		// The loop leaves messages undeleted for ever: it has had them all once then.
+		// The loop leaves some messages undeleted for ever: then it is done when it has received each once.
 		return s.Deleted == s.Messages || s.Received == s.Messages && time.Since(quiet) > 2*time.Second
 	}
 	limit := 2 * time.Minute
@@ -271,7 +301,7 @@ func (b *bench) run(program string, w workload) (result, error) {
 	}, nil
 }
 
-// saveProfile profiles the worker's CPU for six seconds, and then its heap; the function that it returns waits for the end.
+// saveProfile profiles the worker's CPU for six seconds, and then its heap. The function it returns waits for both.
 func (b *bench) saveProfile(admin string) (wait func()) {
 	done := make(chan struct{})
 	go func() {
@@ -298,7 +328,7 @@ func save(url, file string) error {
 	return os.WriteFile(file, text, 0o644)
 }
 
-// await asks the fake until done.
+// await polls the fake's stats into s until done returns true, or fails after limit.
 func (b *bench) await(s *stats, done func() bool, limit time.Duration) error {
 	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
 		if err := b.call("Stats", nil, s); err != nil {
@@ -313,7 +343,7 @@ func (b *bench) await(s *stats, done func() bool, limit time.Duration) error {
 	}
 }
 
-// tail prints the first lines of what a program says on its standard error.
+// tail prints the first lines of a program's standard error.
 type tail struct {
 	program string
 	left    int
