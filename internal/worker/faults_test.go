@@ -40,7 +40,7 @@ func TestRejectQueue_down_at_start(t *testing.T) {
 
 // A batch of large items waits for minutes where WORKER_MAX_WRITE_UNITS is low. /livez took that for a pipeline that is stuck,
 // and the platform restarted the worker, again and again.
-func TestWaitingForWriteUnitsIsNotStuck(t *testing.T) {
+func TestHealth_waiting_for_write_units_is_not_stuck(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.Config.MaxWriteUnits, w.Config.Pollers, w.Config.MaxHeldMessages = 1, 1, 10
 		bodies := make([]string, 10)
@@ -66,7 +66,7 @@ func TestWaitingForWriteUnitsIsNotStuck(t *testing.T) {
 }
 
 // An error code that isn't UTF-8, from a broken proxy, made the metric's label panic and the worker with it.
-func TestAnUnreadableErrorCodeIsCounted(t *testing.T) {
+func TestMetrics_unreadable_error_code(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
 			if c.Operation == "ReceiveMessage" && c.N < 5 {

@@ -311,7 +311,7 @@ func TestRedelivery_while_held(t *testing.T) {
 	})
 }
 
-func TestTheLeaseOfASlowWriteIsExtended(t *testing.T) {
+func TestVisibility_extended_for_a_slow_write(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.Config.CallTimeout = 5 * time.Minute
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault { return awstest.Fault{Delay: 4 * time.Minute} })
@@ -324,7 +324,7 @@ func TestTheLeaseOfASlowWriteIsExtended(t *testing.T) {
 	})
 }
 
-func TestStoppingWritesWhatIsHeld(t *testing.T) {
+func TestDrain_writes_held_predictions(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault { return awstest.Fault{Delay: 200 * time.Millisecond} })
 		for i := range 300 {
@@ -376,7 +376,7 @@ func TestDrain_receive_in_flight_finishes(t *testing.T) {
 	})
 }
 
-func TestAnIdleWorkerMakesFewReceives(t *testing.T) {
+func TestIdle_makes_few_receives(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		r := w.Start()
 		for i := range 200 { // let it open up
@@ -395,7 +395,7 @@ func TestAnIdleWorkerMakesFewReceives(t *testing.T) {
 	})
 }
 
-func TestWhatExpiredIsNotPaidFor(t *testing.T) {
+func TestExpired_is_not_written(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.Send(workertest.Message("old", 25*time.Hour, `1`), workertest.Message("young", 23*time.Hour, `1`))
 		r := w.Start()
@@ -406,7 +406,7 @@ func TestWhatExpiredIsNotPaidFor(t *testing.T) {
 	})
 }
 
-func TestAWrongHostClockDropsNothing(t *testing.T) {
+func TestClock_skew_drops_nothing(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		const off = -48 * time.Hour // the services are two days behind us: our clock is ahead
 		w.SQS.SetSkew(off)
@@ -420,7 +420,7 @@ func TestAWrongHostClockDropsNothing(t *testing.T) {
 	})
 }
 
-func TestNoBatchHoldsAKeyTwiceOrMoreThan25Items(t *testing.T) {
+func TestBatches_unique_keys_within_limits(t *testing.T) {
 	workertest.WithFakes(t, item.LatestOnly, func(w *workertest.Fakes) {
 		for i := range 500 {
 			w.Send(workertest.Message(fmt.Sprint(i%40), time.Duration(500-i)*time.Second, fmt.Sprint(i)))
@@ -489,7 +489,7 @@ func TestMemory_many_small_predictions(t *testing.T) {
 	})
 }
 
-func TestReceivesWaitForTheWrites(t *testing.T) {
+func TestReceive_waits_for_slow_writes(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(w *workertest.Fakes) {
 		w.Config.WriteConcurrency = 2
 		w.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {

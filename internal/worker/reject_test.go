@@ -90,7 +90,7 @@ func TestReject_whole_message_with_many_bad_parts(t *testing.T) {
 }
 
 // SQS refuses some characters: such a part was sent again for ever, and its siblings with it.
-func TestAPartThatSQSCannotCarryIsRejected(t *testing.T) {
+func TestReject_part_that_SQS_refuses(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
 		bad := "{\"predictionId\":\"n2\",\"prediction\":\"a\x01b\"}"
 		body := workertest.Gzip(workertest.Message("n1", time.Minute, `1`) + "\n" + bad + "\n{}\n" + workertest.Message("n3", time.Minute, `1`))
@@ -118,7 +118,7 @@ func TestAPartThatSQSCannotCarryIsRejected(t *testing.T) {
 }
 
 // What the reject queue refuses for good stays on its queue. Its siblings were sent again at each receive.
-func TestARefusedRejectIsReported(t *testing.T) {
+func TestReject_refused_by_its_queue(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
 		refused := `{"predictionId":"refused"}`
 		f.SQS.SetFault(func(c *awstest.Call) awstest.Fault {
