@@ -43,8 +43,9 @@ fuzz: ## Fuzz each decoder (FUZZTIME=30s)
 	done
 
 .PHONY: lint
-lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check style, import directions and known vulnerabilities
+lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check style, import directions, tidy go.mod files and known vulnerabilities
 	$< run ./...
+	@for module in . dev deployments deployments/pulumi; do go -C $$module mod tidy -diff; done
 	@$(MAKE) --no-print-directory vulncheck
 
 $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
@@ -61,7 +62,7 @@ docs: ## Write the generated tables of docs/ and the deployments' lists of setti
 	go test ./internal/config -run TestSettingsPage -update
 	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update
 	go test ./internal/awsclient -run TestErrorsTable -update
-	go -C deployments test -mod=mod -run HasTheWorkersSettings -update .
+	go -C deployments test -run HasTheWorkersSettings -update .
 
 include mk/*.mk
 

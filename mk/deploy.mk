@@ -2,8 +2,7 @@
 
 DEPLOY_TOOLS := deployments/tools/install.sh
 
-# The tests import the worker's packages: when those take in a module, go.sum here follows by itself.
-DEPLOY_TEST := go -C deployments test -mod=mod -timeout 20m
+DEPLOY_TEST := go -C deployments test -timeout 20m
 STACK_TEST := go -C deployments/pulumi test -timeout 20m
 
 .PHONY: deploy-check

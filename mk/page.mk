@@ -14,9 +14,9 @@ chromium:
 
 .PHONY: dashboard
 dashboard: ## Generate the Grafana dashboard
-	cd deployments/grafana && go run -mod=mod .
+	cd deployments/grafana && go run .
 
 .PHONY: test-dashboard
 test-dashboard: ## Run every query of the dashboard on a real Prometheus that scrapes a real worker
 	deployments/tools/install.sh promtool
-	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments test -mod=mod -count=1 ./grafana
+	PREDCACHE_REQUIRE_PROMETHEUS=1 go -C deployments test -count=1 ./grafana
