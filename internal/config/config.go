@@ -50,7 +50,7 @@ type Config struct {
 	MaxAddedLatency  time.Duration `split_words:"true" default:"0s" desc:"Maximum latency added to fill receives and writes, up to 20s. Higher values lower the SQS cost: at 20 messages a second, 500ms needs a quarter of the requests. 0s disables pacing."`
 	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"Maximum time that a delete waits for nine others to fill its call, 0s to 5s. The message stays invisible meanwhile."`
 
-	MaxHeldMessages int           `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together."`
+	MaxHeldMessages int           `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together. At least 14: one receive, and a quarter for rejects."`
 	MaxHeldBytes    int64         `split_words:"true" default:"104857600" desc:"Maximum bytes held (100 MiB): messages and their decoded predictions. A receive starts only if 10 messages of the queue's maximum size fit: 10 MiB on a queue that allows 1 MiB, 80 MiB for 8 pollers, beside one decoded message. The process takes up to 156 MiB more at most."`
 	MaxDecodedBytes int           `split_words:"true" default:"16777216" desc:"Maximum memory of one decoded message beside its body (16 MiB): its decompressed text, 768 bytes a prediction, 40 an attribute."`
 	DedupMaxAge     time.Duration `split_words:"true" default:"1h" desc:"Maximum time for which a written key is remembered, and twice the minimum. Items deleted by hand are written again when they are sent again after this time."`
