@@ -68,9 +68,8 @@ func (w *Walker) Array(element func()) {
 	}
 }
 
-// Open, More and Name are what Object and Array consist of, for callers that read many small ones. Open reads an opening
-// bracket and reports whether there is a first part. More follows each part, all of which the caller reads: it reads the comma or
-// the closing bracket and reports whether there is another part. Both report false after an error.
+// Open reads an opening bracket and reports whether a first part follows. Open, More and Name are what Object and Array consist
+// of, for callers that read many small ones. The caller reads every part.
 //
 //	for more := w.Open('{'); more; more = w.More('}') {
 //		name, value := w.Name(), w.Skip()
@@ -92,7 +91,8 @@ func (w *Walker) Open(opening byte) (more bool) {
 	return true
 }
 
-// More: see Open.
+// More reads what follows a part, a comma or the closing bracket, and reports whether another part follows. It reports false after
+// an error, as Open does.
 func (w *Walker) More(closing byte) (more bool) {
 	if w.err != nil {
 		return false
