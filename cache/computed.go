@@ -75,6 +75,13 @@ func (m *computed) get(key string, now time.Time) *remembered {
 	return &copied
 }
 
+// empty reports whether nothing is remembered.
+func (m *computed) empty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.byKey) == 0
+}
+
 // live requires m.mu.
 func (m *computed) live(key string, now time.Time) *remembered {
 	if len(m.byKey) == 0 {

@@ -123,6 +123,9 @@ func (m *many) direct(key string, p *Prediction, err error) {
 
 // addComputed adds what this process has computed, where that is newer than what was read.
 func (m *many) addComputed() {
+	if m.computed.empty() {
+		return
+	}
 	now := m.now()
 	for _, key := range m.keys {
 		p := m.found[m.places[key]]

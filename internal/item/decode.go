@@ -125,7 +125,7 @@ const maxSortMagnitude = 17
 func (l *Layout) ReadKey(id string) (string, error) {
 	p := prediction.Prediction{ID: prediction.ID{Text: id}}
 	if l.HashType == TypeN {
-		if !isNumber(id) {
+		if !jsonscan.IsNumber(id) {
 			return "", fmt.Errorf("the table's partition key %q is a number, but the id is not", l.HashKey)
 		}
 		p.ID.N = true
@@ -195,7 +195,7 @@ func (v *Value) AppendJSON(dst []byte) ([]byte, error) { return v.appendText(dst
 func (v *Value) appendText(dst []byte, depth int, foreign bool) ([]byte, error) {
 	switch v.Type {
 	case "N":
-		if !isNumber(v.Text) {
+		if !jsonscan.IsNumber(v.Text) {
 			return nil, errNoNumber
 		}
 		return append(dst, v.Text...), nil
@@ -288,7 +288,7 @@ func decimal(v *Value) (jsonscan.Decimal, error) {
 	if v.Type != "N" {
 		return jsonscan.Decimal{}, errType("N", v)
 	}
-	if !isNumber(v.Text) {
+	if !jsonscan.IsNumber(v.Text) {
 		return jsonscan.Decimal{}, errNoNumber
 	}
 	d := jsonscan.ParseDecimal(v.Text)
@@ -299,12 +299,6 @@ func decimal(v *Value) (jsonscan.Decimal, error) {
 }
 
 var errNoNumber = errors.New("is not a number")
-
-// isNumber reports whether text is exactly one JSON number.
-func isNumber(text string) bool {
-	v, err := jsonscan.Parse(text)
-	return err == nil && v.Kind() == jsonscan.Number && len(v.Text) == len(text)
-}
 
 func errType(want string, got *Value) error {
 	switch got.Type {

@@ -13,6 +13,16 @@ type Decimal struct {
 // maxExponent keeps sums of exponents from overflowing. DynamoDB's numbers and clocks stay below a few hundred.
 const maxExponent = 1 << 30
 
+// IsNumber reports whether text is exactly one JSON number.
+func IsNumber(text string) bool {
+	if text == "" {
+		return false
+	}
+	sc := scanner{s: text}
+	end, err := sc.number(0)
+	return err == nil && end == len(text)
+}
+
 // ParseDecimal parses a valid JSON number.
 func ParseDecimal(s string) Decimal {
 	var d Decimal

@@ -31,6 +31,19 @@ func TestParseDecimal(t *testing.T) {
 	}
 }
 
+func TestIsNumber(t *testing.T) {
+	for _, text := range []string{"0", "-0", "1", "-12.50", "1e5", "1E-5", "0.1e+10"} {
+		if !jsonscan.IsNumber(text) {
+			t.Errorf("%q is a number", text)
+		}
+	}
+	for _, text := range []string{"", "-", "+1", " 1", "1 ", "01", "1.", ".5", "1e", "1,2", "NaN", "-Infinity", "true", `"1"`, "[1]", "1é", "\xff"} {
+		if jsonscan.IsNumber(text) {
+			t.Errorf("%q is not a number", text)
+		}
+	}
+}
+
 func TestParseDecimalHugeExponent(t *testing.T) {
 	for _, text := range []string{"1e99999999999999999999", "1E+1073741824", "1e" + strings.Repeat("9", 1000)} {
 		if m := jsonscan.ParseDecimal(text).Magnitude(); m < 1e9 {

@@ -206,7 +206,7 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 		if ttl.Kind() == jsonscan.String {
 			seconds = unquoted(inside(ttl))
 		}
-		if !isNumber(seconds) {
+		if !jsonscan.IsNumber(seconds) {
 			return r.rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
 		}
 		var err error

@@ -37,7 +37,7 @@ func allDigits(s string) bool {
 // ParseTime parses a time in the forms of a message: a date and time with its zone, or a number of seconds, milliseconds,
 // microseconds or nanoseconds since the epoch. The size of the number determines its unit.
 func ParseTime(text string) (Time, error) {
-	if isNumber(text) {
+	if jsonscan.IsNumber(text) {
 		return parseEpoch(text)
 	}
 	return parseDateTime(text)

@@ -92,19 +92,13 @@ func parseTime(v jsonscan.Value) (Time, error) {
 		if err != nil {
 			return Time{}, errTimeForm
 		}
-		if isNumber(text) {
+		if jsonscan.IsNumber(text) {
 			return parseEpoch(text)
 		}
 		return parseDateTime(text)
 	default:
 		return Time{}, errTimeForm
 	}
-}
-
-// isNumber reports whether text is exactly one JSON number.
-func isNumber(text string) bool {
-	v, end, err := jsonscan.ParsePrefix(text)
-	return err == nil && v.Kind() == jsonscan.Number && len(v.Text) == len(text) && end == len(text)
 }
 
 // epochDecimals returns the power of ten of the unit of a Unix time with so many integer digits: up to 11 digits (below 1e11)
