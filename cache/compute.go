@@ -12,17 +12,18 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// GetOrCompute returns the newest live prediction of an id or, on a miss, what compute makes of it: that is returned at once,
-// remembered for ComputedAge, and published for the worker to write, which takes about a second. The caller never waits for
-// that: what can't be published goes to the Publisher's OnFailure, because its buffer is full or because the worker would
-// reject it. It is remembered all the same.
+// GetOrCompute returns the newest live prediction of an id or, on a miss, the result of compute. It returns that at once,
+// remembers it for ComputedAge, and publishes it for the worker to write, which takes about a second. The caller never waits for
+// the publish. If the Publisher's buffer is full, or the worker would reject the prediction, the failure goes to OnFailure, and the
+// prediction is remembered all the same.
 //
-// In this process an id is read and computed once at a time, for all callers that wait for it. compute's context has the first
-// caller's values, but ends only with Close: a caller whose ctx ends gets its error at once, and the computation goes on, since
-// its result is worth having. compute bounds itself. Its panic is every waiting caller's panic.
+// One process reads and computes an id once at a time, for all callers that wait for it. compute's context has the first
+// caller's values, but ends only with Close: a caller whose ctx ends gets its error at once, and the computation continues.
+// compute must bound its own time. If it panics, every waiting caller panics.
 //
-// An error of the table, or of compute, is returned, nothing is published, and the next call tries again. compute may leave the
-// ID and the event time empty. It needs a Publisher: see WithPublisher. EarlyCompute has it compute before the end of a life.
+// If the table or compute fails, GetOrCompute returns the error and publishes nothing, and the next call tries again. compute may
+// leave the ID and the event time empty. GetOrCompute needs a Publisher: see WithPublisher. With EarlyCompute it computes a
+// prediction again before it expires.
 func (c *Cache) GetOrCompute(ctx context.Context, id string, compute func(ctx context.Context) (*Prediction, error), options ...Option) (*Prediction, error) {
 	if c.setup.publisher == nil {
 		return nil, errors.New("the cache has no publisher: make it WithPublisher")
@@ -73,7 +74,7 @@ type computation struct {
 	compute func(context.Context) (*Prediction, error)
 }
 
-// known returns what is known without a call, or nil.
+// known returns the prediction if no call is needed for it, or nil.
 func (g *computation) known(ctx context.Context) *Prediction {
 	if g.front != nil && !g.options.own {
 		if e, s := g.front.look(ctx, g.key); s == fresh {
@@ -91,13 +92,13 @@ func (g *computation) known(ctx context.Context) *Prediction {
 	return p
 }
 
-// start runs work on a goroutine of its own and lands the flight, however it ends.
+// start runs work in a goroutine, which ends with work, and lands the flight even if work panics.
 func (g *computation) start(ctx context.Context, fl *flight[*Prediction], work func(context.Context) (*Prediction, error)) {
 	ctx, cancel := g.detached(ctx, 0)
 	if !g.Cache.start(func() {
 		defer cancel()
 		var p *Prediction
-		err := errGoexit // what is left of work that ends its goroutine
+		err := errGoexit // remains if work calls runtime.Goexit
 		defer func() {
 			if fault := recover(); fault != nil {
 				err = &panicked{fault}
@@ -116,12 +117,12 @@ func (g *computation) start(ctx context.Context, fl *flight[*Prediction], work f
 
 var errGoexit = errors.New("compute ended its goroutine (runtime.Goexit)")
 
-// panicked is compute's panic on its way to its callers.
+// panicked carries compute's panic to the waiting callers.
 type panicked struct{ value any }
 
 func (p *panicked) Error() string { return fmt.Sprint("panic: ", p.value) }
 
-// run reads, and computes where that is a miss.
+// run reads the id, and computes it if that is a miss.
 func (g *computation) run(ctx context.Context) (*Prediction, error) {
 	if p := g.known(ctx); p != nil {
 		return p, nil // an earlier flight ended between this caller's look and its flight
@@ -136,7 +137,8 @@ func (g *computation) run(ctx context.Context) (*Prediction, error) {
 	return g.make(ctx, checked)
 }
 
-// make computes, remembers and publishes. A read sent at checked was a miss, or as old as what is to be replaced.
+// make computes, remembers and publishes a prediction. A read sent at checked was a miss, or not newer than the prediction to
+// replace.
 func (g *computation) make(ctx context.Context, checked int64) (*Prediction, error) {
 	began := g.mono()
 	failed := true
@@ -160,7 +162,7 @@ func (g *computation) make(ctx context.Context, checked int64) (*Prediction, err
 	if key, err := g.layout.ReadKey(p.ID); err != nil || key != g.key {
 		return nil, fmt.Errorf("the prediction computed for %q has the id %q", g.key, p.ID)
 	}
-	p.ID = strings.Clone(g.key) // which may be a part of something large
+	p.ID = strings.Clone(g.key) // the key may be a substring of a large string
 	if p.EventTime.IsZero() {
 		p.EventTime = g.now().UTC()
 	}
@@ -172,7 +174,7 @@ func (g *computation) make(ctx context.Context, checked int64) (*Prediction, err
 		if g.front != nil {
 			g.front.add(k)
 		}
-		if g.options.own { // so that what the next call with other conditions computes does not replace it
+		if g.options.own { // separately: a call with other conditions must not replace it
 			g.computed.put(variant(g.key, g.options), &p, began, checked, g.now())
 		}
 	}
@@ -184,10 +186,10 @@ func (g *computation) make(ctx context.Context, checked int64) (*Prediction, err
 	return &p, nil
 }
 
-// earlyRetry is how long no computation begins early after one has failed.
+// earlyRetry is how long after a failed early computation the next one may begin.
 const earlyRetry = time.Second
 
-// early computes an id again in the background where its prediction ends soon.
+// early computes an id again in the background if its prediction expires soon.
 func (g *computation) early(ctx context.Context, p *Prediction) {
 	if !g.setup.early || p.Stale || !g.due(p) || g.mono() < g.noEarly.Load() {
 		return
@@ -214,7 +216,7 @@ func (g *computation) early(ctx context.Context, p *Prediction) {
 	})
 }
 
-// again reads the id, whatever the front holds: another process may have computed it.
+// again reads the id from the table even if the front has it: another process may have computed a newer version.
 func (g *computation) again(ctx context.Context) (*Prediction, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.setup.readTimeout)
 	defer cancel()
@@ -234,12 +236,12 @@ func (g *computation) again(ctx context.Context) (*Prediction, error) {
 	return fl.value.p, nil
 }
 
-// earlyFactor spreads the processes' random times over several lags: that a second one begins before the first one's result is
-// seen happens then about e^(1/6) - 1 times a life, 0.18, however many processes there are.
+// earlyFactor spreads the processes' random times over several write lags. With 6, the expected number of other processes that
+// begin before the first result is visible is about e^(1/6) - 1 = 0.18 per life, however many processes there are.
 const earlyFactor = 6
 
-// due tells whether this process is to compute a version again, at a random time before its end that is this process's and
-// this version's own: so that it doesn't depend on how often it is asked for.
+// due reports whether it is time for this process to compute a version again. The time is random, before the version's expiry,
+// and fixed for each process and version, so that it does not depend on how often callers ask.
 func (g *computation) due(p *Prediction) bool {
 	if p.ExpiresAt.IsZero() {
 		return false
@@ -255,7 +257,7 @@ func (g *computation) due(p *Prediction) bool {
 	return left.Seconds() < earlyFactor*lag.Seconds()*g.draw(p)
 }
 
-// draw is a random number of the exponential distribution with mean 1, the same each time for one version in one process.
+// draw returns a random number of the exponential distribution with mean 1. It is constant for one version in one process.
 func (g *computation) draw(p *Prediction) float64 {
 	var h maphash.Hash
 	h.SetSeed(g.seed)

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// flights are the calls under way, one a key: whoever comes while one is under way waits for its result.
+// flights are the calls under way, one per key. Callers that arrive during a call wait for its result.
 type flights[T any] struct {
 	mu  sync.Mutex
 	all map[string]*flight[T] // guarded by mu
@@ -21,7 +21,7 @@ type flight[T any] struct {
 	err   error
 }
 
-// errAbandoned is the error of a flight that was ended before it called, by a caller whose context ended: others try again.
+// errAbandoned is the error of a flight whose call never began, because its owner's context ended. Others try again.
 var errAbandoned = errors.New("the call was not made")
 
 // join returns the flight of a key, and whether it is a new one, which the caller must land.
@@ -39,7 +39,7 @@ func (f *flights[T]) join(key string, now int64) (_ *flight[T], owner bool) {
 	return fl, true
 }
 
-// land ends a flight. Once it has landed nothing changes it.
+// land ends a flight. Its value and error never change after that.
 func (f *flights[T]) land(fl *flight[T], value T, err error) {
 	f.mu.Lock()
 	flying := f.all[fl.key] == fl

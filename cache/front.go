@@ -15,32 +15,33 @@ import (
 
 // A Front is a bounded memory of decoded predictions in the service's own process. The zero value of each field is its default.
 //
-// While the table answers, nothing older than MaxAge is returned, counted from when its read was sent. A newer version, or a
-// delete, is so seen by every process after at most MaxAge, and NegativeAge where the id was a miss. Nothing is returned past
-// its expiry, nor anything older than the live entry that the front holds: an eventually consistent read that contradicts it is
-// repeated consistently. Errors are never remembered.
+// While the table answers, the front returns nothing older than MaxAge, counted from the time the read was sent. Every process
+// therefore sees a newer version or a delete after at most MaxAge, or NegativeAge if the id was a miss. The front never returns
+// an expired prediction, nor one older than its own live entry: if an eventually consistent read contradicts the entry, the
+// front repeats the read consistently. It never caches errors.
 //
-// An entry in use is renewed in the background before its age ends. Callers of one id share one read.
+// The front renews an entry in use in the background before it reaches MaxAge. Concurrent callers of one id share one read.
 //
-// When three reads in a row fail, the table counts as away. Until it answers, what the front holds and is within its own life
-// is returned at once, marked as Stale; any other id fails at once with ErrUnavailable; and one read a second asks whether
-// the table is back. A single read that fails, or takes over Wait, is answered with what the front holds, as Stale, too.
+// After three failed reads in a row, the front treats the table as unavailable. Until the table answers again, it returns its
+// entries at once, marked as Stale, for as long as StaleAge and their own expiry allow. Any other id fails at once with
+// ErrUnavailable. One read a second probes the table. If a single read fails, or takes longer than Wait, the front also returns
+// its entry as Stale.
 //
-// What is returned is shared with other callers and must not be changed. Where, Only, Consistent and SkipForeign in a call
-// bypass the front, as History does; a Consistent Get refreshes it. As options of New they apply to what the front holds.
+// Returned predictions are shared with other callers and must not be changed. Where, Only, Consistent and SkipForeign in a call
+// bypass the front, as History does; a Consistent Get refreshes it. As options of New they apply to the front's entries.
 type Front struct {
-	// MaxBytes bounds the memory of all entries, with their overhead: 1 MiB to 1 TiB, 64 MiB by default. The entries that are
-	// least likely to be used again leave first (W-TinyLFU).
+	// MaxBytes bounds the memory of all entries, with their overhead: 1 MiB to 1 TiB, 64 MiB by default. The entries
+	// least likely to be used again are evicted first (W-TinyLFU).
 	MaxBytes int64
-	// MaxAge is how old an answer may be while the table answers: 1 ms to 7 days, 10 s by default.
+	// MaxAge is the maximum age of an answer while the table answers: 1 ms to 7 days, 10 s by default.
 	MaxAge time.Duration
 	// NegativeAge is how long a miss is remembered: up to MaxAge; 1 s by default, or MaxAge where that is less.
 	NegativeAge time.Duration
-	// StaleAge is how old an answer may be while the table does not answer: MaxAge or more. By default the prediction's own
-	// life is the only bound. MaxAge itself switches stale answers off.
+	// StaleAge is the maximum age of an answer while the table does not answer: MaxAge or more. By default only the prediction's
+	// own expiry limits it. A StaleAge equal to MaxAge disables stale answers.
 	StaleAge time.Duration
-	// Wait is how long a caller waits for the table where the front holds an answer that is too old: 1 ms to 1 min,
-	// 500 ms by default. The read goes on, and renews the entry.
+	// Wait is how long a caller waits for the table if the front has only an entry older than MaxAge: 1 ms to 1 min, 500 ms by
+	// default. The read then continues in the background and renews the entry.
 	Wait time.Duration
 }
 
@@ -67,7 +68,7 @@ func (f *Front) complete(o *options) {
 	}
 }
 
-// A front is the Front of a Cache.
+// A front holds the entries of a Cache's Front.
 type front struct {
 	Front
 	cache      *Cache
@@ -76,10 +77,10 @@ type front struct {
 	renewals   chan struct{} // holds a token for each renewal under way
 }
 
-// maxRenewals bounds how many entries are renewed at once; one beyond is read by a caller when its age has ended.
+// maxRenewals bounds concurrent renewals. An entry beyond it is read by a caller, once it has reached MaxAge.
 const maxRenewals = 64
 
-// An entry is what the front knows of an id. It isn't changed but for renew: a read makes a new one.
+// An entry is the result of reading one id. It is immutable except for renew: another read makes another entry.
 type entry struct {
 	p       *Prediction  // nil for a remembered miss
 	sent    int64        // when its read was sent; see mono
@@ -109,7 +110,7 @@ func (f *front) size() (entries int, bytes int64) {
 	return f.entries.EstimatedSize(), int64(f.entries.WeightedSize())
 }
 
-// life is how long an entry is of any use. Its memory is given back after that.
+// life returns how long an entry can still be used. It is evicted after that.
 func (f *front) life(e *entry) time.Duration {
 	age := time.Duration(f.cache.mono() - e.sent)
 	if e.p == nil {
@@ -122,10 +123,10 @@ func (f *front) life(e *entry) time.Duration {
 	return max(life, 1)
 }
 
-// mono is a time that no clock adjustment moves: nanoseconds since the Cache was made.
+// mono returns the monotonic time in nanoseconds since the Cache was made. Clock adjustments do not change it.
 func (c *Cache) mono() int64 { return int64(time.Since(c.made)) }
 
-// hit answers by an entry that is within its age and its life. It is the whole of most calls, and allocates nothing.
+// hit returns a prediction that is younger than MaxAge and not expired, or nil. Most calls end here; it allocates nothing.
 func (f *front) hit(ctx context.Context, id string) *Prediction {
 	e, found := f.entries.GetIfPresent(id)
 	if !found || e.p == nil {
@@ -144,14 +145,14 @@ func (f *front) hit(ctx context.Context, id string) *Prediction {
 	return e.p
 }
 
-// A state is what an entry is good for.
+// A state says how an entry can be used.
 type state int
 
 const (
-	absent state = iota // nothing, or what has expired
-	fresh               // within its age
+	absent state = iota // no entry, or an expired one
+	fresh               // younger than MaxAge
 	missed              // a remembered miss
-	aged                // older than MaxAge, and good as a stale answer
+	aged                // older than MaxAge, but usable as a stale answer
 )
 
 func (f *front) state(e *entry, age time.Duration) state {
@@ -170,7 +171,8 @@ func (f *front) state(e *entry, age time.Duration) state {
 
 func (f *front) live(e *entry) bool { return e.p != nil && f.cache.now().Unix() < e.expires }
 
-// look finds what is known of a key, here or among what this process has computed, and counts an answer.
+// look returns the entry of a key and its state, from the front or from the predictions that this process has computed. It counts
+// a fresh entry and a remembered miss as answers.
 func (f *front) look(ctx context.Context, key string) (*entry, state) {
 	c := f.cache
 	e, found := f.entries.GetIfPresent(key)
@@ -190,7 +192,7 @@ func (f *front) look(ctx context.Context, key string) (*entry, state) {
 		c.stats.negative.Add(1)
 		return e, s
 	}
-	// The entries have no room for everything; what was computed here must not be lost by that.
+	// The front may have evicted a prediction that was computed here and is not in the table yet.
 	if k := c.computed.get(key, c.now()); k != nil && (s == absent || k.p.created.Compare(e.p.created) > 0) {
 		e = k.entry(c)
 		s = f.state(e, time.Duration(mono-e.sent))
@@ -201,7 +203,7 @@ func (f *front) look(ctx context.Context, key string) (*entry, state) {
 	return e, s
 }
 
-// get answers one caller.
+// get returns the prediction of a key for one caller.
 func (f *front) get(ctx context.Context, l *item.Layout, key string) (*Prediction, error) {
 	c := f.cache
 	for {
@@ -223,7 +225,7 @@ func (f *front) get(ctx context.Context, l *item.Layout, key string) (*Predictio
 		} else {
 			c.stats.shared.Add(1)
 		}
-		// One that was sent long before this caller came may bring what is too old for it.
+		// A flight that began MaxAge ago or earlier may return what is too old for this caller.
 		young := owner || time.Duration(now-fl.sent) < f.MaxAge
 		if err := f.wait(ctx, fl, s); err != nil {
 			return f.unanswered(key, e, s, err)
@@ -242,7 +244,7 @@ func (f *front) get(ctx context.Context, l *item.Layout, key string) (*Predictio
 	}
 }
 
-// wait waits for a flight: for Wait where there is a stale answer, else as long as ctx lets it.
+// wait blocks until a flight has landed: for at most Wait if there is a stale answer, else until ctx is done.
 func (f *front) wait(ctx context.Context, fl *flight[*entry], s state) error {
 	var patience <-chan time.Time
 	if s == aged {
@@ -260,11 +262,11 @@ func (f *front) wait(ctx context.Context, fl *flight[*entry], s state) error {
 	}
 }
 
-// errSlow is why a caller got a stale answer.
+// errSlow is why a caller gets a stale answer when Wait is over.
 var errSlow = errors.New("the table is slow")
 
-// unanswered answers without the table: with a stale entry where there is one, else with an error. cause is nil where the
-// table was not asked.
+// unanswered answers without the table: with a stale entry if there is one, else with an error. cause is nil if the table was
+// not read.
 func (f *front) unanswered(key string, e *entry, s state, cause error) (*Prediction, error) {
 	if cause == nil {
 		f.cache.health.missed(key)
@@ -282,7 +284,7 @@ func (f *front) unanswered(key string, e *entry, s state, cause error) (*Predict
 	return nil, cause
 }
 
-// launch makes the read of a flight in the background, so that it doesn't end with the caller that happened to be first.
+// launch starts the read of a flight in the background, so that it outlives the caller that began it.
 func (f *front) launch(ctx context.Context, l *item.Layout, key string, fl *flight[*entry]) {
 	c := f.cache
 	if !c.start(func() {
@@ -295,8 +297,8 @@ func (f *front) launch(ctx context.Context, l *item.Layout, key string, fl *flig
 	}
 }
 
-// renew reads an entry in use again before its age ends. A caller comes here when it is due; the one that moves the time on
-// does it.
+// renew reads an entry in use again, in the background, before it reaches MaxAge. Several callers may find the entry due; the one
+// that advances e.renew starts the read.
 func (f *front) renew(ctx context.Context, e *entry, due, now int64) {
 	c := f.cache
 	if c.health.away() || !e.renew.CompareAndSwap(due, now+int64(f.MaxAge/10)) {
@@ -325,7 +327,8 @@ func (f *front) renew(ctx context.Context, e *entry, due, now int64) {
 	}
 }
 
-// renewAt is when an entry is due: at three quarters of its age or a little later, so that what came at once isn't renewed at once.
+// renewAt returns when an entry is due: at a random time between 75 % and 90 % of MaxAge, so that entries that were read together
+// are not renewed together.
 func (f *front) renewAt(sent int64) int64 {
 	return sent + int64(float64(f.MaxAge)*(0.75+0.15*rand.Float64()))
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// An asking is a key of a GetMany that the front alone can't answer.
+// An asking is a key of a GetMany that the front can't answer without the table.
 type asking struct {
 	key    string
 	flight *flight[*entry]
-	held   *entry // what the front has, good for a stale answer where state is aged
+	held   *entry // the front's entry, usable as a stale answer if state is aged
 	state  state
 	young  bool // the flight began recently enough to answer this call
 }
 
-// byFront answers by the front, and asks the table for the rest. Calls that other callers have under way are shared.
+// byFront answers from the front and reads the rest from the table. It shares the reads that other callers have under way.
 func (m *many) byFront(ctx context.Context) {
 	f := m.front
 	var waits []*asking
@@ -66,7 +66,7 @@ func (m *many) byFront(ctx context.Context) {
 	}
 }
 
-// take takes what Get would return.
+// take records the result that Get would return.
 func (m *many) take(p *Prediction, err error) {
 	switch {
 	case err == nil:
@@ -76,7 +76,7 @@ func (m *many) take(p *Prediction, err error) {
 	}
 }
 
-// wait waits for a flight, and where there is a stale answer no longer than the front's Wait for all of them.
+// wait blocks until a flight has landed. If there is a stale answer, Wait bounds the time for all flights together.
 func (m *many) wait(ctx context.Context, w *asking, patience <-chan time.Time, slow *bool) error {
 	select {
 	case <-w.flight.done:
@@ -99,8 +99,8 @@ func (m *many) wait(ctx context.Context, w *asking, patience <-chan time.Time, s
 	}
 }
 
-// launch reads keys in the background and lands their flights. A call that has begun goes on when the caller's ctx ends, as
-// others may wait for it; none begins after that.
+// launch reads keys in the background and lands their flights. When the caller's ctx ends, a call under way continues, since
+// others may wait for it, and no further call begins.
 func (m *many) launch(ctx context.Context, keys []string, own map[string]*flight[*entry]) {
 	c, f, sent := m.Cache, m.front, m.mono()
 	m.bound = func(ctx context.Context) (context.Context, context.CancelFunc) {

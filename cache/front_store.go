@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// fetch reads a key from the table, and returns what the front then knows. attempt has it make a single attempt.
+// fetch reads a key from the table and returns the front's entry after that. attempt limits it to a single attempt.
 func (f *front) fetch(ctx context.Context, l *item.Layout, key string, attempt bool) (*entry, error) {
 	c := f.cache
 	got := found{sent: c.mono(), consistent: c.defaults.consistent}
@@ -28,7 +28,7 @@ func (f *front) fetch(ctx context.Context, l *item.Layout, key string, attempt b
 	return f.store(key, got), nil
 }
 
-// confirm reads a key consistently, after a read that the front contradicts.
+// confirm reads a key consistently, after an eventually consistent read that contradicts the front.
 func (f *front) confirm(ctx context.Context, l *item.Layout, key string) (*entry, error) {
 	got := found{sent: f.cache.mono(), consistent: true}
 	var err error
@@ -38,14 +38,14 @@ func (f *front) confirm(ctx context.Context, l *item.Layout, key string) (*entry
 	return f.store(key, got), nil
 }
 
-// found is what a read brought.
+// found is the result of a read.
 type found struct {
 	p          *Prediction // nil for a miss
 	sent       int64
 	consistent bool
 }
 
-// contradicted tells whether the front holds a live entry that is newer than what a read brought. An eventually consistent
+// contradicted reports whether the front holds a live entry newer than the result of a read. An eventually consistent
 // read can lag behind an earlier one ("Read consistency in DynamoDB"); or an item was deleted by hand.
 func (f *front) contradicted(key string, p *Prediction) bool {
 	e, found := f.entries.GetIfPresent(key)
@@ -53,24 +53,25 @@ func (f *front) contradicted(key string, p *Prediction) bool {
 		return false
 	}
 	k := f.cache.computed.get(key, f.cache.now())
-	return k == nil || older(k.p, e.p) // what was computed here is expected to be missing for a while
+	return k == nil || older(k.p, e.p) // a prediction computed here may be missing from the table for a while
 }
 
-// older tells whether p, which may be nil, is an older version than q.
+// older reports whether p is nil or an older version than q.
 func older(p, q *Prediction) bool { return p == nil || p.created.Compare(q.created) < 0 }
 
-// store puts what a read brought into the front, unless it holds something newer, and returns what it then holds.
+// store puts the result of a read into the front, unless the front has a newer entry. It returns the entry in the front after
+// that.
 func (f *front) store(key string, got found) *entry {
 	c := f.cache
 	var held *entry
 	if got.p != nil && got.p.ID == key {
-		key = got.p.ID // the caller's may be a part of something large
+		key = got.p.ID // the caller's key may be a substring of a large string
 	} else {
 		key = strings.Clone(key)
 	}
 	f.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
 		p, until := got.p, time.Time{}
-		// Here, under the key's lock, so that what is being computed is either seen or replaces this.
+		// Here, under the key's lock: a concurrent computation is either seen here or replaces this entry.
 		if k := c.computed.read(key, got, c.now()); k != nil {
 			p, until = k.p, k.until
 		}
@@ -92,7 +93,7 @@ func (f *front) store(key string, got found) *entry {
 	return held
 }
 
-// add puts what was just computed into the front, unless it holds something newer.
+// add puts a computed prediction into the front, unless the front has a newer entry.
 func (f *front) add(k *remembered) {
 	f.entries.Compute(k.key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
 		if found && f.live(old) && older(k.p, old.p) {
@@ -102,7 +103,7 @@ func (f *front) add(k *remembered) {
 	})
 }
 
-// entry makes an entry. until bounds the life of a prediction that has none yet.
+// entry makes an entry. until bounds the life of a prediction without an expiry.
 func (f *front) entry(key string, p *Prediction, sent int64, until time.Time) *entry {
 	e := &entry{p: p, sent: sent}
 	if p == nil {

@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// maxFailures is how many reads in a row fail before the table counts as away: one hot partition that throttles, or one
-	// connection that breaks, must not fail every other id.
+	// maxFailures is the number of consecutive failed reads after which the table counts as unavailable: a throttled hot
+	// partition, or one broken connection, must not fail all other ids.
 	maxFailures = 3
 	probePause  = time.Second
 )
 
-// health is whether the table answers, for a Cache with a front: a circuit breaker that is closed by a probe.
+// health is a circuit breaker for the reads of a Cache with a front. A probe closes it.
 type health struct {
 	isAway   atomic.Bool
-	failures atomic.Int32 // reads in a row
+	failures atomic.Int32 // consecutive failed reads
 
 	mu   sync.Mutex
-	last error  // guarded by mu: why the table is away
+	last error  // guarded by mu: why the breaker is open
 	next string // guarded by mu: the id that the next probe reads
 }
 
-// missed notes an id that was asked for while the table is away. The next probe reads it, so that one id whose partition is
-// throttled does not keep all others away.
+// missed records an id that was requested while the breaker is open. The next probe reads it, so that one id in a throttled
+// partition does not keep the breaker open for all others.
 func (h *health) missed(key string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -48,7 +48,7 @@ func (h *health) cause() error {
 	return h.last
 }
 
-// saw notes the outcome of a read of the table. Whatever answers, be it with an item that can't be read, is there.
+// saw records the outcome of a read of the table. Any answer shows that the table works, even an item that can't be read.
 func (h *health) saw(c *Cache, l *item.Layout, key string, err error) {
 	if answered(err) {
 		if h.failures.Load() != 0 {
@@ -81,7 +81,7 @@ func (h *health) probe(c *Cache, l *item.Layout) {
 			return
 		}
 		if !h.away() {
-			return // a read that began before has been answered
+			return // an earlier read has been answered
 		}
 		key := h.toProbe()
 		fl, owner := c.reads.join(key, c.mono())

@@ -17,28 +17,28 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// ErrFull is TryPublish's error while as much waits to be sent as may wait.
+// ErrFull is TryPublish's error while PublisherConfig.Buffer is full.
 var ErrFull = errors.New("the publisher's buffer is full")
 
 var errPublisherClosed = fmt.Errorf("the publisher is %w", ErrClosed)
 
-// SQS is what a Publisher needs of an *sqs.Client.
+// SQS is the part of *sqs.Client that a Publisher calls.
 type SQS interface {
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 }
 
-// PublisherConfig says how a Publisher sends. The zero value of each field is its default.
+// PublisherConfig configures a Publisher. The zero value of each field is its default.
 type PublisherConfig struct {
 	// Pack puts many predictions into a message, one a line, up to the 64 KB that SQS bills as one request ("Amazon SQS
-	// pricing"): of 1 KB each, 60 a message and 600 a call. Their outcomes are still their own.
+	// pricing"): of 1 KB each, 60 a message and 600 a call. The worker still handles each prediction by itself.
 	Pack bool
 	// Linger is how long a prediction waits for others to fill its call, 50 ms by default.
 	Linger time.Duration
-	// Buffer bounds the bytes that wait to be sent or are being sent, 16 MiB by default and 2 MiB at least.
+	// Buffer bounds the bytes that are queued or being sent, 16 MiB by default and at least 2 MiB.
 	Buffer int
 	// Calls is how many calls may be under way at once, 4 by default.
 	Calls int
-	// Attempts is how often a message is tried before it is given up, 6 by default: about 6 seconds of full-jitter backoff.
+	// Attempts is the maximum number of attempts to send a message, 6 by default: about 6 seconds of full-jitter backoff.
 	Attempts int
 	// Timeout bounds an attempt, 10 s by default.
 	Timeout time.Duration
@@ -48,14 +48,15 @@ type PublisherConfig struct {
 	MaxFuture time.Duration
 	// MinEventTime is the earliest event time and expiry, 2000-01-01T00:00:00Z by default, as WORKER_MIN_EVENT_TIME.
 	MinEventTime time.Time
-	// Zstd says that the worker compresses payloads (WORKER_PAYLOAD_ENCODING=zstd): then it is the compressed item that must
-	// fit DynamoDB's 400 KB.
+	// Zstd says that the worker compresses payloads (WORKER_PAYLOAD_ENCODING=zstd). The compressed item must then fit
+	// DynamoDB's 400 KB.
 	Zstd bool
-	// OnFailure is told what was given up, by the goroutine that sent it: it must not wait for the Publisher.
+	// OnFailure is called with each message that was given up, by the goroutine that sent it. It must not block on the
+	// Publisher.
 	OnFailure func(Failure)
 }
 
-// A Failure is what a Publisher could not send.
+// A Failure is a message that a Publisher could not send.
 type Failure struct {
 	Err         error
 	Predictions int
@@ -69,9 +70,9 @@ type PublisherStats struct {
 	Failed                int64 // predictions that were given up
 }
 
-// A Publisher sends predictions to the worker's queue, in full batches. What fails of a call is sent again, by itself; a
-// message may so be sent twice, which the worker makes nothing of. On a FIFO queue each message is a group of its own, since
-// the worker goes by event time, and is deduplicated by its content. Many goroutines may use it at once.
+// A Publisher sends predictions to the worker's queue in full batches. It retries only the messages of a call that failed. A
+// message may therefore be sent twice; the worker drops the repeat. On a FIFO queue each message is a group of its own, since the
+// worker orders by event time, and SQS deduplicates it by its content. A Publisher is safe for concurrent use.
 type Publisher struct {
 	client  SQS
 	queue   string
@@ -81,14 +82,14 @@ type Publisher struct {
 	rules   *contract
 	batches *batch.Batcher[*outgoing]
 	stop    context.CancelFunc
-	stopped chan struct{} // closed when nothing is under way any more
+	stopped chan struct{} // closed when the last call has ended
 
 	predictions, messages, calls, failed atomic.Int64
 
 	mu     sync.Mutex
 	closed bool
 	pack   *outgoing   // the message that is being filled, or nil
-	seal   *time.Timer // ends its waiting
+	seal   *time.Timer // seals pack after Linger
 }
 
 // outgoing is a message to be sent.
@@ -99,13 +100,13 @@ type outgoing struct {
 	generation  uint64
 }
 
-// overhead is about what a prediction takes beside its text.
+// overhead is the approximate memory of a prediction in addition to its text, in bytes.
 const overhead = 256
 
-// packBytes is what SQS bills as one request.
+// packBytes is the size that SQS bills as one request ("Amazon SQS pricing").
 const packBytes = 64 << 10
 
-// NewPublisher makes a Publisher to the queue of a URL. It must be closed, or what waits in it is lost.
+// NewPublisher returns a Publisher to the queue with a URL. It must be closed, or its queued predictions are lost.
 func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
 	orElse(&cfg.Linger, 50*time.Millisecond)
 	orElse(&cfg.Buffer, 16<<20)
@@ -132,7 +133,7 @@ func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
 	p.seal.Stop()
 	go func() { // ends when Close calls stop
 		defer close(p.stopped)
-		_ = p.batches.Run(ctx) // which only ends, and has no error
+		_ = p.batches.Run(ctx) // Run always returns nil
 	}()
 	return p
 }
@@ -144,9 +145,8 @@ func orElse[T comparable](field *T, value T) {
 	}
 }
 
-// Publish takes a prediction to be sent soon. It waits while the buffer is full. An error means that it was not taken:
-// the worker would reject it, by its default settings; ctx ended first; or the Publisher is closed. A later failure goes to
-// OnFailure.
+// Publish queues a prediction. It blocks while the buffer is full. An error means that the prediction was not queued: a worker
+// with default settings would reject it, ctx ended first, or the Publisher is closed. A later failure goes to OnFailure.
 func (p *Publisher) Publish(ctx context.Context, prediction *Prediction) error {
 	text, err := p.text(prediction, nil)
 	if err != nil {
@@ -155,12 +155,12 @@ func (p *Publisher) Publish(ctx context.Context, prediction *Prediction) error {
 	return p.add(ctx, text)
 }
 
-// TryPublish is Publish that doesn't wait: while the buffer is full it returns ErrFull.
+// TryPublish is Publish without blocking: it returns ErrFull while the buffer is full.
 func (p *Publisher) TryPublish(prediction *Prediction) error {
 	return p.tryPublish(prediction, nil)
 }
 
-// tryPublish knows the table's layout, or nil.
+// tryPublish is TryPublish for a table whose layout is l; nil if it is not known.
 func (p *Publisher) tryPublish(prediction *Prediction, l *item.Layout) error {
 	text, err := p.text(prediction, l)
 	if err != nil {
@@ -173,8 +173,8 @@ func (p *Publisher) tryPublish(prediction *Prediction, l *item.Layout) error {
 	return p.take(text, size)
 }
 
-// PublishJSON is Publish of a JSON object that is a prediction already, with whatever fields the worker is set to read. Only
-// that it is an object is checked.
+// PublishJSON publishes a JSON object that is a prediction already, with the fields that the worker is configured to read. It
+// checks only that the text is an object.
 func (p *Publisher) PublishJSON(ctx context.Context, object string) error {
 	text, err := oneLine(object)
 	if err == nil && len(text) > maxMessage {
@@ -218,7 +218,7 @@ func (p *Publisher) add(ctx context.Context, text string) error {
 	return p.take(text, size)
 }
 
-// take queues a text for which there is room.
+// take queues a text whose size bytes of room the caller has acquired.
 func (p *Publisher) take(text string, size int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -248,7 +248,7 @@ func (p *Publisher) take(text string, size int64) error {
 	return nil
 }
 
-// sealPack hands the message that is being filled on. p.mu is held.
+// sealPack queues the message that is being filled. It requires that p.mu is held.
 func (p *Publisher) sealPack() {
 	if p.pack != nil {
 		p.seal.Stop()
@@ -263,17 +263,17 @@ func (p *Publisher) flushPack() {
 	p.sealPack()
 }
 
-// Flush waits until everything taken so far has been sent or given up.
+// Flush blocks until every prediction queued so far has been sent or given up.
 func (p *Publisher) Flush(ctx context.Context) error {
 	p.flushPack()
 	if err := p.room.empty(ctx); err != nil {
-		return fmt.Errorf("waiting for what is being published: %w", err)
+		return fmt.Errorf("waiting for queued predictions: %w", err)
 	}
 	return nil
 }
 
-// Close sends what waits, until ctx is done, and ends the Publisher. What is then left is given up: it goes to OnFailure,
-// and is counted in the error.
+// Close sends the queued predictions until ctx is done, and ends the Publisher. It gives up the remaining ones: they go to
+// OnFailure, and the error has their number.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {
@@ -298,7 +298,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return nil
 }
 
-// Stats returns what was sent so far.
+// Stats returns the counts so far.
 func (p *Publisher) Stats() PublisherStats {
 	return PublisherStats{p.predictions.Load(), p.messages.Load(), p.calls.Load(), p.failed.Load()}
 }
@@ -309,7 +309,8 @@ func (p *Publisher) giveUp(m *outgoing, err error) {
 	p.room.leave(m.generation, m.room)
 }
 
-// deduplicationID names a message of a FIFO queue by its content: one that is sent twice within 5 minutes is taken once.
+// deduplicationID identifies a message of a FIFO queue by its content. SQS accepts a repeat within 5 minutes, but does not
+// deliver it ("Using the message deduplication ID in Amazon SQS").
 func deduplicationID(body string) string {
 	sum := sha256.Sum256([]byte(body))
 	return hex.EncodeToString(sum[:])

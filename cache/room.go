@@ -9,13 +9,13 @@ import (
 	"github.com/predcache/predcache/internal/cond"
 )
 
-// room bounds the bytes that wait to be sent or are being sent, and knows when what was taken so far has left.
+// room bounds the bytes that are queued or being sent. It also knows when all messages taken before a flush have left.
 type room struct {
 	bytes *semaphore.Weighted
 
 	mu    sync.Mutex
 	left  sync.Cond      // broadcast when a generation has left; its L is mu
-	now   uint64         // guarded by mu: the generation of what is taken; each flush begins a new one
+	now   uint64         // guarded by mu: the generation of new messages; each flush begins another
 	taken map[uint64]int // guarded by mu: how many of each generation are still there
 }
 
@@ -25,7 +25,7 @@ func newRoom(bytes int) *room {
 	return r
 }
 
-// enter counts a message in, and returns its generation.
+// enter counts a message and returns its generation.
 func (r *room) enter() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,7 +33,7 @@ func (r *room) enter() uint64 {
 	return r.now
 }
 
-// leave gives back the room of a message.
+// leave releases the bytes of a message.
 func (r *room) leave(generation uint64, bytes int64) {
 	r.bytes.Release(bytes)
 	r.mu.Lock()
@@ -44,7 +44,7 @@ func (r *room) leave(generation uint64, bytes int64) {
 	}
 }
 
-// empty waits until all that has entered so far has left, whatever enters meanwhile.
+// empty blocks until all messages that have entered so far have left. Later messages don't delay it.
 func (r *room) empty(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

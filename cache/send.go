@@ -18,8 +18,7 @@ import (
 // maxEntries is how many messages one call carries ("SendMessageBatch").
 const maxEntries = 10
 
-// send makes one call, and decides what becomes of each of its messages. The Publisher owns the retries, so that the SDK's
-// don't multiply with them.
+// send makes one call and decides the outcome of each message. The Publisher owns the retries: the SDK's would multiply them.
 func (p *Publisher) send(ctx context.Context, entries []*batch.Entry[*outgoing]) {
 	request := make([]types.SendMessageBatchRequestEntry, len(entries))
 	for i, e := range entries {
@@ -42,14 +41,14 @@ func (p *Publisher) send(ctx context.Context, entries []*batch.Entry[*outgoing])
 	case len(entries) == 1:
 		p.giveUp(entries[0].Value, fmt.Errorf("SQS refused the message: %w", err))
 		entries[0].Done()
-	default: // one of them is to blame, and must not take the others with it
+	default: // one of the messages is the cause, and must not fail the others
 		half := len(entries) / 2
 		p.send(ctx, entries[:half])
 		p.send(ctx, entries[half:])
 	}
 }
 
-// settle goes by the answer's entries: a message that it doesn't name was not accepted.
+// settle takes the outcomes from the answer's entries. A message that the answer does not name was not accepted.
 func (p *Publisher) settle(entries []*batch.Entry[*outgoing], out *sqs.SendMessageBatchOutput) {
 	left := slices.Clone(entries)
 	at := func(id *string) *batch.Entry[*outgoing] {
@@ -90,7 +89,7 @@ func (p *Publisher) settle(entries []*batch.Entry[*outgoing], out *sqs.SendMessa
 	}
 }
 
-// again has messages tried again, unless they have been tried often enough.
+// again retries messages that have attempts left, and gives up the others.
 func (p *Publisher) again(entries []*batch.Entry[*outgoing], err error) {
 	for _, e := range entries {
 		if e.Attempts+1 >= p.cfg.Attempts {
@@ -102,7 +101,7 @@ func (p *Publisher) again(entries []*batch.Entry[*outgoing], err error) {
 	}
 }
 
-// forWhatItHolds tells whether a call was refused for what one of its messages holds.
+// forWhatItHolds reports whether a call was refused because of the content of a message.
 func forWhatItHolds(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
