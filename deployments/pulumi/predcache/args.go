@@ -75,7 +75,7 @@ type Billing struct {
 	// where they are 0. A provisioned table is scaled up to them.
 	MaxReadUnits  int `json:"maxReadUnits"`
 	MaxWriteUnits int `json:"maxWriteUnits"`
-	// MinReadUnits and MinWriteUnits are what a provisioned table has at the least.
+	// MinReadUnits and MinWriteUnits are the least capacity of a provisioned table.
 	MinReadUnits  int `json:"minReadUnits"`
 	MinWriteUnits int `json:"minWriteUnits"`
 	// TargetUtilization is the share in percent at which a provisioned table is scaled; 70 unless set.
@@ -84,10 +84,10 @@ type Billing struct {
 
 // Queue is the queue with its dead-letter and reject queues.
 type Queue struct {
-	// VisibilitySeconds is for how long a received message is hidden. The worker extends it while it holds one, so it is how
-	// long a message waits after a kill: 60 unless set, 30 at the least.
+	// VisibilitySeconds is the queue's visibility timeout: 60 unless set, at least 30. The worker extends it while it holds a
+	// message, so it is how long a message stays invisible after a kill.
 	VisibilitySeconds int `json:"visibilitySeconds"`
-	// RetentionDays is how long messages are kept; 14, which is the most, unless set.
+	// RetentionDays is how long messages are kept; 14, the maximum, unless set.
 	RetentionDays int `json:"retentionDays"`
 	// MaxReceives sends a message to the dead-letter queue; 50 unless set. The worker rejects poison itself, so a low limit
 	// would only move good messages there after a few restarts.
@@ -96,15 +96,15 @@ type Queue struct {
 	NoRejectQueue bool `json:"noRejectQueue"`
 }
 
-// Alarms are CloudWatch's, on what only the queues know.
+// Alarms are the CloudWatch alarms on the metrics of the queues.
 type Alarms struct {
-	// Topics are the ARNs of the SNS topics that are told.
+	// Topics are the ARNs of the SNS topics to notify.
 	Topics []string `json:"topics"`
-	// MaxAgeSeconds is how old the oldest message may be; 300 unless set.
+	// MaxAgeSeconds is the maximum age of the oldest message; 300 unless set.
 	MaxAgeSeconds int `json:"maxAgeSeconds"`
 }
 
-// withDefaults fills in what isn't set, and says everything that is wrong.
+// withDefaults fills in the defaults and reports all errors at once.
 func (a Args) withDefaults() (Args, error) {
 	orDefault(&a.Layout, Versioned)
 	orDefault(&a.HashKey, "predictionId")
@@ -147,7 +147,7 @@ func (a Args) problems() error {
 	wrong(a.ImportTable && len(a.TableAliases) > 0, "importTable and tableAliases are both set: import a table of another stack, or give the aliases of one of this stack")
 	wrong(a.Layout != LatestOnly && a.HashKey == a.SortKey, "hashKey and sortKey are both %q", a.HashKey)
 	// The worker reads the keys' names from the table, and the fields of a message from its settings: names of attributes
-	// that it writes besides would clash.
+	// that it writes itself would clash.
 	for _, key := range []string{a.HashKey, a.SortKey} {
 		wrong(slices.Contains([]string{"expiresAt", "createdAt", "prediction", "encoding"}, key), "the key %q is an attribute that the worker writes besides", key)
 	}

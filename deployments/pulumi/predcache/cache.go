@@ -1,5 +1,5 @@
-// Package predcache is a Pulumi component: the table of a prediction cache, the queues in front of it, the policies of who
-// writes, reads and publishes, alarms, and by choice the worker as an ECS service.
+// Package predcache is a Pulumi component: the table of a prediction cache, the queues in front of it, the policies of its
+// writers, readers and publishers, alarms, and optionally the worker as an ECS service.
 package predcache
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/predcache/predcache/deployments/pulumi/policies"
 )
 
-// A Cache is the table and what stands around it.
+// A Cache is the table with its queues, policies and alarms.
 type Cache struct {
 	pulumi.ResourceState
 
 	Table           *dynamodb.Table
 	Queue           *sqs.Queue
 	DeadLetters     *sqs.Queue
-	Rejects         *sqs.Queue // nil where left out
+	Rejects         *sqs.Queue // nil with NoRejectQueue
 	WorkerPolicy    *iam.Policy
 	ReaderPolicy    *iam.Policy
 	PublisherPolicy *iam.Policy
@@ -118,7 +118,7 @@ func (c *Cache) makeTable(ctx *pulumi.Context) error {
 	if a.Billing.Mode == Provisioned {
 		table.BillingMode = pulumi.String("PROVISIONED")
 		table.ReadCapacity, table.WriteCapacity = pulumi.Int(a.Billing.MinReadUnits), pulumi.Int(a.Billing.MinWriteUnits)
-		// From then on they are autoscaling's.
+		// From then on autoscaling sets them.
 		opts = append(opts, pulumi.IgnoreChanges([]string{"readCapacity", "writeCapacity"}))
 	} else {
 		table.BillingMode = pulumi.String("PAY_PER_REQUEST")
@@ -155,7 +155,7 @@ func (a Args) adoption() (opts []pulumi.ResourceOption) {
 	return opts
 }
 
-// bound is a bound as DynamoDB has it: -1 is none.
+// bound returns a maximum as DynamoDB takes it: -1 for none.
 func bound(units int) int {
 	if units == 0 {
 		return -1
@@ -163,7 +163,7 @@ func bound(units int) int {
 	return units
 }
 
-// makeScaling lets a provisioned table follow its use.
+// makeScaling scales a provisioned table by its use.
 func (c *Cache) makeScaling(ctx *pulumi.Context) error {
 	b := c.args.Billing
 	if b.Mode != Provisioned {
@@ -255,7 +255,7 @@ func (c *Cache) makeSettings(*pulumi.Context) error {
 	return nil
 }
 
-// policy declares an IAM policy out of the named ones.
+// policy declares an IAM policy that combines the named ones.
 func (c *Cache) policy(ctx *pulumi.Context, name, description string, names ...string) (*iam.Policy, error) {
 	arns := pulumi.StringMap{"QueueArn": c.Queue.Arn, "DeadLetterQueueArn": c.DeadLetters.Arn, "TableArn": c.Table.Arn, "KeyArn": pulumi.String(c.args.KeyArn)}
 	if c.Rejects != nil {
@@ -316,7 +316,7 @@ func (c *Cache) makePolicies(ctx *pulumi.Context) (err error) {
 	return nil
 }
 
-// role declares a role that a service of AWS may take, with a policy.
+// role declares a role with a policy that an AWS service may assume.
 func (c *Cache) role(ctx *pulumi.Context, name, service string, p *iam.Policy, more ...string) (*iam.Role, error) {
 	trust, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
 		"Effect": "Allow", "Principal": map[string]any{"Service": service}, "Action": append([]string{"sts:AssumeRole"}, more...),
@@ -351,7 +351,7 @@ func (c *Cache) makeAlarms(ctx *pulumi.Context) error {
 			Namespace:        pulumi.String("AWS/SQS"), MetricName: pulumi.String(metric), Dimensions: pulumi.StringMap{"QueueName": queue.Name},
 			Statistic: pulumi.String("Maximum"), Period: pulumi.Int(60), EvaluationPeriods: pulumi.Int(periods),
 			ComparisonOperator: pulumi.String("GreaterThanThreshold"), Threshold: pulumi.Float64(float64(threshold)),
-			// SQS tells nothing of a queue that has long been empty.
+			// SQS sends no metrics for a queue that has long been empty.
 			TreatMissingData: pulumi.String("notBreaching"),
 			AlarmActions:     topics, OkActions: topics, Tags: c.args.tags(),
 		}, c.parent)

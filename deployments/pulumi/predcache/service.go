@@ -17,18 +17,18 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// ServiceArgs are those of the worker as an ECS service on Fargate.
+// ServiceArgs configure the worker as an ECS service on Fargate.
 type ServiceArgs struct {
 	// Image of the worker, by digest or by a tag that never moves.
 	Image string `json:"image"`
 	// Region for the logs and the SDK.
 	Region string `json:"region"`
-	// VpcID and Subnets are where tasks run. Without AssignPublicIP the subnets need a way to SQS, DynamoDB, CloudWatch Logs and
+	// VpcID and Subnets are where tasks run. Without AssignPublicIP the subnets need a route to SQS, DynamoDB, CloudWatch Logs and
 	// the image's registry: a NAT gateway, or endpoints.
 	VpcID          string   `json:"vpcId"`
 	Subnets        []string `json:"subnets"`
 	AssignPublicIP bool     `json:"assignPublicIp"`
-	// SecurityGroups of the tasks. Unless set, one is made that lets HTTPS and traces out and nothing in.
+	// SecurityGroups of the tasks. Unless set, one is made that allows HTTPS and traces out, and nothing in.
 	SecurityGroups []string `json:"securityGroups"`
 	// ClusterName of an ECS cluster with Container Insights, which count the tasks. One is made unless set.
 	ClusterName string `json:"clusterName"`
@@ -37,8 +37,8 @@ type ServiceArgs struct {
 	CPU          int    `json:"cpu"`          // 512 unless set: half a vCPU. Fargate decides which CPU and memory go together
 	Memory       int    `json:"memory"`       // MiB; 1024 unless set
 	MinTasks     int    `json:"minTasks"`     // 1 unless set
-	MaxTasks     int    `json:"maxTasks"`     // 10 unless set: together they hold 100,000 messages at the most
-	// MessagesPerTask is the backlog that one task is to have; 5000 unless set: 5 s at 1,000 a second.
+	MaxTasks     int    `json:"maxTasks"`     // 10 unless set: together they hold at most 100,000 messages
+	// MessagesPerTask is the target backlog of a task; 5000 unless set: 5 s at 1,000 messages a second.
 	MessagesPerTask int `json:"messagesPerTask"`
 	// OnDemandTasks never run on Spot; 1 unless set. SpotShare of the others, in percent, does: 75 unless set, -1 for none. A
 	// Spot task gets SIGTERM two minutes before its end, which is more than the drain needs.
@@ -77,11 +77,11 @@ func (a ServiceArgs) withDefaults() (ServiceArgs, error) {
 	return a, errors.Join(errs...)
 }
 
-// drainTimeout is the worker's default; stopMargin is what ECS waits beyond it before it kills.
+// drainTimeout is the worker's default; stopMargin is how much longer ECS waits before it kills the task.
 const (
 	drainTimeout = 25 * time.Second
 	stopMargin   = 10 * time.Second
-	maxStop      = 120 * time.Second // Fargate's most
+	maxStop      = 120 * time.Second // Fargate's maximum
 )
 
 type variable struct {
@@ -89,7 +89,7 @@ type variable struct {
 	Value string `json:"value"`
 }
 
-// ContainerDefinitions are those of the worker's task, as RegisterTaskDefinition takes them.
+// ContainerDefinitions returns the container definitions of the worker's task, as RegisterTaskDefinition takes them.
 func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]string) (string, error) {
 	drain := drainTimeout
 	if text := settings["WORKER_DRAIN_TIMEOUT"]; text != "" {
@@ -100,12 +100,12 @@ func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]st
 	}
 	stop := drain + stopMargin
 	if stop > maxStop {
-		return "", fmt.Errorf("WORKER_DRAIN_TIMEOUT is %v: Fargate kills after %v, so give %v at the most", drain, maxStop, maxStop-stopMargin)
+		return "", fmt.Errorf("WORKER_DRAIN_TIMEOUT is %v: Fargate kills after %v, so set at most %v", drain, maxStop, maxStop-stopMargin)
 	}
 	if need := memoryNeed(settings); a.Memory < need {
 		return "", fmt.Errorf("service.memory is %d, but the worker may take %d MiB (docs/guarantees.md, Memory): raise it, or lower WORKER_MAX_HELD_BYTES", a.Memory, need)
 	}
-	// Go would take at least two processors, however small the task's share of one is.
+	// Go would use at least two processors even if the task has less than one.
 	own := map[string]string{"AWS_REGION": a.Region, "GOMAXPROCS": strconv.Itoa(max(1, a.CPU/1024))}
 	for name, value := range settings {
 		own[name] = value
@@ -125,7 +125,7 @@ func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]st
 		"ulimits":                []any{map[string]any{"name": "nofile", "softLimit": 65536, "hardLimit": 65536}},
 		"logConfiguration": map[string]any{"logDriver": "awslogs", "options": map[string]string{
 			"awslogs-group": logGroup, "awslogs-region": a.Region, "awslogs-stream-prefix": "worker",
-			// CloudWatch that is slow must not hold the worker up.
+			// A slow CloudWatch must not block the worker.
 			"mode": "non-blocking", "max-buffer-size": "4m",
 		}},
 	}
@@ -152,7 +152,7 @@ func NewService(ctx *pulumi.Context, name string, c *Cache, args ServiceArgs, op
 	if err != nil {
 		return nil, fmt.Errorf("the service %q: %w", name, err)
 	}
-	// The definitions need the URLs of the queues, which a preview doesn't know. What can be wrong in them is refused before that.
+	// The definitions need the URLs of the queues, which a preview doesn't know. Validate the arguments before that.
 	if _, err := ContainerDefinitions(args, "", c.args.WorkerSettings); err != nil {
 		return nil, fmt.Errorf("the service %q: %w", name, err)
 	}
@@ -284,14 +284,14 @@ func (b *builder) run() (err error) {
 	b.service.Service, err = ecs.NewService(b.ctx, b.name, &ecs.ServiceArgs{
 		Cluster: b.cluster, TaskDefinition: b.service.TaskDefinition.Arn, DesiredCount: pulumi.Int(b.args.MinTasks),
 		CapacityProviderStrategies: b.strategy(), PlatformVersion: pulumi.String("LATEST"),
-		// A rollout that doesn't get healthy is taken back. New tasks come before the old ones go: SQS shares out among both.
+		// A rollout that doesn't become healthy is rolled back. New tasks start before the old ones stop: SQS serves both.
 		DeploymentCircuitBreaker:        ecs.ServiceDeploymentCircuitBreakerArgs{Enable: pulumi.Bool(true), Rollback: pulumi.Bool(true)},
 		DeploymentMinimumHealthyPercent: pulumi.Int(100), DeploymentMaximumPercent: pulumi.Int(200),
 		NetworkConfiguration: ecs.ServiceNetworkConfigurationArgs{
 			Subnets: pulumi.ToStringArray(slices.Clone(b.args.Subnets)), SecurityGroups: b.groups, AssignPublicIp: pulumi.Bool(b.args.AssignPublicIP),
 		},
 		EnableEcsManagedTags: pulumi.Bool(true), PropagateTags: pulumi.String("SERVICE"), Tags: b.tags,
-	}, b.parent, pulumi.IgnoreChanges([]string{"desiredCount"})) // which is the scaling's
+	}, b.parent, pulumi.IgnoreChanges([]string{"desiredCount"})) // autoscaling sets it
 	return err
 }
 
@@ -331,7 +331,7 @@ func (b *builder) scale() error {
 						dimension{Name: pulumi.String("ServiceName"), Value: b.service.Service.Name},
 					},
 				}}},
-				// SQS tells nothing of a queue that has long been empty, and a service may have no task for a while.
+				// SQS sends no metrics for a queue that has long been empty, and a service may have no task for a while.
 				metric{Id: pulumi.String("backlog"), Label: pulumi.String("Messages waiting per task"), ReturnData: pulumi.Bool(true),
 					Expression: pulumi.String("FILL(waiting, 0) / IF(FILL(tasks, 1) > 0, FILL(tasks, 1), 1)")},
 			}},

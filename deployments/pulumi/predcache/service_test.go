@@ -55,7 +55,7 @@ func TestTaskDefinition(t *testing.T) {
 func TestTaskStopsAfterTheDrain(t *testing.T) {
 	c := container(t, service(t, map[string]string{"WORKER_DRAIN_TIMEOUT": "1m"}, onFargate))
 	same(t, "the stop timeout", c["stopTimeout"], 70)
-	if _, err := ContainerDefinitions(onFargate, "g", map[string]string{"WORKER_DRAIN_TIMEOUT": "2m"}); err == nil || !strings.Contains(err.Error(), "give 1m50s at the most") {
+	if _, err := ContainerDefinitions(onFargate, "g", map[string]string{"WORKER_DRAIN_TIMEOUT": "2m"}); err == nil || !strings.Contains(err.Error(), "set at most 1m50s") {
 		t.Errorf("a drain longer than Fargate allows: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func TestTaskHasMemoryForWhatIsHeld(t *testing.T) {
 		_, err = NewService(ctx, "worker", c, onFargate)
 		return err
 	}, pulumi.WithMocks("predcache", "test", r))
-	if err == nil || !strings.Contains(err.Error(), "give 1m50s at the most") || r.resources["predcache:index:Service worker"] != nil {
+	if err == nil || !strings.Contains(err.Error(), "set at most 1m50s") || r.resources["predcache:index:Service worker"] != nil {
 		t.Errorf("a drain longer than Fargate allows: %v", err)
 	}
 }
