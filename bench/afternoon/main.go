@@ -1,6 +1,6 @@
-// Command afternoon is the loop that one writes in an afternoon: receive ten, BatchWriteItem, DeleteMessageBatch, in eight
-// goroutines, by the plain SDK with Go's default settings. It is what the worker is measured against. On clean input it is
-// correct; it knows nothing of repeats, of versions, of packed messages' limits or of what the table refuses.
+// Command afternoon is the consumer that one writes in an afternoon: receive ten, BatchWriteItem, DeleteMessageBatch, in eight
+// goroutines, by the plain SDK with Go's default settings. It is the baseline of the worker's benchmarks. On clean input it
+// is correct; it doesn't handle repeats, versions, packed messages, or items that the table refuses.
 package main
 
 import (

@@ -21,16 +21,16 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// callTime is how long each call takes: a service in the same zone answers in 1 to 5 ms.
+// callTime is the duration of each call: a service in the same zone answers in 1 to 5 ms.
 const callTime = time.Millisecond
 
-// A fake is SQS and DynamoDB for the measurements: it keeps to the services' forms, checks that nothing is lost or stale,
-// and costs as little as can be, since it shares the machine with what is measured. Its rules are the few that the workloads
-// touch; package sqsfake and package dynamodbfake have them all.
+// A fake is SQS and DynamoDB for the measurements. It answers in the services' formats and checks that nothing is lost or stale.
+// It uses as little CPU as possible, since it shares the machine with the programs under test. It has only the rules that the
+// workloads need; packages sqsfake and dynamodbfake have them all.
 type fake struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
-	loads    int // a receive that waits since before the last load belongs to a program that is gone
+	loads    int // number of loads: a receive from before the last one belongs to a program that has ended
 	w        workload
 	messages []stored
 	ready    []int32 // indexes of visible messages
@@ -38,9 +38,9 @@ type fake struct {
 	ages     []float64 // seconds from sent to durable
 
 	table    sync.Mutex
-	items    map[string]int64 // event time of what is stored, by key
+	items    map[string]int64 // event time of the stored item, by key
 	expected map[string]int64 // the newest event time sent, by key
-	sender   map[string]int32 // which message carried a key
+	sender   map[string]int32 // index of the message that carried a key
 	random   *rand.Rand
 }
 
@@ -52,7 +52,7 @@ type stored struct {
 	durable     bool // in a soak
 }
 
-// stats are what the harness asks for.
+// stats are the fake's answers to the harness.
 type stats struct {
 	Ready, Received, Deleted, Unknown      int
 	Receives, Empty, DeleteCalls, Writes   int
@@ -62,7 +62,7 @@ type stats struct {
 	Opened, LastWrite, LastDelete          time.Time
 	Durable, Expected, Stale               int
 	Messages, Predictions                  int
-	Lost                                   int // in a soak: deleted, and not in the table
+	Lost                                   int // in a soak: messages deleted before their item was stored
 	AgeP50, AgeP99                         float64
 }
 
@@ -72,7 +72,7 @@ func newFake() *fake {
 	return f
 }
 
-// serveFake prints its address and serves until standard input ends, which is when the harness does.
+// serveFake prints its address and serves until standard input ends, which happens when the harness exits.
 func serveFake() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -93,7 +93,7 @@ func serveFake() error {
 	return err
 }
 
-// serve answers the requests of one connection. It reads HTTP itself: net/http's server would cost more than the rest.
+// serve answers the requests of one connection. It parses HTTP itself: net/http's server would use more CPU than all the rest.
 func (f *fake) serve(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewReaderSize(conn, 64<<10)
@@ -176,7 +176,7 @@ func (f *fake) answer(dst []byte, operation, body string) ([]byte, int) {
 	return fmt.Appendf(dst, `{"__type":"com.amazon.coral.service#UnknownOperationException","message":"%s"}`, operation), 400
 }
 
-// load prepares a workload: nothing is visible before open.
+// load prepares a workload. Its messages are invisible until open.
 func (f *fake) load(dst []byte, body string) []byte {
 	var w workload
 	if err := json.Unmarshal([]byte(body), &w); err != nil {
@@ -214,7 +214,7 @@ func (f *fake) load(dst []byte, body string) []byte {
 	return append(dst, "{}"...)
 }
 
-// report says how a run stands, and with results what came of it: that takes too long to be asked for while the run goes on.
+// report returns the progress of a run. With results it also checks the outcome, which takes too long during the run.
 func (f *fake) report(dst []byte, results bool) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// open makes the messages visible: at once, or at the workload's rate.
+// open makes the messages visible, either at once or at the workload's rate.
 func (f *fake) open() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -35,7 +35,7 @@ func (f *fake) open() {
 	}()
 }
 
-// send makes messages from n to before end visible. f.mu is held.
+// send makes the messages n to end-1 visible. It requires that f.mu is held.
 func (f *fake) send(n, end int, now time.Time) {
 	if n == end {
 		return
@@ -96,7 +96,7 @@ func (f *fake) receive(dst []byte, body string) []byte {
 	return append(dst, "]}"...)
 }
 
-// receipts calls do with each message that a batch names.
+// receipts calls do with each message of a batch.
 func (f *fake) receipts(body string, do func(index int32)) (ids []string) {
 	v, err := jsonscan.Parse(body)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// soak sends messages at the workload's rate for its time. They are the same few over and over, each time with a message id, a
-// key and an event time of their own, written over the old ones. A message is sent again once it has been deleted: a worker
-// that falls behind slows the sending.
+// soak sends messages at the workload's rate until its time is over. It reuses a few messages, each time with a new message id,
+// key and event time, written over the old ones. It sends a message again only after its deletion, so a worker that falls behind
+// slows the sending.
 func (f *fake) soak(start time.Time) {
 	for n, now := 0, start; now.Sub(start) < f.w.Soak; now = time.Now() {
 		due := int(now.Sub(start).Seconds() * f.w.Rate)
@@ -32,7 +32,7 @@ func (f *fake) soak(start time.Time) {
 	}
 }
 
-// renew makes m the n-th message.
+// renew turns m into the n-th message.
 func (m *stored) renew(n int, now time.Time) {
 	m.sent, m.deleted, m.durable = now, false, false
 	for _, text := range [][]byte{m.head, m.plain} {
@@ -50,7 +50,7 @@ func (m *stored) renew(n int, now time.Time) {
 	}
 }
 
-// soaked notes that the message of a key is durable. f.table is held.
+// soaked records that the message of a key is durable. It requires that f.table is held.
 func (f *fake) soaked(key string, now time.Time) {
 	n, _ := strconv.Atoi(strings.TrimPrefix(key, "user-"))
 	m := &f.messages[n%len(f.messages)]
@@ -64,7 +64,7 @@ func (f *fake) isDurable(m *stored) bool {
 	return m.durable
 }
 
-// soak has the worker work through a soak, and prints each minute what it took.
+// soak runs the worker on a soak workload and prints its use of resources every minute.
 func (b *bench) soak(w workload) error {
 	var s stats
 	p, err := b.start("worker", w, &s)

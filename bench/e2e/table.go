@@ -11,7 +11,7 @@ type row struct {
 	result
 }
 
-// median takes the median of each figure by itself.
+// median returns the median of each field, independently of the others.
 func median(runs []result) result {
 	of := func(get func(*result) float64) float64 {
 		values := make([]float64, len(runs))
@@ -36,7 +36,7 @@ func median(runs []result) result {
 	}
 }
 
-// printTable prints the rows, the worker's with its ratios to the loop's row of the same workload before it.
+// printTable prints the rows. A worker's row has the ratios to the loop's row of the same workload, which precedes it.
 func printTable(out io.Writer, rows []row) {
 	fmt.Fprintln(out, "| workload | program | CPU us | of loop | predictions/s | of loop | MiB | SQS req/msg | items/write | units | $/million | of loop | p50 ms | p99 ms | lost | stale |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")

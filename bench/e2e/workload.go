@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A workload is what one run sends.
+// A workload describes the messages of one run.
 type workload struct {
 	Name         string
 	Messages     int
-	Rate         float64       // messages a second; 0: all are there when the run starts
+	Rate         float64       // messages a second; 0: all are visible when the run starts
 	Repeats      float64       // share of exact copies of one of the last 200 messages
 	Zipf         bool          // keys by Zipf's law (s 1.1, 20,000 keys), each message a newer version
 	LatestOnly   bool          // the table has no sort key
@@ -20,17 +20,17 @@ type workload struct {
 	Unprocessed  float64       // share of items that the table returns
 	Zstd         bool          // the worker compresses payloads
 	AddedLatency string        // WORKER_MAX_ADDED_LATENCY
-	Soak         time.Duration // for so long, Messages of them are sent over and over, each time with a key of its own
+	Soak         time.Duration // length of a soak, which sends Messages messages over and over, each time with new keys
 }
 
-// A message of a workload, and the predictions that it carries.
+// A message is one message of a workload, with the keys of its predictions.
 type message struct {
 	body string
 	keys []string // of the predictions
-	ts   int64    // the event time of them all
+	ts   int64    // the event time of all predictions
 }
 
-// messages makes a workload's messages, the same in each run. base is the event time of the first.
+// messages makes a workload's messages, which are the same in each run. base is the event time of the first.
 func (w *workload) messages(base int64) []message {
 	r := rand.New(rand.NewPCG(1, 2))
 	zipf := rand.NewZipf(r, 1.1, 1, 20_000-1)
@@ -72,7 +72,7 @@ func (w *workload) prediction(r *rand.Rand, key string, ts int64) string {
 	return fmt.Sprintf(`{"predictionId":%q,"timestamp":%d,"prediction":%s,"model":"churn","modelVersion":"2026.11.3"}`, key, ts, payload)
 }
 
-// scores is a classifier's answer with its explanation; it makes a message of 1 KB.
+// scores returns a classifier's answer with its explanation. The message is then 1 KB.
 func scores(r *rand.Rand) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"label":"class-%d","scores":{`, r.IntN(10))
@@ -93,7 +93,7 @@ func scores(r *rand.Rand) string {
 	return b.String()
 }
 
-// ranking is 50 entries of id, score and rank: 2.4 KB.
+// ranking returns 50 entries of id, score and rank: 2.4 KB.
 func ranking(r *rand.Rand) string {
 	var b strings.Builder
 	b.WriteByte('[')

@@ -1,5 +1,5 @@
-// Command units shows what each payload encoding costs: write units a prediction, for the recorded predictions of the example
-// pipeline and for a ranking of 50 entries.
+// Command units prints the cost of each payload encoding in write units per prediction, for the recorded predictions of
+// the example pipeline and for a ranking of 50 entries.
 package main
 
 import (
@@ -70,7 +70,7 @@ func recorded(file string) ([]string, error) {
 	return bodies, lines.Err()
 }
 
-// ranking is 50 entries of id, score and rank.
+// ranking returns 50 entries of id, score and rank.
 func ranking(r *rand.Rand) string {
 	entries := make([]string, 50)
 	score := 1.0
@@ -81,7 +81,7 @@ func ranking(r *rand.Rand) string {
 	return "[" + strings.Join(entries, ",") + "]"
 }
 
-// measure returns the mean size and the mean units of what can be stored of the bodies.
+// measure returns the mean size and the mean write units of the predictions that can be stored.
 func measure(bodies []string, encoding item.Encoding) (bytes, units float64, err error) {
 	l, err := item.NewLayout(
 		item.Table{HashKey: "predictionId", HashType: item.TypeS, SortKey: "timestamp", SortType: item.TypeN, TTLAttribute: "expiresAt"},
