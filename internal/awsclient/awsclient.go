@@ -1,4 +1,4 @@
-// Package awsclient adapts SQS and DynamoDB to the small interfaces of the stages.
+// Package awsclient adapts SQS and DynamoDB to the interfaces of the pipeline's stages.
 //
 // The calls of the hot path, those of Queue and Table, are requests of our own: see package awsjson. The SDK's clients
 // serve the rest, such as DescribeTable. The parity tests send the hot path's calls through both and compare requests and
@@ -26,17 +26,17 @@ import (
 // A Clock is the services' clock: see awsjson.Clock.
 type Clock = awsjson.Clock
 
-// Config of the Clients.
+// Config configures the Clients.
 type Config struct {
-	// QueueURL gives the region if no setting of AWS does.
+	// QueueURL determines the region if no AWS setting does.
 	QueueURL string
-	// Connections is the number of idle connections kept for each service: that of concurrent calls.
+	// Connections is the number of idle connections kept per service. It should be the number of concurrent calls.
 	Connections int
 	// Transport replaces the network in tests.
 	Transport http.RoundTripper
 	// Clock is corrected by each answer.
 	Clock *Clock
-	// Log gets what the SDK logs. Nil discards it: the SDK would write to standard error, past our log and its format.
+	// Log receives the SDK's log. Nil discards it: the SDK would write to standard error, in another format.
 	Log *slog.Logger
 }
 
@@ -55,7 +55,7 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		// A BuildableClient, since the SDK can add AWS_CA_BUNDLE to that alone.
 		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns = 0 // no limit for both services together
+			t.MaxIdleConns = 0 // no common limit for both services
 			t.MaxIdleConnsPerHost = cfg.Connections
 			// SQS and DynamoDB close connections that are idle for longer.
 			t.IdleConnTimeout = 15 * time.Second
@@ -87,8 +87,8 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 	return clients, nil
 }
 
-// sdkLogger passes on what the SDK logs. It warns of what it works around, such as an unreadable shared file, which
-// matters only if calls fail: so its warnings are ours of level info.
+// sdkLogger passes on the SDK's log. The SDK warns of problems that it works around, such as an unreadable shared file. They
+// matter only if calls fail, so its warnings are logged at level info.
 func sdkLogger(log *slog.Logger) logging.Logger {
 	if log == nil {
 		return logging.Nop{}

@@ -19,7 +19,7 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// QueueInfo is what the worker uses of a queue's attributes.
+// QueueInfo has the attributes of a queue that the worker uses.
 type QueueInfo struct {
 	Visibility      time.Duration
 	MaxMessageBytes int
@@ -64,10 +64,10 @@ func DescribeQueue(ctx context.Context, clients *Clients, what, url string) (*Qu
 	return info, nil
 }
 
-// TableInfo is what the worker uses of a table's description.
+// TableInfo has the parts of a table's description that the worker uses.
 type TableInfo struct {
 	item.Table
-	ID       string // another for a table that was deleted and created again; "" if a stand-in has none
+	ID       string // changes if the table is deleted and created again; "" if a stand-in has none
 	Status   string
 	OnDemand bool
 	Items    int64 // approximate, updated about every six hours
@@ -98,8 +98,8 @@ func DescribeTable(ctx context.Context, clients *Clients, name string) (*TableIn
 	return info, nil
 }
 
-// writeUnits returns how many write units a second a table takes now: what is provisioned, or on demand what the table is warm
-// for, unless a maximum is set ("Understanding DynamoDB warm throughput").
+// writeUnits returns the write units a second that a table takes now: the provisioned ones or, on demand, the warm
+// throughput, up to the maximum if one is set ("Understanding DynamoDB warm throughput").
 func writeUnits(d *dynamodbtypes.TableDescription, onDemand bool) int64 {
 	if !onDemand {
 		if d.ProvisionedThroughput == nil {
@@ -127,7 +127,7 @@ func patient() aws.Retryer {
 func redrivePolicy(text string) (target string, maxReceives int) {
 	var policy struct {
 		Target string `json:"deadLetterTargetArn"`
-		// A number, or a string with one: the API takes both and returns what it was given.
+		// A number, or a string with one: the API takes both and returns the form that it was given.
 		MaxReceives json.RawMessage `json:"maxReceiveCount"`
 	}
 	if text == "" || json.Unmarshal([]byte(text), &policy) != nil {

@@ -25,7 +25,7 @@ var byCode = func() map[string]*explanation {
 	return m
 }()
 
-// Code is a short name of what went wrong: the service's error code, or "timeout", "canceled", "network". It is empty for
+// Code returns a short name for an error: the service's error code, or "timeout", "canceled", "network". It is empty for
 // no error.
 func Code(err error) string {
 	var api smithy.APIError
@@ -43,7 +43,7 @@ func Code(err error) string {
 	}
 }
 
-// normal returns a code without what differs between protocols: SQS answers "QueueDoesNotExist" in JSON and
+// normal returns a code without the differences between protocols: SQS answers "QueueDoesNotExist" in JSON and
 // "AWS.SimpleQueueService.NonExistentQueue" in query mode, "KmsAccessDenied" and "KMS.AccessDeniedException".
 func normal(code string) string {
 	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
@@ -53,7 +53,7 @@ func normal(code string) string {
 	return strings.TrimSuffix(code, "Exception")
 }
 
-// explain returns what an error means. It is nil if that is not known.
+// explain returns the explanation of an error, or nil if it has none.
 func explain(err error) *explanation {
 	if cause := credentialsCause(err); cause != nil {
 		return byCode[credentialsCode+kindOfCause(cause)]
@@ -77,14 +77,13 @@ func explain(err error) *explanation {
 	return byCode[code]
 }
 
-// Permanent reports whether to repeat the call at once is of no use: somebody has to act.
+// Permanent reports whether an immediate retry is useless, because somebody has to act first.
 func Permanent(err error) bool {
 	e := explain(err)
 	return e != nil && e.permanent
 }
 
-// Remedy returns an error for somebody who waits for the call: what can't be used, what that means, what to do, and the
-// cause.
+// Remedy returns an error for the user who waits for the call: what is unusable, what that means, what to do, and the cause.
 func Remedy(operation, what string, err error) error {
 	cause := brief(operation, err)
 	e := explain(err)
@@ -102,7 +101,7 @@ func Remedy(operation, what string, err error) error {
 	return fmt.Errorf("%s can't be used: %s: %s (%w)", what, e.meaning, e.remedy, cause)
 }
 
-// A callError is an error without the SDK's frame around it, which holds a request id and so is new each time.
+// A callError is an error without the SDK's wrapper, whose request id makes every text unique.
 type callError struct {
 	operation, what string
 	err             error
@@ -111,7 +110,7 @@ type callError struct {
 func (e *callError) Error() string { return e.operation + ": " + e.what }
 func (e *callError) Unwrap() error { return e.err }
 
-// Remedy is what to do about the error. It is empty if that is not known. Package telemetry shows it beside the reason.
+// Remedy returns what to do about the error, or "" if that is unknown. Package telemetry shows it beside the reason.
 func (e *callError) Remedy() string {
 	if known := explain(e.err); known != nil {
 		return known.remedy
@@ -119,7 +118,7 @@ func (e *callError) Remedy() string {
 	return ""
 }
 
-// brief returns the error of a call in few words.
+// brief returns a short form of a call's error.
 func brief(operation string, err error) error {
 	if cause := briefCause(err); cause != nil {
 		return &callError{operation, "get credentials: " + cause.Error(), err}
@@ -146,7 +145,7 @@ func brief(operation string, err error) error {
 	return &callError{operation, err.Error(), err}
 }
 
-// credentialsCause returns why no credentials could be had for a call, or nil if that was not the trouble.
+// credentialsCause returns why a call got no credentials, or nil if it failed for another reason.
 func credentialsCause(err error) error {
 	var ours *awsjson.CredentialsError
 	if errors.As(err, &ours) {
@@ -161,7 +160,7 @@ func credentialsCause(err error) error {
 	return nil
 }
 
-// kindOfCause tells apart why no credentials could be had.
+// kindOfCause classifies why a call got no credentials.
 func kindOfCause(cause error) string {
 	var api smithy.APIError
 	text := cause.Error()
@@ -180,7 +179,7 @@ func kindOfCause(cause error) string {
 	return "other"
 }
 
-// briefCause returns why no credentials could be had, in few words, or nil if that was not the trouble.
+// briefCause returns a short form of why a call got no credentials, or nil if it failed for another reason.
 func briefCause(err error) error {
 	cause := credentialsCause(err)
 	if cause == nil {
@@ -200,7 +199,7 @@ func briefCause(err error) error {
 	return cause
 }
 
-// answeredIn names the format of an answer that is not JSON: HTML or XML.
+// answeredIn returns the format of an answer that is not JSON: HTML or XML.
 func answeredIn(err error) string {
 	var response *smithyhttp.ResponseError
 	if !errors.As(err, &response) || response.Response == nil || response.Response.Response == nil {

@@ -8,9 +8,9 @@ type explanation struct {
 	codes   []string
 	meaning string
 	remedy  string
-	// permanent errors last until somebody acts: to repeat the call at once is of no use.
+	// permanent errors last until somebody acts: an immediate retry is useless.
 	permanent bool
-	// write is what the error says about the items of a write.
+	// write is what the error means for the items of a write.
 	write writer.Kind
 }
 
@@ -59,7 +59,7 @@ var explanations = []explanation{
 	{[]string{credentialsCode + "other"}, "no AWS credentials could be had",
 		"correct the reason", false, writer.Failed},
 
-	// What is not there.
+	// Missing resources.
 	{[]string{"NonExistentQueue", "QueueDoesNotExist"}, "it does not exist in this account and region",
 		"create it, or correct its URL", true, writer.Refused},
 	{[]string{"QueueDeletedRecently"}, "a queue of this name was deleted in the last 60 s",
@@ -71,7 +71,7 @@ var explanations = []explanation{
 	{[]string{"InvalidSecurity"}, "the request was not sent by HTTPS",
 		"use https in the queue's URL and in AWS_ENDPOINT_URL", true, writer.Failed},
 
-	// Too much.
+	// Throttling and limits.
 	{[]string{"ProvisionedThroughputExceeded"}, "the write capacity of the table, of an index or of one partition is used up",
 		"raise the capacity, or make the table on demand: see PredcacheThrottled", false, writer.Throttled},
 	{[]string{"Throttling", "RequestThrottled", codeTooMany}, "the service throttles calls",
@@ -83,7 +83,7 @@ var explanations = []explanation{
 	{[]string{"TransactionConflict", "ReplicatedWriteConflict"}, "another writer is writing the same key",
 		nothingToDo, false, writer.HotKey},
 
-	// What can't be written or sent.
+	// Items and messages that the service refuses.
 	{[]string{"Validation", "Serialization"}, "the request holds what the service can't take",
 		"see the reject queue: an item that can never be written is rejected with the reason", false, writer.Suspect},
 	{[]string{"ItemCollectionSizeLimitExceeded"}, "the items of one partition key exceed 10 GB, the limit of a table with local secondary indexes",
@@ -98,7 +98,7 @@ var explanations = []explanation{
 		"TooManyEntriesInBatchRequest", "UnsupportedOperation", "MissingParameter", "InvalidAction"}, "the service does not take such a request",
 		"check that the queue's URL and AWS_ENDPOINT_URL lead to the service; else report it", false, writer.Failed},
 
-	// No answer of use.
+	// No usable answer.
 	{[]string{"InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable"}, "AWS has a fault",
 		"none needed if it passes: the call is retried; see the AWS Health Dashboard", false, writer.Failed},
 	{[]string{codeTimeout}, "no answer came in time",

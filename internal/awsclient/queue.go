@@ -188,7 +188,7 @@ func (q *Queue) beginEntries(c *awsjson.Call) []byte {
 	return append(append(append(c.Request, `{"QueueUrl":`...), q.url...), `,"Entries":[`...)
 }
 
-// Entries of a batch are named by their index, which makes the names unique.
+// An entry's id is its index in the batch, which makes it unique.
 var entryIDs = [consumer.MaxBatch]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
 func beginEntry(b []byte, i int) []byte {
@@ -253,10 +253,10 @@ func failures(failed []failedEntry) ([]consumer.Failure, error) {
 	return out, nil
 }
 
-// readString returns a copy. It is for what is rare in answers.
+// readString returns a copy of a string. Use it only for rare strings: each copy is an allocation.
 func readString(w *jsonscan.Walker) string { return string(w.AppendString(nil)) }
 
-// texts keeps the short strings of one answer in one piece of memory.
+// texts stores the short strings of one answer in one allocation.
 type texts struct {
 	scratch *[]byte
 	free    []byte

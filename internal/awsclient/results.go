@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// resultOf returns what the error of a call says about each of its items.
+// resultOf returns the result of each item of a failed call.
 func resultOf(operation string, err error, items int) writer.Result {
 	r := writer.Result{Kind: kindOf(err), Err: brief(operation, err)}
 	if r.Kind == writer.Suspect && items == 1 {

@@ -29,14 +29,14 @@ type PutTable struct {
 	put *awsjson.Operation
 }
 
-// A table is what the two have in common.
+// A table is the common part of BatchTable and PutTable.
 type table struct {
 	name   string
 	layout *item.Layout
 	spent  func(units float64)
 }
 
-// NewTable returns the table of a name as its layout must be written: a PutTable if that is Ordered, else a BatchTable.
+// NewTable returns the writer of a table: a PutTable if the layout is Ordered, else a BatchTable.
 // spent is called with the write units of each call.
 func NewTable(clients *Clients, name string, layout *item.Layout, spent func(units float64)) writer.Table {
 	if layout.Ordered {
@@ -79,7 +79,7 @@ func (t *BatchTable) Write(ctx context.Context, items []*item.Item, results []wr
 		w.Object(func(name string) {
 			switch name {
 			case "UnprocessedItems":
-				w.Object(func(string) { // the one table, whatever the answer calls it
+				w.Object(func(string) { // the only table; its name in the answer doesn't matter
 					w.Array(func() { unprocessed = append(unprocessed, t.readPut(w)) })
 				})
 			case "ConsumedCapacity":
@@ -109,7 +109,7 @@ func (t *table) batchWritten(items []*item.Item, results []writer.Result, unproc
 	t.spent(units)
 }
 
-// match tells the items that came back from those that were written, by their keys.
+// match finds the unprocessed items among those sent, by their keys.
 func match(items []*item.Item, results []writer.Result, unprocessed []item.Key) error {
 	writer.SetAll(results, writer.Result{Kind: writer.Written})
 	for _, key := range unprocessed {
@@ -122,7 +122,7 @@ func match(items []*item.Item, results []writer.Result, unprocessed []item.Key) 
 	return nil
 }
 
-// readPut reads the key of an unprocessed item. It is empty, and so no key that was sent, if the item is no put.
+// readPut reads the key of an unprocessed item. It is empty, and so matches no item that was sent, if the request is not a put.
 func (t *BatchTable) readPut(w *jsonscan.Walker) (k item.Key) {
 	w.Object(func(name string) {
 		if name != "PutRequest" {
@@ -191,7 +191,7 @@ func (t *PutTable) Write(ctx context.Context, items []*item.Item, results []writ
 	defer t.put.End(c)
 	b := append(jsonscan.AppendQuoted(append(c.Request, `{"TableName":`...), t.name), `,"Item":`...)
 	b = append(it.AppendJSON(b), `,"ConditionExpression":"`...)
-	b = append(b, notNewer...) // which needs no escapes
+	b = append(b, notNewer...) // it needs no escapes
 	b = append(b, `","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#sent":"`+item.AttrSent+`"},"ExpressionAttributeValues":{":created":{"N":"`...)
 	b = append(it.Version.Event.AppendSeconds(b), `"},":sent":{"N":"`...)
 	c.Request = append(it.AppendSent(b), `"}},"ReturnConsumedCapacity":"TOTAL"}`...)
