@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A Part is something that the worker needs, and that can fail.
+// A Part is a dependency or a stage of the worker that can fail.
 type Part string
 
 // The parts. Each of the calls of SQS can fail while the others work.
@@ -28,8 +28,8 @@ const (
 	PartVisibility    Part = Part(ChangeMessageVisibilityBatch)
 )
 
-// Health keeps the conditions of the parts. A failing part makes the worker not ready; one with a warning does not. Only a stuck pipeline makes it not
-// live, since restarting the fleet ends no outage.
+// Health keeps the conditions of the parts. A failing part makes the worker not ready; a warning does not. Only a stuck pipeline
+// makes it not live, since restarting the fleet ends no outage.
 type Health struct {
 	log *slog.Logger
 
@@ -40,7 +40,7 @@ type Health struct {
 	active  time.Time // when a call last ended
 }
 
-// A Condition says that a part fails, why, and what to do.
+// A Condition describes a failing part: the reason and the remedy.
 type Condition struct {
 	Part   Part      `json:"part"`
 	Reason string    `json:"reason"`
@@ -90,14 +90,14 @@ func (h *Health) Active() {
 // failuresInARow is the number of consecutive failed calls that make a condition: one lost connection makes none.
 const failuresInARow = 3
 
-// silence is how long a part of which no call ends keeps its condition. Its calls may no longer be needed, such as the
+// silence is how long a condition lasts if no call of its part ends. Its calls may no longer be needed, such as the
 // extension of a lease whose message was deleted.
 const silence = 2 * time.Minute
 
-// retried is what happens to failing calls.
+// retried describes what the worker does about failing calls.
 const retried = "the call is retried until it succeeds"
 
-// called notes how a call ended. Several in a row that fail are reported as a condition of the part, unless that is "".
+// called records how a call ended. It reports several consecutive failures as a condition of the part, unless part is "".
 func (h *Health) called(part Part, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -144,7 +144,7 @@ func (h *Health) warn(part Part, meanwhile string, err error, lasts time.Duratio
 // maxReason bounds the text of an error in bytes: a service's answer may be long.
 const maxReason = 1000
 
-// report requires that h.mu be held.
+// report requires that h.mu is held.
 func (h *Health) report(part Part, meanwhile string, err error, warning bool) {
 	c, now := h.failing[part], time.Now()
 	if err == nil {
@@ -178,7 +178,7 @@ func (h *Health) report(part Part, meanwhile string, err error, warning bool) {
 	}
 }
 
-// remedyOf joins what an error says to do and what the worker does meanwhile.
+// remedyOf joins the remedy of an error and what the worker does meanwhile.
 func remedyOf(err error, meanwhile string) string {
 	remedy := "correct the reason"
 	var known interface{ Remedy() string }
@@ -191,7 +191,7 @@ func remedyOf(err error, meanwhile string) string {
 	return remedy + "; " + meanwhile
 }
 
-// forget ends the conditions whose time is up. h.mu is held.
+// forget ends expired conditions. It requires that h.mu is held.
 func (h *Health) forget() {
 	for part, c := range h.failing {
 		if !c.until.IsZero() && time.Now().After(c.until) {
@@ -213,7 +213,7 @@ func (h *Health) Conditions() (conditions []Condition, working bool) {
 	return conditions, h.ready
 }
 
-// IsReady reports what /readyz answers.
+// IsReady reports whether /readyz answers 200.
 func (h *Health) IsReady() bool {
 	conditions, working := h.Conditions()
 	return working && !slices.ContainsFunc(conditions, isProblem)
@@ -244,7 +244,7 @@ func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, "ready", problems)
 }
 
-// answer writes the conditions: as JSON to a client that accepts it, else as text. Warnings leave the status alone.
+// answer writes the conditions as JSON if the client accepts it, else as text. Warnings don't change the status.
 func answer(w http.ResponseWriter, r *http.Request, well string, conditions []Condition) {
 	status := http.StatusOK
 	failing := slices.ContainsFunc(conditions, isProblem)
@@ -269,7 +269,7 @@ func answer(w http.ResponseWriter, r *http.Request, well string, conditions []Co
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		// An error here is the client's going away.
+		// An error means that the client has gone.
 		_ = json.NewEncoder(w).Encode(body)
 		return
 	}

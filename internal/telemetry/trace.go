@@ -29,8 +29,8 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A Tracer makes spans by OpenTelemetry's semantic conventions for messaging and databases. A nil *Tracer makes none: a
-// worker without OTEL_* variables has one.
+// A Tracer makes spans by OpenTelemetry's semantic conventions for messaging and databases. A nil *Tracer makes none: it is the
+// Tracer of a worker without OTEL_* variables.
 //
 //	send predictions            the publisher's, in its own trace
 //	receive predictions         one a receive, linked to the senders of what it brought
@@ -125,7 +125,7 @@ func linkedSampler() (sdktrace.Sampler, error) {
 	name := cmp.Or(os.Getenv("OTEL_TRACES_SAMPLER"), "parentbased_always_on")
 	rest, parentBased := strings.CutPrefix(name, "parentbased_")
 	if !parentBased {
-		return nil, nil //nolint:nilnil // the SDK's own
+		return nil, nil //nolint:nilnil // the SDK provides it
 	}
 	root := sdktrace.AlwaysSample()
 	switch rest {
@@ -142,7 +142,7 @@ func linkedSampler() (sdktrace.Sampler, error) {
 		}
 		root = sdktrace.TraceIDRatioBased(ratio)
 	default:
-		return nil, nil //nolint:nilnil // the SDK's own, or its complaint
+		return nil, nil //nolint:nilnil // the SDK provides it, or reports the error
 	}
 	return sdktrace.ParentBased(byLinks{root}), nil
 }
@@ -164,14 +164,14 @@ func (s byLinks) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingRe
 
 func (s byLinks) Description() string { return "ByLinks{" + s.root.Description() + "}" }
 
-// messaging are the attributes of an operation on the queue.
+// messaging returns the attributes of an operation on the queue.
 func (t *Tracer) messaging(name string, kind attribute.KeyValue, more ...attribute.KeyValue) []attribute.KeyValue {
 	return append([]attribute.KeyValue{
 		semconv.MessagingSystemAWSSQS, semconv.MessagingDestinationName(t.queue), semconv.MessagingOperationName(name), kind,
 	}, more...)
 }
 
-// received makes the span of a receive that brought something.
+// received makes the span of a receive that returned messages.
 func (t *Tracer) received(ctx context.Context, began time.Time, messages []consumer.Received) {
 	var links []trace.Link
 	for i := range messages {
@@ -184,7 +184,7 @@ func (t *Tracer) received(ctx context.Context, began time.Time, messages []consu
 	span.End()
 }
 
-// A MessageTrace is the span of one message, from its being read until each of its predictions has an outcome.
+// A MessageTrace is the span of one message, from decoding until each of its predictions has an outcome.
 type MessageTrace struct {
 	tracer *Tracer
 	ctx    context.Context //nolint:containedctx // holds the span alone
@@ -206,7 +206,7 @@ func (t *Tracer) Message(m *consumer.Message) *MessageTrace {
 	if !span.IsRecording() {
 		return nil
 	}
-	// Not at the start: most messages of a sampled load would have them made for nothing.
+	// Not at the start: most messages of a sampled load would not need them.
 	span.SetAttributes(t.messaging("process", semconv.MessagingOperationTypeProcess, semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Body)),
 		attribute.Int("predcache.receive_count", m.Receives), attribute.Int64("predcache.sent_timestamp_ms", m.SentTime()))...)
 	mt := &MessageTrace{tracer: t, ctx: ctx, span: span}
@@ -214,7 +214,7 @@ func (t *Tracer) Message(m *consumer.Message) *MessageTrace {
 	return mt
 }
 
-// Rejected notes a part of the message that can't be stored, on a span of its own.
+// Rejected records a part of the message that can't be stored, as a span of its own.
 func (mt *MessageTrace) Rejected(why *prediction.Reject) {
 	if mt == nil {
 		return
@@ -235,7 +235,7 @@ func (mt *MessageTrace) Prediction(it *item.Item, next dedup.Waiter) dedup.Waite
 	return &tracedPrediction{span, mt, next}
 }
 
-// Close says that the message has been read.
+// Close marks the message as decoded: no further predictions follow.
 func (mt *MessageTrace) Close() {
 	if mt != nil && mt.open.Add(-1) == 0 {
 		mt.span.End()

@@ -16,8 +16,8 @@ const (
 	AttrTracestate  = "tracestate"
 )
 
-// sender is the context of who sent a message: from its traceparent attribute, else from X-Ray's AWSTraceHeader. It is not
-// valid where there is none, or none that can be read: a wrong one must not keep a prediction from the table.
+// sender returns the span context of a message's sender, from the traceparent attribute, else from X-Ray's AWSTraceHeader. It is
+// invalid if neither can be parsed: a malformed context must not keep a prediction from the table.
 func sender(m *consumer.Received) trace.SpanContext {
 	if c := parseTraceparent(m.Attribute(AttrTraceparent), m.Attribute(AttrTracestate)); c.IsValid() {
 		return c
@@ -46,7 +46,7 @@ func parseTraceparent(parent, state string) trace.SpanContext {
 	if c.SpanID, err = trace.SpanIDFromHex(parent[36:52]); err != nil {
 		return trace.SpanContext{}
 	}
-	c.TraceState, _ = trace.ParseTraceState(state) // without it, the rest still says who sent it
+	c.TraceState, _ = trace.ParseTraceState(state) // without it, the rest still identifies the sender
 	return trace.NewSpanContext(c)
 }
 
@@ -66,7 +66,7 @@ func parseXRay(header string) trace.SpanContext {
 		switch name {
 		case "Root":
 			if len(value) == 35 && value[:2] == "1-" && value[10] == '-' {
-				c.TraceID, _ = trace.TraceIDFromHex(value[2:10] + value[11:]) // it stays zero, which is not valid
+				c.TraceID, _ = trace.TraceIDFromHex(value[2:10] + value[11:]) // zero, and so invalid, on an error
 			}
 		case "Parent":
 			c.SpanID, _ = trace.SpanIDFromHex(value) // as above
