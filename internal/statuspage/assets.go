@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// The status page is one document: its style and its script are put into it, so that nothing else has to be fetched.
+// The status page is one document: the style and the script are inlined, so that the browser fetches nothing else.
 var (
 	//go:embed page/page.html
 	pageHTML []byte
@@ -20,7 +20,7 @@ var (
 	pageJS []byte
 )
 
-// page is the document and the policy that lets a browser run its own style and script and nothing else.
+// page is the document and its Content-Security-Policy, which permits only its own style and script.
 var page = sync.OnceValues(func() (document []byte, policy string) {
 	document = bytes.Replace(pageHTML, []byte("/*css*/"), pageCSS, 1)
 	document = bytes.Replace(document, []byte("/*js*/"), pageJS, 1)
@@ -40,6 +40,6 @@ func servePage(w http.ResponseWriter, _ *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
-	// An error here is the client's going away.
+	// An error means that the client has gone.
 	_, _ = w.Write(document)
 }

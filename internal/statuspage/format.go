@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A number is rounded to what a page can show, which keeps the events short. NaN is null.
+// A number is rounded to the digits that the page shows, which keeps the events short. NaN becomes null.
 type number float64
 
 // MarshalJSON implements json.Marshaler.
@@ -20,7 +20,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return appendRounded(nil, f), nil
 }
 
-// appendRounded writes a number with four significant digits, or whole where it is large.
+// appendRounded appends a number with four significant digits, or as an integer if it is large.
 func appendRounded(b []byte, f float64) []byte {
 	if f >= 1000 || f <= -1000 {
 		return strconv.AppendFloat(b, f, 'f', 0, 64)
@@ -30,7 +30,7 @@ func appendRounded(b []byte, f float64) []byte {
 	return strconv.AppendFloat(b, short, 'f', -1, 64)
 }
 
-// capital returns an English text with its first letter in upper case.
+// capital returns a text with its first letter in upper case.
 func capital(s string) string {
 	if s == "" {
 		return s
@@ -38,7 +38,7 @@ func capital(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// plural returns a whole number, grouped as in 12,345, with the noun that suits it.
+// plural returns a whole number, grouped as in 12,345, with the singular or the plural of a noun.
 func plural(n float64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -50,7 +50,7 @@ func plural(n float64, one, many string) string {
 	return text + " " + many
 }
 
-// duration returns a time in seconds in the unit that suits it.
+// duration formats a time in seconds, in a suitable unit.
 func duration(seconds number) string {
 	d := time.Duration(float64(seconds) * float64(time.Second))
 	switch {

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxViewers bounds the pages that are open at once.
+// maxViewers is the maximum number of open pages.
 const maxViewers = 32
 
-// Handler serves whoever runs the worker: the page, /status.json, /events, and pprof. Over loopback it answers only requests
-// for localhost or an IP address.
+// Handler serves the page, /status.json, /events and pprof, for the operators of the worker. Over loopback it answers only
+// requests for localhost or an IP address.
 func (p *Page) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage)
@@ -27,8 +27,8 @@ func (p *Page) Handler() http.Handler {
 	return sameMachine(mux)
 }
 
-// sameMachine refuses requests that came over loopback under a foreign name: a web page elsewhere could make its own name mean
-// 127.0.0.1 and have the browser of whoever visits it read this address (DNS rebinding).
+// sameMachine refuses requests over loopback for another host name. It prevents DNS rebinding: a web site could resolve its name
+// to 127.0.0.1, and its script in a visitor's browser could read this address.
 func sameMachine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
@@ -46,7 +46,8 @@ func sameMachine(next http.Handler) http.Handler {
 	})
 }
 
-// send hands an event to each viewer. One that can't keep up is let go: its page comes again by itself. p.mu is held.
+// send sends an event to each viewer. It disconnects one that can't keep up, whose page reconnects. It requires that p.mu is
+// held.
 func (p *Page) send(event []byte) {
 	for viewer := range p.viewers {
 		select {
@@ -58,11 +59,11 @@ func (p *Page) send(event []byte) {
 	}
 }
 
-// marshal makes a server-sent event.
+// marshal encodes a server-sent event.
 func marshal(name string, v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // numbers that JSON can't hold are null, and all else is plain
+		panic(err) // can't happen: type number replaces the values that JSON lacks
 	}
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, text)
 }
@@ -129,6 +130,6 @@ func (p *Page) json(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
-	// An error here is the client's going away.
+	// An error means that the client has gone.
 	_ = out.Encode(latest)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A State is how the worker is, as the page colours it.
+// A State is the overall state of the worker. It sets the colour of the page.
 type State string
 
 // The states.
@@ -21,7 +21,8 @@ const (
 	Critical State = "critical"
 )
 
-// headline sets the line at the top of the page: the worst thing first, and what happens next. p.mu is held.
+// headline sets the line at the top of the page: the worst problem, and what the worker does about it. It requires that p.mu is
+// held.
 func (p *Page) headline(s *Snapshot, now, minute *telemetry.Values, working bool) {
 	set := func(state State, title, format string, args ...any) {
 		s.State, s.Title, s.Text = state, title, fmt.Sprintf(format, args...)
@@ -78,12 +79,12 @@ func failing(conditions []telemetry.Condition) (table, other, warning *telemetry
 	return table, other, warning
 }
 
-// throttling are the error codes by which DynamoDB refuses a call as too much.
+// throttling are the error codes of throttled calls.
 var throttling = map[string]bool{
 	"ProvisionedThroughputExceededException": true, "ThrottlingException": true, "RequestLimitExceeded": true,
 }
 
-// throttledCalls is how many writes were throttled whole.
+// throttledCalls returns the number of write calls that were throttled as a whole.
 func throttledCalls(now, before *telemetry.Values) (n float64) {
 	for kind, total := range now.Failures {
 		if throttling[kind.Code] && (kind.Operation == telemetry.BatchWriteItem || kind.Operation == telemetry.PutItem) {
@@ -93,7 +94,7 @@ func throttledCalls(now, before *telemetry.Values) (n float64) {
 	return n
 }
 
-// since is how long a condition has lasted, of at least a second.
+// since formats how long a condition has lasted, at least one second.
 func since(now time.Time, c *telemetry.Condition) string {
 	return duration(number(max(1, math.Round(now.Sub(c.Since).Seconds()))))
 }

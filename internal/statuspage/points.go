@@ -9,13 +9,13 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// step is the time between two points of the charts, window the time that they show.
+// step is the time between two points of the charts, and window the time span of the charts.
 const (
 	step   = 3 * time.Second
 	window = 15 * time.Minute
 )
 
-// A Point is a place on the time charts: what happened in one step before Time.
+// A Point is one point of the time charts: the step that ended at Time.
 type Point struct {
 	Time       int64  `json:"t"`
 	Written    number `json:"written"`
@@ -45,7 +45,7 @@ func point(now, before *telemetry.Values) Point {
 	}
 	allowed := now.Concurrency
 	if now.State == writer.Down {
-		allowed = 0 // the gauge keeps what is allowed once it is up again
+		allowed = 0 // the gauge has the concurrency after the outage
 	}
 	return Point{
 		Time:    now.Time.UnixMilli(),
@@ -59,7 +59,7 @@ func point(now, before *telemetry.Values) Point {
 	}
 }
 
-// columns turns points into one list a field, since to repeat the names would treble the event.
+// columns turns points into one list per field: repeating the names would triple the size of the event.
 func columns(points []Point) map[string][]any {
 	out, t := map[string][]any{}, reflect.TypeFor[Point]()
 	for i := range t.NumField() {

@@ -7,15 +7,15 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A Snapshot is what the page shows at one moment, and what /status.json answers. Rates are of the last ten seconds,
-// percentiles and recent counts of the last minute. A number that is not known is null.
+// A Snapshot is the content of the page at one moment, and of /status.json. Rates cover the last ten seconds, percentiles and
+// recent counts the last minute. An unknown number is null.
 type Snapshot struct {
 	Time     int64                 `json:"time"` // milliseconds since the epoch
 	Uptime   number                `json:"uptime"`
 	State    State                 `json:"state"`
 	Title    string                `json:"title"`
 	Text     string                `json:"text"`
-	Reason   string                `json:"reason,omitempty"` // of what fails, as the service said it
+	Reason   string                `json:"reason,omitempty"` // the service's error
 	Table    string                `json:"table"`
 	Closed   bool                  `json:"closed"` // nothing is received
 	Failing  []telemetry.Condition `json:"failing"`
@@ -39,7 +39,7 @@ type Count struct {
 	N    number `json:"n"`
 }
 
-// A Backlog is about what the queue holds.
+// A Backlog is the approximate content of the queue.
 type Backlog struct {
 	Waiting  int   `json:"waiting"`
 	InFlight int   `json:"inFlight"`
@@ -72,7 +72,7 @@ type CallStats struct {
 	Failures  map[string]number   `json:"failures"`
 }
 
-// AgeStats says how old predictions were when they became durable, in seconds.
+// AgeStats are the ages of predictions when they became durable, in seconds.
 type AgeStats struct {
 	P50 number `json:"p50"`
 	P95 number `json:"p95"`
@@ -86,7 +86,7 @@ type BatchStats struct {
 	Unprocessed number `json:"unprocessed"` // a second
 }
 
-// HeldStats says how much is held.
+// HeldStats are the messages and bytes that the worker holds.
 type HeldStats struct {
 	Messages      number `json:"messages"`
 	MessagesLimit int    `json:"messagesLimit"`
@@ -97,7 +97,7 @@ type HeldStats struct {
 	Pending       int    `json:"pending"`
 }
 
-// WriterStats says how many calls may be under way.
+// WriterStats are the concurrency of writes and receives, with their limits.
 type WriterStats struct {
 	InFlight     number `json:"inFlight"`
 	Allowed      number `json:"allowed"`
@@ -113,14 +113,14 @@ type WriteUnitStats struct {
 	Saved map[string]number `json:"saved"` // by cause
 }
 
-// CostStats is in dollars, by the prices in the settings.
+// CostStats are costs in dollars, by the prices in the settings.
 type CostStats struct {
 	PerMillion number `json:"perMillion"`
 	Spent      number `json:"spent"`
 	Saved      number `json:"saved"`
 }
 
-// meanings explains each reject reason to somebody who sees it for the first time.
+// meanings explains each reject reason in one sentence.
 var meanings = map[prediction.Reason]string{
 	prediction.ReasonEncoding:      "the body's compression is unknown or broken",
 	prediction.ReasonTooLarge:      "over 400 KB as an item, or too long once decompressed",
@@ -141,7 +141,7 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonInternal:      "a fault of the worker's own: please report it",
 }
 
-// snapshot compares the newest values with those of ten seconds ago and of a minute ago. p.mu is held.
+// snapshot compares the newest values with those of ten seconds and of a minute ago. It requires that p.mu is held.
 func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
 	limits, window := p.metrics.Limits(), now.Window
 	s := &Snapshot{
@@ -201,7 +201,7 @@ func rejects(now, minute *telemetry.Values) (all []RejectStats) {
 func calls(now, ten, minute *telemetry.Values) (all []CallStats) {
 	for i, c := range now.Calls {
 		if c.Operation == telemetry.PutItem && c.Total == 0 {
-			continue // it takes the place of BatchWriteItem under WORKER_ORDERING=newest alone
+			continue // replaces BatchWriteItem, but only under WORKER_ORDERING=newest
 		}
 		recent := c.Seconds.Since(minute.Calls[i].Seconds)
 		stats := CallStats{
@@ -219,7 +219,7 @@ func calls(now, ten, minute *telemetry.Values) (all []CallStats) {
 	return all
 }
 
-// cost is what the worker has spent and saved since its start; nil before it has done anything.
+// cost returns what the worker has spent and saved since its start, or nil before its first prediction.
 func (p *Page) cost(v *telemetry.Values) *CostStats {
 	if v.Predictions == 0 {
 		return nil
@@ -233,7 +233,7 @@ func (p *Page) cost(v *telemetry.Values) *CostStats {
 	}
 }
 
-// rate is what was counted a second between two moments.
+// rate returns the increase of a counter between two moments, per second.
 func rate(now, before float64, at, since *telemetry.Values) number {
 	return number((now - before) / max(at.Time.Sub(since.Time).Seconds(), .001))
 }

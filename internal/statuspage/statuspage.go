@@ -1,5 +1,5 @@
-// Package statuspage shows what one worker does: as a page, as events for the page, and as JSON. It follows the metrics and
-// the health of package telemetry.
+// Package statuspage serves the state of one worker as a page, as events for the page, and as JSON. It reads the metrics and the
+// health of package telemetry.
 package statuspage
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
-// A Page follows the metrics and shows them.
+// A Page samples the metrics and serves them.
 type Page struct {
 	metrics *telemetry.Metrics
 	health  *telemetry.Health
@@ -19,16 +19,16 @@ type Page struct {
 	mu      sync.Mutex
 	facts   Facts
 	ask     AskBacklog
-	backlog *Backlog // nil: not known
+	backlog *Backlog // nil if unknown
 	asked   time.Time
-	values  []*telemetry.Values // one a second, the newest last, of the last minute
-	points  []Point             // one a step, the newest last
-	working bool                // the worker has been at work
+	values  []*telemetry.Values // of the last minute, one a second, newest last
+	points  []Point             // one a step, newest last
+	working bool                // the worker has been working
 	latest  *Snapshot
 	viewers map[chan []byte]bool
 }
 
-// Facts are what doesn't change while the worker runs.
+// Facts don't change while the worker runs.
 type Facts struct {
 	Version  string    `json:"version"`
 	Queue    string    `json:"queue"`
@@ -39,7 +39,7 @@ type Facts struct {
 	Settings []Setting `json:"settings"`
 }
 
-// A Setting is one in force.
+// A Setting is a setting with its value in force.
 type Setting struct {
 	Name    string `json:"name"`
 	Value   string `json:"value"`
@@ -47,21 +47,21 @@ type Setting struct {
 	Meaning string `json:"meaning"`
 }
 
-// AskBacklog asks the queue how much it holds, about.
+// AskBacklog reads the queue's approximate backlog.
 type AskBacklog func(context.Context) (waiting, inFlight int, err error)
 
-// New makes a Page; Run lets it follow.
+// New returns a Page. Run samples the metrics.
 func New(m *telemetry.Metrics, h *telemetry.Health, facts Facts) *Page {
 	return &Page{metrics: m, health: h, started: time.Now(), facts: facts, viewers: map[chan []byte]bool{}}
 }
 
-// SetResources adds what the worker has read at its start: the table's layout, and the way to the queue's backlog. ask is
-// called while somebody looks at the page, every ten seconds at most.
+// SetResources adds the table's layout, which the worker reads at its start, and the function that reads the queue's backlog. The
+// Page calls ask at most every ten seconds, and only while a viewer is connected.
 func (p *Page) SetResources(layout string, ask AskBacklog) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.facts.Layout, p.ask = layout, ask
-	// Pages that are open already reconnect, and so get the facts.
+	// Disconnect the open pages: they reconnect and get the new facts.
 	for viewer := range p.viewers {
 		close(viewer)
 		delete(p.viewers, viewer)
@@ -87,7 +87,7 @@ func (p *Page) Run(ctx context.Context) error {
 	}
 }
 
-// backlogEvery is how often the queue is asked while somebody looks. A call costs as much as a receive.
+// backlogEvery is the interval of backlog reads while a viewer is connected. A call costs as much as a receive.
 const backlogEvery = 10 * time.Second
 
 func (p *Page) dueBacklog(now time.Time) AskBacklog {
@@ -106,13 +106,13 @@ func (p *Page) readBacklog(ctx context.Context, ask AskBacklog) {
 	waiting, inFlight, err := ask(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.backlog = nil // an old number would look like a new one
+	p.backlog = nil // an old number would look current
 	if err == nil {
 		p.backlog = &Backlog{waiting, inFlight, time.Now().UnixMilli()}
 	}
 }
 
-// tick reads the metrics, makes a snapshot of them, and sends it to the viewers.
+// tick reads the metrics and sends a snapshot of them to the viewers.
 func (p *Page) tick(at time.Time) {
 	now := p.metrics.Values(at)
 	failing, working := p.health.Conditions()
@@ -145,7 +145,7 @@ func (p *Page) tick(at time.Time) {
 	}
 }
 
-// before returns the newest values that are at least so old, or the oldest. p.mu is held.
+// before returns the newest values that are at least d old, or the oldest ones. It requires that p.mu is held.
 func (p *Page) before(d time.Duration) *telemetry.Values {
 	now := p.values[len(p.values)-1].Time
 	for i := len(p.values) - 1; i >= 0; i-- {

@@ -22,7 +22,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// A bench is a page, and what it shows: calls end as they are told to.
+// A bench is a page with the metrics and the health behind it. The test decides how calls end.
 type bench struct {
 	*telemetry.Metrics
 	health *telemetry.Health
