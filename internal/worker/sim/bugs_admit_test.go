@@ -7,7 +7,7 @@ import (
 	"github.com/predcache/predcache/internal/worker"
 )
 
-// admitBugs are put between decoding and the window.
+// admitBugs act between decoding and the window.
 var admitBugs = []bug{
 	{name: "a message is deleted before its predictions are written", services: onAdmit(
 		func(next worker.Admit, it *item.Item, to dedup.Waiter) bool {

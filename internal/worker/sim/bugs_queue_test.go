@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/consumer"
 )
 
-// queueBugs are put between the consumer and the queue.
+// queueBugs act between the consumer and the queue.
 var queueBugs = []bug{
 	{name: "a delete uses the first receipt handle", services: func(s seams) {
 		var handles memory[string, string]
@@ -82,7 +82,7 @@ var queueBugs = []bug{
 		}})},
 }
 
-// rejectBugs are put between the consumer and the reject queue.
+// rejectBugs act between the consumer and the reject queue.
 var rejectBugs = []bug{
 	{name: "a reject that failed to be sent is taken for sent", services: onRejects(
 		func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// tableBugs are put between the writer and the table, or into the requests to the table.
+// tableBugs act between the writer and the table, or on the requests to the table.
 var tableBugs = []bug{
 	{name: "unprocessed items are taken for written", services: onTable(taken(writer.Unprocessed, writer.Written))},
 	{name: "a failed write is taken for a success", services: onTable(
@@ -94,7 +94,7 @@ var tableBugs = []bug{
 		})(s)
 	}},
 
-	// Of conditional writes alone.
+	// For conditional writes only.
 	{name: "a put is unconditional", request: onRequest("PutItem", unconditional)},
 	{name: "a put is unconditional where the key is the expiry", request: onRequest("PutItem", func(body string) string {
 		if strings.Contains(body, `"expiresAt"`) {
@@ -112,7 +112,7 @@ var tableBugs = []bug{
 	{name: "a put without an answer is taken for superseded", services: onPuts(taken(writer.Failed, writer.Superseded))},
 }
 
-// unconditional takes the condition out of a PutItem request.
+// unconditional removes the condition from a PutItem request.
 func unconditional(body string) string {
 	before, rest, found := strings.Cut(body, `"ConditionExpression":`)
 	_, after, closed := strings.Cut(rest, `"ReturnConsumedCapacity"`)

@@ -12,7 +12,7 @@ import (
 	"github.com/predcache/predcache/internal/config"
 )
 
-// A bug is a deliberate one, put in at the worker's seams: what the worker calls, or is called by, does the wrong thing.
+// A bug is a deliberate bug at one of the worker's seams: a function that the worker calls, or that calls it, misbehaves.
 type bug struct {
 	name     string
 	config   func(*config.Config)
@@ -30,10 +30,10 @@ func onRequest(operation string, change func(body string) string) func(operation
 	}
 }
 
-// bugs are all of them, by the seam at which they are put in.
+// bugs are all deliberate bugs, by seam.
 var bugs = slices.Concat(settingBugs, admitBugs, tableBugs, queueBugs, rejectBugs)
 
-// bugSeeds is within how many seeds each deliberate bug must be noticed.
+// bugSeeds is the number of seeds within which the oracle must notice each deliberate bug.
 const bugSeeds = 150
 
 // TestBugs puts one bug at a time into the worker. The oracle must notice each. It prints the table of docs/guarantees.md.

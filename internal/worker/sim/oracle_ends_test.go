@@ -9,7 +9,7 @@ import (
 	"github.com/predcache/predcache/internal/workertest"
 )
 
-// drained checks that a replica that was told to stop has done so in time and hides nothing.
+// drained checks that a replica that got SIGTERM has stopped in time and has released what it held.
 func (o *oracle) drained(r *replica, began time.Time) {
 	took := time.Since(began)
 	messages := o.s.queues.Messages(o.s.queue)
@@ -24,7 +24,7 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	from, to := began.Sub(o.s.start)-time.Minute, o.elapsed()
 	for _, f := range o.s.faults {
 		if f.class != classWrite && f.class != classReject && f.from < to && f.to > from {
-			return // SQS may have kept it from settling
+			return // a fault of SQS may have kept it from settling
 		}
 	}
 	if r.left > 0 {
@@ -38,7 +38,7 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	}
 }
 
-// left says what is not where it should be, or "". bad tells that it is nothing but messages that may come back several
+// left describes what is not where it should be, or returns "". bad is true if only messages are left that may return several
 // times before they can be rejected.
 func (o *oracle) left() (what string, bad bool) {
 	messages := o.s.queues.Messages(o.s.queue)

@@ -9,8 +9,8 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 )
 
-// delivered notes a message that a receive is about to bring, and checks that each receive beyond the first has a cause.
-// again says that the queue will deliver it once more, by a fault; delivered returns it.
+// delivered records a message that a receive is about to return, and checks that each receive beyond the first has a cause.
+// again is true if a fault makes the queue deliver it once more; delivered returns it.
 func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -29,7 +29,7 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 		o.excused[id]++
 	}
 	v.delivered[id] = true
-	if call.ended { // nobody waits for this poll any more
+	if call.ended { // the replica has given up this poll
 		if !v.killed && !call.struck {
 			o.violated(drainsClean, "%s cut a receive short, which hides message %s", r.name, short(id))
 		}
@@ -50,8 +50,8 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 // poll was under way.
 const outageNoticed = 45 * time.Second
 
-// checkOutage checks that while the table can't be written, at most one receive brings something to write. It requires
-// that o.mu be held.
+// checkOutage checks that while the table can't be written, at most one receive returns something to write. It requires
+// that o.mu is held.
 func (o *oracle) checkOutage(v *view, r *replica, m *message) {
 	for f, since := range v.downSince {
 		if o.elapsed() >= f.to || time.Since(since) < outageNoticed {
@@ -68,7 +68,7 @@ func (o *oracle) checkOutage(v *view, r *replica, m *message) {
 	}
 }
 
-// answered notes that a call is over for its replica, with an answer or without.
+// answered records the end of a call for its replica, with or without an answer.
 func (o *oracle) answered(call *call, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,7 +101,7 @@ func (o *oracle) holds(r *replica, counted int64) {
 		o.violated(bounded, "%s counts %d bytes as held, of at most %d", r.name, counted, o.s.heldBytes)
 	}
 	v := o.view(r)
-	if !o.s.flooded || v.doomed { // without large messages it is not worth the time; a drain gives up what is not written
+	if !o.s.flooded || v.doomed { // without large messages it costs more time than it is worth; a drain releases unwritten messages
 		return
 	}
 	var held int64
@@ -118,7 +118,7 @@ func (o *oracle) holds(r *replica, counted int64) {
 	}
 }
 
-// gone notes that a replica ends: what it holds will be received again.
+// gone records the end of a replica: the messages that it holds will be received again.
 func (o *oracle) gone(r *replica, killed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,13 +10,13 @@ import (
 	"github.com/predcache/predcache/internal/consumer"
 )
 
-// settles tells whether the message leaves the queue with its first receive, if nothing else goes wrong. One with a bad part
+// settles reports whether the message leaves the queue with its first receive, if nothing else goes wrong. One with a bad part
 // does so only if the reject queue takes it and few others wait for that: otherwise it returns, each time later.
 func (o *oracle) settles(m *message) bool {
 	return o.badIn(m) == 0 || o.s.rejectsFlow() && o.s.held > 1000
 }
 
-// mayStay tells whether the message may stay on the queue for good: its rejects can't be sent.
+// mayStay reports whether the message may stay on the queue for good: its rejects can't be sent.
 func (o *oracle) mayStay(m *message) bool {
 	const attributes = 1024 // of a reject, about
 	return o.badIn(m) > 0 && (!o.s.rejects || len(m.body) > o.s.rejectLimit-attributes)
@@ -26,7 +26,7 @@ func (o *oracle) mayStay(m *message) bool {
 // part that is too long for the reject queue is another reason for it.
 const manyRejects = 11
 
-// inRejectQueue notes what the reject queue has taken: a bad part of a message, or a message as a whole, which must have
+// inRejectQueue records what the reject queue has accepted: a bad part of a message, or a message as a whole, which must have
 // nothing good or many bad parts.
 func (o *oracle) inRejectQueue(call *call, body string) {
 	o.mu.Lock()
@@ -48,12 +48,12 @@ func (o *oracle) inRejectQueue(call *call, body string) {
 	}
 }
 
-// anyGood tells whether a message has a prediction that must be written. It requires that o.mu be held.
+// anyGood reports whether a message has a prediction that must be written. It requires that o.mu is held.
 func (o *oracle) anyGood(m *message) bool {
 	return slices.ContainsFunc(m.parts, func(p *part) bool { return !p.bad && !o.mayBeRefused(p) && !o.expired(p) })
 }
 
-// badIn returns how many parts of a message may be rejected. It requires that o.mu be held.
+// badIn returns how many parts of a message may be rejected. It requires that o.mu is held.
 func (o *oracle) badIn(m *message) int {
 	n := m.bad()
 	for _, p := range m.parts {
@@ -64,7 +64,7 @@ func (o *oracle) badIn(m *message) int {
 	return n
 }
 
-// rejects returns the marks of what a body in the reject queue rejects. It requires that o.mu be held.
+// rejects returns the marks of what a body in the reject queue rejects. It requires that o.mu is held.
 func (o *oracle) rejects(body string) (marks []int) {
 	m := o.bodies[body]
 	if m == nil || o.badIn(m) == 0 {
@@ -78,7 +78,7 @@ func (o *oracle) rejects(body string) (marks []int) {
 	return marks
 }
 
-// reveal decompresses a reject that the reject queue could not carry as it was. It requires that o.mu be held.
+// reveal decompresses a reject that the reject queue could not carry as it was. It requires that o.mu is held.
 func (o *oracle) reveal(body string) string {
 	if o.bodies[body] != nil {
 		return body
@@ -94,7 +94,7 @@ func (o *oracle) reveal(body string) string {
 	return string(text)
 }
 
-// checkRejects checks at the end that the reject queue has each reject that it has taken, and with its reason.
+// checkRejects checks at the end that the reject queue has each reject that it accepted, with its reason.
 func (o *oracle) checkRejects() {
 	messages := o.s.queues.Messages(o.s.rejectQueue)
 	o.mu.Lock()

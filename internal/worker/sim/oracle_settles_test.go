@@ -6,7 +6,7 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 )
 
-// deleteAsked checks that nothing is deleted that is not safe. It requires that o.mu be held.
+// deleteAsked checks that the worker deletes only safe messages. It requires that o.mu is held.
 func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
 	for _, e := range c.Entries {
 		delete(v.out, e.MessageID)
@@ -23,7 +23,7 @@ func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
 	}
 }
 
-// unsafe says what is missing until the message of p may be deleted. It requires that o.mu be held.
+// unsafe returns why the message of p must not be deleted yet, or "". It requires that o.mu is held.
 func (o *oracle) unsafe(p *part) string {
 	switch {
 	case p.bad && o.rejected[p.mark] > 0:
@@ -39,15 +39,15 @@ func (o *oracle) unsafe(p *part) string {
 	return ""
 }
 
-// mayBeRefused tells whether the table may refuse a good prediction because of an index that was added. It requires that o.mu
-// be held.
+// mayBeRefused reports whether the table may refuse a good prediction because of an index that was added. It requires that o.mu
+// is held.
 func (o *oracle) mayBeRefused(p *part) bool { return p.noted && o.noted }
 
-// expired tells whether a prediction may be dropped: it expired more than a minute ago. The worker's clock may be a few
+// expired reports whether a prediction may be dropped: it expired more than a minute ago. The worker's clock may be a few
 // seconds off.
 func (o *oracle) expired(p *part) bool { return p.expires < o.now()-60+7 }
 
-// visibilityAsked notes the messages that are released, which a running worker never needs to do. It requires that o.mu be
+// visibilityAsked records released messages. A running worker never needs to release one. It requires that o.mu be
 // held.
 func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {
 	for _, e := range c.Entries {

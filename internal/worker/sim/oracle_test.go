@@ -16,7 +16,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// An invariant is what a violation breaks. The numbers are those of docs/guarantees.md.
+// An invariant is a property that must hold in every run. The numbers are those of docs/guarantees.md.
 type invariant string
 
 const (
@@ -38,8 +38,7 @@ const (
 	stuck      invariant = "everything ends"
 )
 
-// An oracle watches the fakes and checks the invariants. It hears of each call before it takes effect, and of each effect
-// before it is answered.
+// An oracle checks the invariants. The fakes call it for each call before its effect, and for each effect before its answer.
 type oracle struct {
 	s *simulation
 
@@ -76,7 +75,7 @@ type oracle struct {
 	strict bool // each receive beyond the first needs an excuse
 }
 
-// A view is what the oracle knows of a replica.
+// A view is the oracle's knowledge of a replica.
 type view struct {
 	doomed, killed bool
 	delivered      map[string]bool      // message ids that it was ever sent
@@ -106,7 +105,7 @@ func newOracle(s *simulation) *oracle {
 	return o
 }
 
-// view requires that o.mu be held.
+// view requires that o.mu is held.
 func (o *oracle) view(r *replica) *view {
 	v := o.views[r]
 	if v == nil {
@@ -125,8 +124,8 @@ func (o *oracle) violate(broken invariant, format string, args ...any) {
 	o.violated(broken, format, args...)
 }
 
-// violated requires that o.mu be held. A few violations, in a line each, tell what is to be known: the first one is most
-// often the cause of the others.
+// violated requires that o.mu is held. It keeps only a few violations: the first one is usually the cause
+// of the others.
 func (o *oracle) violated(broken invariant, format string, args ...any) {
 	const most = 5
 	if len(o.violations) < most {
@@ -134,7 +133,7 @@ func (o *oracle) violated(broken invariant, format string, args ...any) {
 	}
 }
 
-// brief cuts a text to what fits a few lines.
+// brief truncates a text to a few lines.
 func brief(text string) string {
 	const most = 400
 	if len(text) <= most {
@@ -172,7 +171,7 @@ func (o *oracle) elapsed() time.Duration { return time.Since(o.s.start) }
 // now returns the services' time, in seconds since the epoch.
 func (o *oracle) now() int64 { return time.Now().Add(o.s.skew).Unix() }
 
-// sent notes a message before it is sent.
+// sent records a message before it is sent.
 func (o *oracle) sent(m *message) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -202,7 +201,7 @@ func (o *oracle) sent(m *message) {
 	}
 }
 
-// fault is the fakes' hook: it checks what a call asks for, and decides what goes wrong with it.
+// fault is the fakes' hook: it checks a call's request and decides its fault.
 func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	call, _ := c.Context().Value(callKey{}).(*call)
 	class := classOf(c)
@@ -253,7 +252,7 @@ func (o *oracle) trace(call *call, c *awstest.Call) {
 	fmt.Fprintln(os.Stderr, &b)
 }
 
-// choose picks the fault that strikes a call. It requires that o.mu be held.
+// choose picks the fault that strikes a call. It requires that o.mu is held.
 func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awstest.Fault {
 	var chosen *fault
 	for i, f := range o.s.faults {
@@ -290,7 +289,7 @@ func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awste
 // maxThrottled is how many calls a replica may make in the first 40 s of throttling that lets nothing through.
 const maxThrottled = 300
 
-// down notes that an outage strikes a replica, and checks that throttling slows it down. It requires that o.mu be held.
+// down records that an outage strikes a replica, and checks that the replica slows down. It requires that o.mu is held.
 func (o *oracle) down(v *view, f *fault, call *call) {
 	if v.downSince[f].IsZero() {
 		v.downSince[f] = time.Now()
@@ -304,7 +303,7 @@ func (o *oracle) down(v *view, f *fault, call *call) {
 	}
 }
 
-// callsOf returns how many calls so many batches make at most at once: a conditional write is one for each item.
+// callsOf returns the maximum number of calls for a number of batches: a conditional write is a call per item.
 func (o *oracle) callsOf(batches int) int {
 	if o.s.ordering == config.OrderingNewest {
 		return batches * writer.CallsPerBatch
@@ -312,7 +311,7 @@ func (o *oracle) callsOf(batches int) int {
 	return batches
 }
 
-// struckAgain notices a replica that repeats what fails without a pause. It requires that o.mu be held.
+// struckAgain detects a replica that repeats failing calls without a pause. It requires that o.mu is held.
 func (o *oracle) struckAgain(v *view, call *call, c *awstest.Call) {
 	if now := time.Now().Unix(); now != v.second {
 		v.second, v.failures = now, 0

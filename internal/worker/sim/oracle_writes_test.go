@@ -18,21 +18,21 @@ type write struct {
 	sent string // the item's predcache.sent, under newest
 }
 
-// An ack is what a replica knows of a write that it has made.
+// An ack is a replica's knowledge of a write that it has made.
 type ack struct {
 	at    time.Time
 	event int64
 	sent  string
 }
 
-// remembered tells whether a replica must remember a write: what it wrote in the last half of WORKER_DEDUP_MAX_AGE, and not
-// before it noticed that it has another table. It requires that o.mu be held.
+// remembered reports whether a replica must remember a write: what it wrote in the last half of WORKER_DEDUP_MAX_AGE, and not
+// before it noticed that it has another table. It requires that o.mu is held.
 func (o *oracle) remembered(a ack) bool {
 	return time.Since(a.at) < o.s.base.DedupMaxAge/2 && (o.created.IsZero() || a.at.Sub(o.created) >= noticeTable)
 }
 
 // writeAsked checks that one worker never has two writes of a key under way, and that it doesn't write again what it knows
-// to be written. It requires that o.mu be held.
+// to be written. It requires that o.mu is held.
 func (o *oracle) writeAsked(v *view, call *call, c *awstest.Call) {
 	if call.ended {
 		return
@@ -100,7 +100,7 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 const maxAge = 30 * time.Second
 
 // checkAge checks how old the versions of a key are that are safe now, and were not while the newest one was before. It
-// requires that o.mu be held.
+// requires that o.mu is held.
 func (o *oracle) checkAge(key string, before, now int64) {
 	if !o.s.calm() {
 		return
@@ -112,7 +112,7 @@ func (o *oracle) checkAge(key string, before, now int64) {
 	}
 }
 
-// writesAnswered notes what a replica knows after its call. It requires that o.mu be held.
+// writesAnswered records what a replica knows after its call. It requires that o.mu is held.
 func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 	for _, key := range call.keys {
 		if v.underWay[key] == call {
@@ -133,7 +133,7 @@ func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 
 // checkTable checks what the table has at the end: known items, of each key the newest version that was written. A late
 // effect excuses an older one, and so does another replica or a worker that has forgotten the newer one, unless writes are
-// conditional. It requires that o.mu be held.
+// conditional. It requires that o.mu is held.
 func (o *oracle) checkTable(items []attribute.Item) {
 	remembered := o.elapsed() < o.s.base.DedupMaxAge/2 && o.table == 0 // a worker forgets a table, and once more when it reads that it has another
 	ordered := len(o.s.replicas) == 1 && !o.late && remembered || o.s.ordering == config.OrderingNewest

@@ -12,14 +12,14 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// A plan is what a seed decides: the settings, the traffic, the faults and what the platform does. A seed can't decide in
-// which order the scheduler runs goroutines.
+// A plan is derived from a seed: the settings, the traffic, the faults and the platform events. A seed can't determine the order
+// in which the scheduler runs goroutines.
 type plan struct {
 	seed     uint64
 	layout   item.Kind
 	rejects  bool // there is a reject queue
 	replicas int
-	skew     time.Duration // how far the services' clock is ahead of the host's
+	skew     time.Duration // the services' clock minus the host's
 	latency  time.Duration // maximum of a call without faults
 	hot      string        // the id that the fault "throttle keys" throttles
 
@@ -64,7 +64,7 @@ func (m *message) bad() int {
 	return n
 }
 
-// size returns how many bytes the message takes at least while it is held.
+// size returns the minimum number of bytes that the message takes while it is held.
 func (m *message) size() int64 {
 	n := len(m.body) + m.inflated
 	for name, value := range m.attributes {
@@ -101,21 +101,21 @@ func (p *part) key(layout item.Kind) string {
 	}
 }
 
-// An event is something that the platform does.
+// An event is an action of the platform.
 type event struct {
 	at   time.Duration
 	what string // one of eventKinds
 }
 
-// secret is in each id and each payload, and must never be in the log.
+// secret is part of each id and each payload, and must never be logged.
 const secret = "zq7"
 
 // epoch is when a simulation starts, in seconds since the Unix epoch. A bubble's time begins in 2000, before which no event
 // time is accepted.
 var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).Unix()
 
-// newPlan derives a plan from a seed. The order of the draws is part of what a seed means: what is added later draws from a
-// generator of its own, so that the seeds keep what they had.
+// newPlan derives a plan from a seed. The order of the draws is part of a seed's meaning: later additions draw from a separate
+// generator, so that existing seeds keep their plans.
 func newPlan(seed uint64) *plan {
 	r := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
 	pick := func(ds ...time.Duration) time.Duration { return ds[r.IntN(len(ds))] }
@@ -150,7 +150,7 @@ func newPlan(seed uint64) *plan {
 	return p
 }
 
-// finish orders what was planned and notes when it ends.
+// finish sorts the plan by time and computes its end.
 func (p *plan) finish() {
 	slices.SortStableFunc(p.messages, func(a, b *message) int { return int(a.at - b.at) })
 	slices.SortFunc(p.events, func(a, b event) int { return int(a.at - b.at) })

@@ -26,8 +26,8 @@ import (
 type replica struct {
 	s         *simulation
 	name      string
-	terminate context.CancelFunc // does what SIGTERM does
-	doomed    bool               // it was told to stop, or killed
+	terminate context.CancelFunc // acts like SIGTERM
+	doomed    bool               // it got SIGTERM or was killed
 	pipeline  *worker.Pipeline
 	ended     chan struct{}
 	left      int   // what Pipeline.Run returned
@@ -158,10 +158,10 @@ func rewrite(req *http.Request, change func(operation, body string) string) (*ht
 	return req, nil
 }
 
-// maxCallsPerSecond is more calls than any replica may make in a second.
+// maxCallsPerSecond is the limit of calls by a replica in a second.
 const maxCallsPerSecond = 2000
 
-// begin notes a call and returns how many the replica has made in this second.
+// begin records a call and returns the number of calls that the replica has made in this second.
 func (r *replica) begin(ctx context.Context, c *call, cancel context.CancelFunc) (made int, err error) {
 	r.mu.Lock()
 	if r.dead {
@@ -178,7 +178,7 @@ func (r *replica) begin(ctx context.Context, c *call, cancel context.CancelFunc)
 	return r.made, nil
 }
 
-// end forgets a call and tells whether the replica was killed meanwhile.
+// end removes a call and reports whether the replica was killed meanwhile.
 func (r *replica) end(c *call) (dead bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -207,7 +207,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// kill does what SIGKILL does: from now on nothing that the process does has an effect.
+// kill acts like SIGKILL: from now on the process has no effect on anything.
 func (r *replica) kill() {
 	r.mu.Lock()
 	r.dead, r.doomed = true, true
@@ -217,10 +217,10 @@ func (r *replica) kill() {
 	for _, cancel := range cancels {
 		cancel()
 	}
-	r.terminate() // its goroutines have to end all the same
+	r.terminate() // its goroutines must end before the bubble does
 }
 
-// A cappedLog keeps the first MiB of what is logged.
+// A cappedLog keeps the first MiB of the log.
 type cappedLog struct {
 	mu sync.Mutex
 	b  strings.Builder

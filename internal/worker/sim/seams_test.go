@@ -15,7 +15,7 @@ import (
 	"github.com/predcache/predcache/internal/writer"
 )
 
-// seams are where a bug is put into one worker.
+// seams are the places where a bug acts on one worker.
 type seams struct {
 	*worker.Services
 	resources *worker.Resources // what the worker found at its start
@@ -23,7 +23,7 @@ type seams struct {
 	log       *slog.Logger      // the worker's
 }
 
-// onAdmit puts a bug between decoding and the window.
+// onAdmit installs a bug between decoding and the window.
 func onAdmit(admit func(next worker.Admit, it *item.Item, to dedup.Waiter) bool) func(seams) {
 	return func(s seams) {
 		s.WrapAdmit = func(next worker.Admit) worker.Admit {
@@ -44,12 +44,12 @@ var nobody = waiterFunc(func(prediction.Outcome, string, *prediction.Reject) {})
 // A tableCall is a call of a table, which it may pass on to the next.
 type tableCall func(ctx context.Context, next writer.Table, items []*item.Item, results []writer.Result)
 
-// onTable puts a bug between the writer and the table, whichever call that makes.
+// onTable installs a bug between the writer and the table, for both kinds of write.
 func onTable(call tableCall) func(seams) {
 	return func(s seams) { s.Table = tableSeam{s.Table, call} }
 }
 
-// onPuts puts a bug between the writer and a table that is written conditionally.
+// onPuts installs a bug between the writer and a table that is written conditionally.
 func onPuts(call tableCall) func(seams) {
 	return func(s seams) {
 		if s.Table.MaxItems() == 1 {
@@ -80,7 +80,7 @@ func taken(from, to writer.Kind) tableCall {
 	}
 }
 
-// onQueue puts a bug between the consumer and the queue.
+// onQueue installs a bug between the consumer and the queue.
 func onQueue(bug queueSeam) func(seams) {
 	return func(s seams) {
 		bug.Queue = s.Queue
@@ -120,7 +120,7 @@ func (q queueSeam) ChangeVisibility(ctx context.Context, changes []consumer.Visi
 	return q.change(ctx, q.Queue, changes)
 }
 
-// onRejects puts a bug between the consumer and the reject queue, if there is one.
+// onRejects installs a bug between the consumer and the reject queue, if there is one.
 func onRejects(call func(ctx context.Context, next consumer.RejectQueue, messages []consumer.Outgoing) ([]consumer.Failure, error)) func(seams) {
 	return func(s seams) {
 		if next := s.Rejects; next != nil {
@@ -139,7 +139,7 @@ func (f rejectsFunc) Send(ctx context.Context, messages []consumer.Outgoing) ([]
 	return f(ctx, messages)
 }
 
-// A memory is what a bug remembers between its calls. Its zero value is empty.
+// A memory is the state of a bug between its calls. The zero value is empty.
 type memory[K comparable, V any] struct {
 	mu sync.Mutex
 	m  map[K]V

@@ -66,7 +66,7 @@ func TestSimulation(t *testing.T) {
 	t.Logf("faults and events: %s", &all)
 }
 
-// report prints what a seed violated and how to repeat it.
+// report prints the violations of a seed and how to repeat it.
 func report(t *testing.T, p *plan, r result) {
 	t.Errorf("seed %d fails (%s)\n  %s\n  repeat it: make sim SEED=%d", p.seed, p, strings.Join(r.violations, "\n  "), p.seed)
 	if *onlySeed != 0 {
@@ -74,7 +74,7 @@ func report(t *testing.T, p *plan, r result) {
 	}
 }
 
-// A tally adds up what the seeds did.
+// A tally sums the results of the seeds.
 type tally struct {
 	mu                     sync.Mutex
 	struck                 map[string]int

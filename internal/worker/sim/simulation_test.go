@@ -19,7 +19,7 @@ import (
 	"github.com/predcache/predcache/internal/workertest"
 )
 
-// A result is what a run showed.
+// A result is the outcome of a run.
 type result struct {
 	violations []string
 	took       time.Duration  // simulated
@@ -124,7 +124,7 @@ func (s *simulation) send(m *message) {
 	}
 }
 
-// play sends the messages and does what the platform does, each at its time.
+// play sends the messages and applies the platform events, each at its time.
 func (s *simulation) play() {
 	until := func(d time.Duration) { time.Sleep(time.Until(s.start.Add(d))) }
 	messages, events := s.messages, s.events
@@ -142,7 +142,7 @@ func (s *simulation) play() {
 	until(s.end)
 }
 
-// happen does what the platform does, to a replica that is running. If none is, one starts.
+// happen applies a platform event to a running replica. If none is running, it starts one.
 func (s *simulation) happen(what string) {
 	if s.changeTable(what) {
 		return
@@ -175,7 +175,7 @@ func (s *simulation) happen(what string) {
 	}
 }
 
-// stop sends SIGTERM and checks what follows.
+// stop sends SIGTERM and checks the drain.
 func (s *simulation) stop(r *replica) {
 	began := time.Now()
 	s.oracle.gone(r, false)
@@ -188,7 +188,7 @@ func (s *simulation) stop(r *replica) {
 // minutes, the longest extension of a visibility timeout.
 const settleTime = 15 * time.Minute
 
-// rejectBackOff is how long a message waits at most whose reject could not be sent.
+// rejectBackOff is the maximum backoff of a message whose reject could not be sent.
 const rejectBackOff = time.Hour
 
 // settleDown waits until the queue is empty, and then stops the replicas.

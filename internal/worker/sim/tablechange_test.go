@@ -14,7 +14,7 @@ import (
 	"github.com/predcache/predcache/internal/workertest"
 )
 
-// What somebody does to the table while workers run.
+// The changes of the table while workers run.
 const (
 	deleteTable  = "delete the table"
 	createTable  = "create the table"
@@ -31,7 +31,7 @@ const (
 	noticeTable = time.Minute + 5*time.Second
 )
 
-// tableChanges plans what is done to the table.
+// tableChanges plans changes of the table.
 func (p *plan) tableChanges(r *rand.Rand) {
 	span := int64(p.messages[len(p.messages)-1].at) + 1
 	pair := func(first, second string, least time.Duration) (from, to time.Duration) {
@@ -55,7 +55,7 @@ func (p *plan) tableChanges(r *rand.Rand) {
 	}
 }
 
-// sendAgain plans that what was sent before the table was deleted is sent again to the new one.
+// sendAgain plans to send the messages from before the deletion of the table again, for the new one.
 func (p *plan) sendAgain(r *rand.Rand, deleted, created time.Duration) {
 	for _, m := range slices.Clone(p.messages) {
 		if m.at < deleted && !m.anyBad() && r.IntN(3) == 0 {
@@ -64,7 +64,7 @@ func (p *plan) sendAgain(r *rand.Rand, deleted, created time.Duration) {
 	}
 }
 
-// changeTable does what an event says, and reports whether it was about the table. Replicas that could not start because of
+// changeTable applies an event and reports whether it was a change of the table. Replicas that could not start because of
 // the table start when they can.
 func (s *simulation) changeTable(what string) bool {
 	client, name := s.tables.Client(), aws.String(workertest.TableName)
@@ -119,7 +119,7 @@ func (s *simulation) createIndex(client *dynamodb.Client, attribute string, kind
 	return err //nolint:wrapcheck // the caller panics
 }
 
-// tableDeleted notes that what was written is gone: nobody may take it for written in the next table.
+// tableDeleted records that all items are gone: no worker may assume that they are in the next table.
 func (o *oracle) tableDeleted() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,15 +136,15 @@ func (o *oracle) tableCreated() {
 	o.created = time.Now()
 }
 
-// indexAdded notes that from now on the table refuses items whose note is a string.
+// indexAdded records that from now on the table refuses items whose note is a string.
 func (o *oracle) indexAdded() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.noted = true
 }
 
-// lostWithTable tells whether a prediction was safe in the table that was deleted, and its message was received before the
-// worker could know that it has another table. It requires that o.mu be held.
+// lostWithTable reports whether a prediction was safe in the table that was deleted, and its message was received before the
+// worker could know that it has another table. It requires that o.mu is held.
 func (o *oracle) lostWithTable(p *part, received time.Time) bool {
 	newest, found := o.lost[p.key(o.s.layout)]
 	return found && newest >= p.event && (o.created.IsZero() || received.Sub(o.created) < noticeTable)

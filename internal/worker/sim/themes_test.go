@@ -18,7 +18,7 @@ const (
 	maxReceives      = 50 // the redrive limit that docs/deploy.md recommends; a few seeds have 3
 )
 
-// themes adds what a seed may be about beside ordinary traffic and trouble.
+// themes adds special scenarios to the ordinary traffic and trouble of a seed.
 func (p *plan) themes(r *rand.Rand) {
 	p.rejectLimit, p.heldBytes = maxMessageBytes, defaultHeldBytes
 	p.gen.r = r
@@ -95,7 +95,7 @@ func (p *plan) rejectTrouble(r *rand.Rand) {
 	}
 }
 
-// calm tells whether nothing but trouble with rejects may delay a prediction.
+// calm reports whether only trouble with rejects may delay a prediction.
 func (p *plan) calm() bool {
 	for _, f := range p.faults {
 		if f.class != classReject {
@@ -105,7 +105,7 @@ func (p *plan) calm() bool {
 	return len(p.events) == 0 && p.units == 0 && !p.fifo
 }
 
-// undisturbed tells whether nothing but a bad part makes a message return to the queue.
+// undisturbed reports whether nothing but a bad part makes a message return to the queue.
 func (p *plan) undisturbed() bool {
 	for _, f := range p.faults {
 		if f.class != classWrite && f.class != classReject {
@@ -115,7 +115,7 @@ func (p *plan) undisturbed() bool {
 	return len(p.events) == 0 && p.visibility >= 20*time.Second
 }
 
-// rejectsFlow tells whether each reject is taken by the reject queue at once.
+// rejectsFlow reports whether each reject is taken by the reject queue at once.
 func (p *plan) rejectsFlow() bool {
 	for _, f := range p.faults {
 		if f.class == classReject {
@@ -144,7 +144,7 @@ func (p *plan) flood(r *rand.Rand) {
 	start := time.Duration(r.Int64N(int64(p.messages[len(p.messages)-1].at) + 1))
 	kinds := []func(r *rand.Rand, at time.Duration){p.vector, p.crowd, p.mixed, p.bigAttributes, p.bomb, p.large}
 	chosen := []func(r *rand.Rand, at time.Duration){kinds[r.IntN(len(kinds))], kinds[r.IntN(len(kinds))]}
-	if slow := r.IntN(2) == 0; slow && p.units == 0 && !p.calm() { // what is large then piles up
+	if slow := r.IntN(2) == 0; slow && p.units == 0 && !p.calm() { // large messages then pile up
 		p.units, p.held = 50+r.IntN(50), 10_000
 		chosen[1] = p.large
 	}

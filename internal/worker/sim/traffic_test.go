@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// traffic decides what is sent: ids that come again and again, in order and out of order, repeated word for word, packed.
+// traffic plans the messages: ids that recur, in order and out of order, exact repeats, and packed messages.
 func (p *plan) traffic(r *rand.Rand) {
 	g := &generator{p: p, r: r, ids: 2 + r.IntN(40)}
 	p.gen = g
@@ -38,7 +38,7 @@ func (p *plan) traffic(r *rand.Rand) {
 	slices.SortStableFunc(p.messages, func(a, b *message) int { return int(a.at - b.at) })
 }
 
-// A generator makes parts, each with a mark of its own.
+// A generator makes parts, each with a unique mark.
 type generator struct {
 	p       *plan
 	r       *rand.Rand
@@ -55,7 +55,7 @@ func (g *generator) part(at time.Duration, alone bool) *part {
 	g.mark++
 	r := g.r
 	switch {
-	case len(g.sent) > 0 && r.IntN(4) == 0: // word for word, one of the last ones more often
+	case len(g.sent) > 0 && r.IntN(4) == 0: // an exact repeat, more often of a recent one
 		return g.sent[len(g.sent)-1-int(float64(len(g.sent))*r.Float64()*r.Float64()*r.Float64())]
 	case alone && g.badness > 0 && r.IntN(20) == 0: // its whole message can't be read
 		return &part{mark: g.mark, bad: true, raw: fmt.Sprintf(`{"predictionId":"%s-bad","note":"#%d#"`, secret, g.mark), expires: epoch + 86400}

@@ -61,18 +61,18 @@ var faultKinds = map[class][]string{
 // outageKinds keep everything from being written where they strike each write.
 var outageKinds = []string{"throttle", "error", "drop", "hang", "denied"}
 
-// outage tells whether the fault keeps everything from being written.
+// outage reports whether the fault keeps everything from being written.
 func (f *fault) outage() bool {
 	return f.class == classWrite && f.chance == 1 && slices.Contains(outageKinds, f.kind)
 }
 
-// at tells whether the fault may strike at a time after the start.
+// at reports whether the fault may strike at a time after the start.
 func (f *fault) at(elapsed time.Duration) bool { return f.from <= elapsed && elapsed < f.to }
 
-// eventKinds are what the platform does: SIGTERM, SIGKILL, start a replica, and the first two followed by a start.
+// eventKinds are the actions of the platform: SIGTERM, SIGKILL, start a replica, and the first two followed by a start.
 var eventKinds = []string{"terminate", "kill", "start", "restart", "crash"}
 
-// trouble decides what goes wrong.
+// trouble plans the faults and the platform events.
 func (p *plan) trouble(r *rand.Rand) {
 	span := p.messages[len(p.messages)-1].at + 30*time.Second
 	classes := []class{
@@ -103,7 +103,7 @@ func newFault(r *rand.Rand, class class, span time.Duration) *fault {
 		f.kind = "lose" // a late effect excuses much, so it is rare
 	}
 	if f.kind == "redeliver" {
-		f.chance = min(f.chance, 0.4) // a queue that always delivers everything again is no queue
+		f.chance = min(f.chance, 0.4) // a queue that always redelivers everything can't be emptied
 	}
 	if f.class == classReceive && f.chance > 0.5 {
 		f.to = min(f.to, f.from+20*time.Second) // each strike raises receive counts
