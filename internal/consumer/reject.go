@@ -85,7 +85,7 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 		if whole = whole || part.Whole; whole {
 			break
 		}
-		rj := newRejection(m, i, part.Raw, "", part)
+		rj := newRejection(m, part.Raw, "", part)
 		rejections = append(rejections, rj)
 		whole = rj.maxSize() > c.cfg.MaxRejectBytes
 	}
@@ -103,7 +103,7 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 	if r.count > 1 {
 		why.Detail += fmt.Sprintf(" (and %d more parts of the message are rejected)", r.count-1)
 	}
-	rj := newRejection(m, 0, m.Body, m.Attribute(AttrContentEncoding), &prediction.RejectedPart{Why: &why})
+	rj := newRejection(m, m.Body, m.Attribute(AttrContentEncoding), &prediction.RejectedPart{Why: &why})
 	if rj.maxSize() > c.cfg.MaxRejectBytes && rj.encoding == "" {
 		rj.compress()
 	}
@@ -114,6 +114,10 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 }
 
 func (c *Consumer) sendRejects(ctx context.Context, entries []*batch.Entry[*rejection]) {
+	entries = c.dropReleased(entries)
+	if len(entries) == 0 {
+		return
+	}
 	messages := make([]Outgoing, len(entries))
 	for i, e := range entries {
 		messages[i] = e.Value.outgoing(c.cfg.MaxRejectBytes)
@@ -131,6 +135,22 @@ func (c *Consumer) sendRejects(ctx context.Context, entries []*batch.Entry[*reje
 		c.rejected(entries[i].Value, failure == nil)
 		return true
 	})
+}
+
+// dropReleased removes rejects to be retried whose message is being released: its next delivery adds them again, and their text no
+// longer counts as held.
+func (c *Consumer) dropReleased(entries []*batch.Entry[*rejection]) []*batch.Entry[*rejection] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	live := make([]*batch.Entry[*rejection], 0, len(entries)) // the batcher needs its own slice as it is
+	for _, e := range entries {
+		if e.Attempts > 0 && e.Value.m.state != rejecting {
+			e.Done()
+		} else {
+			live = append(live, e)
+		}
+	}
+	return live
 }
 
 // rejected records that the reject queue accepted or refused one of a message's rejects. After a refusal the message stays on its
@@ -208,7 +228,7 @@ func (c *Consumer) runRejects(ctx context.Context) error {
 
 // acceptedRejects remembers the accepted rejects of messages that went back to their queue.
 type acceptedRejects struct {
-	messages map[string]map[uint64]bool
+	messages map[string]map[rejectionID]bool
 	order    []string // message ids, oldest first
 }
 
@@ -216,21 +236,21 @@ type acceptedRejects struct {
 // makes any.
 const maxAccepted = 1000
 
-func (a *acceptedRejects) add(message string, id uint64) {
+func (a *acceptedRejects) add(message string, id rejectionID) {
 	if a.messages == nil {
-		a.messages = map[string]map[uint64]bool{}
+		a.messages = map[string]map[rejectionID]bool{}
 	}
 	if a.messages[message] == nil {
 		if len(a.order) == maxAccepted {
 			delete(a.messages, a.order[0])
 			a.order = a.order[1:]
 		}
-		a.messages[message] = map[uint64]bool{}
+		a.messages[message] = map[rejectionID]bool{}
 		a.order = append(a.order, message)
 	}
 	a.messages[message][id] = true
 }
 
-func (a *acceptedRejects) has(message string, id uint64) bool { return a.messages[message][id] }
+func (a *acceptedRejects) has(message string, id rejectionID) bool { return a.messages[message][id] }
 
 func (a *acceptedRejects) forget(message string) { delete(a.messages, message) }

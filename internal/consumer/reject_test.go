@@ -57,7 +57,7 @@ func TestARejectSaysWhyAndWhereItCameFrom(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, value, want)
 		}
 	}
-	if o.Body != "body" || o.DeduplicationID != "id.0" || o.GroupID == "" {
+	if o.Body != "body" || !strings.HasPrefix(o.DeduplicationID, "id.") || o.GroupID == "" {
 		t.Errorf("message %+v", o)
 	}
 }

@@ -3,10 +3,11 @@ package consumer
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"hash/maphash"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -43,20 +44,22 @@ func (o *Outgoing) Size() int { return (&Received{Body: o.Body, Attributes: o.At
 
 // A rejection is a message for the reject queue. Its attributes are built when it is sent.
 type rejection struct {
-	m        *Message
-	place    int
-	body     string
-	encoding string // Content-Encoding of body
-	why      *prediction.Reject
-	sent     int64  // AttrSent
-	id       uint64 // distinguishes the rejections of a message; the same in each delivery of it
+	m          *Message
+	body       string
+	encoding   string      // Content-Encoding of body
+	attributes []Attribute // the message's, which loses its own when another of its rejects is refused
+	why        *prediction.Reject
+	sent       int64 // AttrSent
+	id         rejectionID
 }
 
-// rejectionSeed differs in each process, since a process remembers only what it has sent itself.
-var rejectionSeed = maphash.MakeSeed()
+// A rejectionID distinguishes the rejections of a message. It is a hash of the rejected text, so that it is the same in each
+// delivery and in each worker. Their order is not: what DynamoDB refuses comes in any.
+type rejectionID [16]byte
 
-func newRejection(m *Message, place int, body, encoding string, part *prediction.RejectedPart) *rejection {
-	r := &rejection{m: m, place: place, body: body, encoding: encoding, why: part.Why, sent: m.SentTime(), id: maphash.String(rejectionSeed, body)}
+func newRejection(m *Message, body, encoding string, part *prediction.RejectedPart) *rejection {
+	hash := sha256.Sum256([]byte(body))
+	r := &rejection{m: m, body: body, encoding: encoding, attributes: m.Attributes, why: part.Why, sent: m.SentTime(), id: rejectionID(hash[:16])}
 	if part.Sent > 0 && (r.sent == 0 || part.Sent < r.sent) { // from its envelope, which is not sent
 		r.sent = part.Sent
 	}
@@ -98,7 +101,7 @@ func (r *rejection) maxSize() int {
 // outgoing builds the message. It includes the description of its source if the size stays within limit.
 func (r *rejection) outgoing(limit int) Outgoing {
 	m := r.m
-	o := Outgoing{Body: r.body, GroupID: m.GroupID, DeduplicationID: m.ID + "." + strconv.Itoa(r.place)}
+	o := Outgoing{Body: r.body, GroupID: m.GroupID, DeduplicationID: m.ID + "." + hex.EncodeToString(r.id[:])}
 	if o.GroupID == "" {
 		o.GroupID = "predcache"
 	}
@@ -112,7 +115,7 @@ func (r *rejection) outgoing(limit int) Outgoing {
 	add(AttrContentEncoding, "String", r.encoding) // without it the body can't be read
 	add(AttrField, "String", clean(r.why.Field))
 	add(AttrDetail, "String", clean(r.why.Detail))
-	if s := source(m); o.Size()+len(AttrSource)+len("String")+len(s) <= limit {
+	if s := source(m, r.attributes); o.Size()+len(AttrSource)+len("String")+len(s) <= limit {
 		add(AttrSource, "String", s)
 	}
 	return o
@@ -134,11 +137,11 @@ type SourceAttribute struct {
 	Bytes []byte `json:"bytes,omitempty"`
 }
 
-// source describes a message, with attributes of up to maxSource bytes.
-func source(m *Message) string {
+// source describes a message with the attributes that fit into maxSource bytes.
+func source(m *Message, attributes []Attribute) string {
 	s := Source{MessageID: m.ID, ReceiveCount: m.Receives}
 	room := maxSource
-	for _, a := range m.Attributes {
+	for _, a := range attributes {
 		if strings.HasPrefix(a.Name, "predcache.") {
 			continue // of an earlier rejection
 		}
@@ -156,11 +159,17 @@ func source(m *Message) string {
 		}
 		s.Attributes = append(s.Attributes, attribute)
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // strings, numbers and bytes always marshal
+	for {
+		text, err := json.Marshal(s)
+		if err != nil {
+			panic(err) // strings, numbers and bytes always marshal
+		}
+		last := len(s.Attributes) - 1
+		if len(text) <= maxSource || last < 0 {
+			return string(text)
+		}
+		s.Attributes, s.LeftOut = s.Attributes[:last], s.LeftOut+1 // escapes made it longer
 	}
-	return string(text)
 }
 
 // clean makes s a valid attribute value: SQS refuses control characters. It cuts s to maxText bytes.
