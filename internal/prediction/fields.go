@@ -142,6 +142,9 @@ func (r *decoding) eventTime(p *Prediction) *Reject {
 			return r.rejectf(ReasonMissingField, name, "is missing: it orders the predictions of an id, and a file has no sent time that could stand in for it")
 		}
 		p.EventTime = FromMillis(r.sent)
+		if why := r.checkPast(name, p.EventTime); why != nil {
+			return why
+		}
 	} else {
 		t, err := parseTime(v)
 		if err != nil {

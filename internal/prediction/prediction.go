@@ -123,7 +123,7 @@ const maxField = 512
 
 func clip(field string) string {
 	if len(field) <= maxField {
-		return field
+		return strings.Clone(field) // not a part of the message's text, which would stay in memory as long as the Reject
 	}
 	return strings.ToValidUTF8(field[:maxField], "") + "…"
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -222,5 +223,29 @@ func TestReasons(t *testing.T) {
 		if o.String() == "" {
 			t.Errorf("outcome %d has no name", o)
 		}
+	}
+}
+
+// A Reject of one part can stand for a whole message, whose decoded text is then free.
+func TestReject_keeps_no_text_of_message(t *testing.T) {
+	body := `[{"predictionId":"a","prediction":1,"model":1,"model":2}]`
+	d := decode(config(), Message{Body: body})
+	if len(d.Rejected) != 1 || d.Rejected[0].Why.Field != "model" {
+		t.Fatalf("rejected %q", reasons(d))
+	}
+	text, field := unsafe.StringData(body), unsafe.StringData(d.Rejected[0].Why.Field)
+	if offset := uintptr(unsafe.Pointer(field)) - uintptr(unsafe.Pointer(text)); offset < uintptr(len(body)) {
+		t.Errorf("the field is byte %d of the message's text", offset)
+	}
+}
+
+// Anybody may set the attribute predcache.sentTimestamp. With 1, a prediction without an event time had expired in 1970, and its
+// message was deleted as done.
+func TestSentTime_before_any_clock_is_rejected(t *testing.T) {
+	cfg := config()
+	cfg.MinEventTime = Time{Sec: 946684800}
+	d := decode(cfg, Message{Body: good("a"), Sent: 1})
+	if len(d.Predictions) != 0 || len(d.Rejected) != 1 || d.Rejected[0].Why.Reason != ReasonPast {
+		t.Errorf("found %q, rejected %q", ids(d), reasons(d))
 	}
 }
