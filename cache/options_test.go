@@ -45,6 +45,11 @@ func TestBadOptions(t *testing.T) {
 	if _, err := cache.New(cfg, ""); err == nil {
 		t.Error("a table without a name")
 	}
+	anonymous := cfg.Copy()
+	anonymous.Credentials = nil
+	if _, err := cache.New(anonymous, "predictions"); err == nil || !strings.Contains(err.Error(), "cfg has no credentials") {
+		t.Errorf("got %v, want that cfg has no credentials", err)
+	}
 	if _, err := cache.NewFromClient(nil, "predictions"); err == nil {
 		t.Error("no client")
 	}

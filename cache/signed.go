@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ import (
 // Where cfg has no HTTP client of its own, as many idle connections are kept as GetMany uses.
 //
 // New calls nothing: the first read asks the table for its layout, unless WithLayout gives it. The options are the defaults of
-// every call. An error names each option that is wrong.
+// every call. An error names each option that is wrong, or says that cfg has no credentials.
 func New(cfg aws.Config, table string, options ...Option) (*Cache, error) {
 	c, err := newCache(table, options)
 	if err != nil {
@@ -36,6 +37,9 @@ func New(cfg aws.Config, table string, options ...Option) (*Cache, error) {
 	}
 	client := dynamodb.NewFromConfig(cfg)
 	o := client.Options()
+	if o.Credentials == nil {
+		return nil, errors.New("cache: cfg has no credentials: make it with config.LoadDefaultConfig, or set cfg.Credentials")
+	}
 	timeout := c.setup.attemptTimeout
 	if timeout == 0 {
 		timeout = defaultAttemptTimeout
