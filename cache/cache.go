@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,7 +229,16 @@ func (c *Cache) key(ctx context.Context, id string) (*item.Layout, string, error
 	}
 	key, err := l.ReadKey(id)
 	if err != nil {
-		return nil, "", fmt.Errorf("the id %q: %w", id, err)
+		return nil, "", fmt.Errorf("the id %q: %w", abbreviated(id), err)
 	}
 	return l, key, nil
+}
+
+// abbreviated returns the start of an id, for errors about ids that may be too long for a key.
+func abbreviated(id string) string {
+	const most = 80
+	if len(id) <= most {
+		return id
+	}
+	return strings.ToValidUTF8(id[:most], "") + "…"
 }

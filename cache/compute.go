@@ -26,7 +26,7 @@ import (
 // prediction again before it expires.
 func (c *Cache) GetOrCompute(ctx context.Context, id string, compute func(ctx context.Context) (*Prediction, error), options ...Option) (*Prediction, error) {
 	if c.setup.publisher == nil {
-		return nil, errors.New("the cache has no publisher: make it WithPublisher")
+		return nil, errors.New("the cache has no publisher: give New WithPublisher")
 	}
 	if c.front != nil && len(options) == 0 && !c.setup.early {
 		if p := c.front.hit(ctx, id); p != nil {

@@ -37,7 +37,7 @@ func (c *Cache) GetMany(ctx context.Context, ids []string, options ...Option) ([
 	for i, id := range ids {
 		key, err := l.ReadKey(id)
 		if err != nil {
-			m.errs = append(m.errs, fmt.Errorf("the id %q: %w", id, err))
+			m.errs = append(m.errs, fmt.Errorf("the id %q: %w", abbreviated(id), err))
 			continue
 		}
 		last, twice := m.places[key]

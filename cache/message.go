@@ -27,7 +27,7 @@ const (
 // worker knows a repeat.
 func (p *Prediction) message(numericID bool) (string, error) {
 	wrong := func(format string, args ...any) (string, error) {
-		return "", fmt.Errorf("the prediction %q can't be published: %w", p.ID, fmt.Errorf(format, args...))
+		return "", fmt.Errorf("the prediction %q can't be published: %w", abbreviated(p.ID), fmt.Errorf(format, args...))
 	}
 	if p.EventTime.Unix() < 0 || p.EventTime.Year() > 9999 {
 		return wrong("its event time is %v", p.EventTime)

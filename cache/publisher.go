@@ -200,10 +200,10 @@ func (p *Publisher) text(prediction *Prediction, l *item.Layout) (string, error)
 		return "", err
 	}
 	if err := p.rules.check(text, l); err != nil {
-		return "", fmt.Errorf("the prediction %q can't be published: %w", prediction.ID, err)
+		return "", fmt.Errorf("the prediction %q can't be published: %w", abbreviated(prediction.ID), err)
 	}
 	if len(text) > maxMessage {
-		return "", fmt.Errorf("the prediction %q can't be published: it %w", prediction.ID, errTooLarge)
+		return "", fmt.Errorf("the prediction %q can't be published: it %w", abbreviated(prediction.ID), errTooLarge)
 	}
 	return text, nil
 }
