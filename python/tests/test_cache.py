@@ -41,6 +41,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waits
 
 
+def test_arguments_that_cannot_work(make: Callable[..., Cache]) -> None:
+    with pytest.raises(ConfigurationError, match="the table's name is empty"):
+        Cache("", session=SESSION)
+    with pytest.raises(TypeError, match="a list of ids"):
+        make().get_many("user-42")
+
+
 def test_the_layout_is_asked_for_once(aws: FakeAWS, make: Callable[..., Cache]) -> None:
     aws.put("a", {"score": 0.5})
     with make() as cache:

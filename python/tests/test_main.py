@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -22,13 +23,17 @@ def test_the_command_line_shows_a_prediction(
     assert shown["prediction"] == {"digits": 1}
     assert main(["get", "nobody", "--table", "predictions"]) == 1
     assert "no live prediction" in capsys.readouterr().err
-    monkeypatch.setenv("PREDCACHE_TABLE", "predictions")
+    monkeypatch.setenv("PREDCACHE_TABLE_NAME", "predictions")
     assert main(["get", "a"]) == 0
     file = tmp_path / "predictions.ndjson"
     file.write_text(
         '{"predictionId":"b","prediction":0.10}\n\n{"predictionId":"c"}\n{"predictionId":"d","prediction":2}\n'
     )
     queue = "http://queue.invalid/q"
+    packed = tmp_path / "predictions.ndjson.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert main(["publish", str(packed), "--queue-url", queue]) == 2
+    assert "not UTF-8 text: decompress it" in capsys.readouterr().err
     assert main(["publish", str(file), "--queue-url", queue]) == 1
     output = capsys.readouterr()
     assert "published 2 of 3" in output.out
@@ -37,5 +42,5 @@ def test_the_command_line_shows_a_prediction(
     aws.script = lambda operation, body: error("AccessDeniedException")
     assert main(["get", "a"]) == 2
     assert "policy" in capsys.readouterr().err
-    monkeypatch.delenv("PREDCACHE_TABLE")
+    monkeypatch.delenv("PREDCACHE_TABLE_NAME")
     assert main(["get", "a"]) == 2

@@ -24,6 +24,7 @@ from fake import Answer, FakeAWS, error
 from predcache import (
     BufferFullError,
     ClosedError,
+    ConfigurationError,
     Failure,
     InvalidPredictionError,
     Layout,
@@ -482,6 +483,14 @@ def test_publish_json(aws: FakeAWS, make: Callable[..., Publisher]) -> None:
             with pytest.raises(InvalidPredictionError):
                 publisher.publish_json(text)
     assert "0.10000000000000000001" in aws.queue[0]
+
+
+def test_settings_that_cannot_work() -> None:
+    for url in ("predictions", "", "sqs.eu-west-1.amazonaws.com/1/q"):
+        with pytest.raises(ConfigurationError, match="the queue's URL is"):
+            Publisher(url)
+    with pytest.raises(ConfigurationError, match="nan is 'zero'"):
+        Publisher("http://queue.invalid/q", nan="zero")  # type: ignore[arg-type]
 
 
 def test_errors_are_of_one_family() -> None:

@@ -99,7 +99,7 @@ def test_lost_answers_and_refused_connections(aws: FakeAWS, quick: list[float]) 
     aws.script = lambda operation, body: next(answers)
     with Cache("t", layout="latest-only", endpoint_url=aws.url) as cache:
         assert cache.get("a") is not None
-    with pytest.raises(NetworkError, match="no answer of 127.0.0.1:9"):
+    with pytest.raises(NetworkError, match="no answer from 127.0.0.1:9"):
         Cache("t", layout="latest-only", endpoint_url="http://127.0.0.1:9").get("a")
 
 

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     get = commands.add_parser("get", help="show the newest live prediction of an id, as JSON")
     get.add_argument("id", metavar="ID")
     get.add_argument(
-        "--table", default=os.environ.get("PREDCACHE_TABLE"), help="the table (PREDCACHE_TABLE)"
+        "--table", default=os.environ.get("PREDCACHE_TABLE_NAME"), help="the table (PREDCACHE_TABLE_NAME)"
     )
     get.add_argument("--history", action="store_true", help="show all live ones, newest first, one a line")
     get.set_defaults(run=_get)
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _get(args: argparse.Namespace) -> int:
     if not args.table:
-        raise ConfigurationError("no table is named: give --table, or set PREDCACHE_TABLE")
+        raise ConfigurationError("no table is named: give --table, or set PREDCACHE_TABLE_NAME")
     with Cache(args.table) as cache:
         found = list(cache.history(args.id)) if args.history else [cache.get(args.id)]
     shown = [p for p in found if p is not None]
@@ -92,8 +92,13 @@ def _publish(args: argparse.Namespace) -> int:
         raise ConfigurationError("no queue is named: give --queue-url, or set PREDCACHE_QUEUE_URL")
     if args.file == "-":
         return _publish_lines(args.queue_url, sys.stdin)
-    with Path(args.file).open(encoding="utf-8") as lines:
-        return _publish_lines(args.queue_url, lines)
+    try:
+        with Path(args.file).open(encoding="utf-8") as lines:
+            return _publish_lines(args.queue_url, lines)
+    except UnicodeDecodeError as err:
+        raise ConfigurationError(
+            f"{args.file} is not UTF-8 text: decompress it first, and pipe it to `publish -`"
+        ) from err
 
 
 def _publish_lines(queue_url: str, lines: Iterable[str]) -> int:
@@ -108,7 +113,7 @@ def _publish_lines(queue_url: str, lines: Iterable[str]) -> int:
             except InvalidPredictionError as err:
                 rejected += 1
                 print(f"predcache: line {number}: {err}", file=sys.stderr)
-    print(f"published {taken} of {taken + rejected} predictions in {publisher.stats().calls} calls")
+    print(f"published {taken} of {taken + rejected} predictions; calls of SQS: {publisher.stats().calls}")
     return 1 if rejected else 0
 
 

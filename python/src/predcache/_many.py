@@ -30,7 +30,10 @@ class Many:
 
         Raises:
             InvalidPredictionError: No item can have one of them.
+            TypeError: It is one id, not a collection of ids.
         """
+        if isinstance(ids, (str, bytes)):
+            raise TypeError("get_many takes a list of ids: a single string would be read as its characters")
         for id_ in ids:
             key = self._keys[id_] = self._rules.read_key(id_)
             if key in self.found or key in self.wanted:

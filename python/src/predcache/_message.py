@@ -12,7 +12,7 @@ from typing import Any
 from predcache import _contract as contract
 from predcache import _json, _times
 from predcache._json import bad
-from predcache.errors import InvalidPredictionError
+from predcache.errors import ConfigurationError, InvalidPredictionError
 from predcache.rules import Rules
 
 # A line of this length can't make an item of over 400 KB: natively a value is at most twice its text.
@@ -23,6 +23,8 @@ class Encoder:
     """Turns predictions into lines. What the worker would reject is an error."""
 
     def __init__(self, rules: Rules, nan: _json.NaN) -> None:
+        if nan not in ("error", "null"):
+            raise ConfigurationError(f"nan is {nan!r}: use 'error' or 'null'")
         self._rules = rules
         self._nan = nan
         self._plain_ids = not rules.layout.numeric

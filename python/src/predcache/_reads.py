@@ -12,7 +12,7 @@ from typing import Any
 from predcache import _contract as contract
 from predcache import _times
 from predcache._json import quoted, quoted_bytes
-from predcache.errors import CallError, ItemError, PredcacheError
+from predcache.errors import CallError, ConfigurationError, ItemError, PredcacheError
 from predcache.layout import Layout, from_description
 from predcache.prediction import Prediction, item_error
 from predcache.rules import Rules
@@ -58,6 +58,8 @@ class Reads:
         consistent: bool,
         uniform_life: bool,
     ) -> None:
+        if not table:
+            raise ConfigurationError("the table's name is empty")
         self.table = table
         self.decimals = decimals
         self.uniform_life = uniform_life

@@ -38,7 +38,15 @@ _QUEUE_HOST = re.compile(r"https://sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.co
 
 
 def queue_region(queue_url: str) -> str | None:
-    """Return the region that a queue's URL names, or None."""
+    """Return the region that a queue's URL names, or None.
+
+    Raises:
+        ConfigurationError: It is no URL.
+    """
+    if not re.match(r"https?://", queue_url or ""):
+        raise ConfigurationError(
+            f"the queue's URL is {queue_url!r}: use https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+        )
     m = _QUEUE_HOST.match(queue_url)
     return m[1] if m else None
 
@@ -387,7 +395,7 @@ class Service:
             )
         except (urllib3.exceptions.HTTPError, OSError) as err:
             host = urlsplit(self._settings.url).netloc
-            raise NetworkError(operation, f"no answer of {host}: {err}") from err
+            raise NetworkError(operation, f"no answer from {host}: {err}") from err
         return Response(r.status, r.headers, r.data)
 
 

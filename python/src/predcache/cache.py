@@ -170,6 +170,7 @@ class Cache:
 
         Raises:
             InvalidPredictionError: No item can have one of the ids. Nothing was asked.
+            TypeError: ``ids`` is a single string.
             PartialError: Some could not be read: it has the others. After a call that failed no other
                 call is begun.
             CallError: The table could not be asked for its layout.

@@ -60,7 +60,7 @@ class Publisher:
         config: A botocore ``Config``: proxies, connections.
 
     Raises:
-        ConfigurationError: There is no region, or botocore refuses its settings.
+        ConfigurationError: There is no region, an argument is wrong, or botocore refuses its settings.
     """
 
     def __init__(

@@ -154,4 +154,4 @@ class AsyncService:
                 return Response(r.status, r.headers, await r.read())
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as err:
             text = f"{type(err).__name__}: {err}" if str(err) else type(err).__name__
-            raise NetworkError(operation, f"no answer of {self._url.authority}: {text}") from err
+            raise NetworkError(operation, f"no answer from {self._url.authority}: {text}") from err
