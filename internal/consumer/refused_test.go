@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/predcache/predcache/internal/prediction"
 )
@@ -124,5 +125,26 @@ func TestDeduplicationID_does_not_depend_on_order(t *testing.T) {
 	first, second := ids("x", "y"), ids("y", "x")
 	if first["x"] == first["y"] || first["x"] != second["x"] || first["y"] != second["y"] || len(first["x"]) > 128 {
 		t.Errorf("first %v, then %v", first, second)
+	}
+}
+
+// A message of 16 MiB, once decoded, with one bad part kept all of it until the reject queue took the part. While that was down, no
+// other message could be decoded.
+func TestRejections_keep_only_their_text(t *testing.T) {
+	text := strings.Repeat("x", 1<<20)
+	m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{ID: "m", Body: text[:10<<10]}, expected: true}
+	m.Reject(prediction.RejectedPart{Raw: text[:100], Why: prediction.Rejectf(prediction.ReasonNumber, "score", "is NaN")}, 1)
+	m.bytes = int64(messageBytes + m.size() + len(text))
+	c := &Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 8<<20)}
+	c.budget.take(m.bytes)
+	rejections, err := c.rejections(m)
+	if err != nil || len(rejections) != 1 || rejections[0].body != text[:100] {
+		t.Fatalf("%d rejections, %v", len(rejections), err)
+	}
+	if _, used := c.budget.used(); used != messageBytes+100 || m.bytes != used || m.Body != "" {
+		t.Errorf("the message holds %d bytes, counted as %d", m.bytes, used)
+	}
+	if unsafe.StringData(rejections[0].body) == unsafe.StringData(text) {
+		t.Error("the reject is a part of the decoded text")
 	}
 }

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/predcache/predcache/internal/batch"
@@ -90,6 +91,7 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 		whole = rj.maxSize() > c.cfg.MaxRejectBytes
 	}
 	if !whole {
+		c.keepOnly(m, rejections)
 		return rejections, nil
 	}
 	// Only the body is needed from now on: free the decoded parts.
@@ -111,6 +113,29 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 		return nil, fmt.Errorf("a reject takes %d bytes, but the reject queue's MaximumMessageSize is %d: set it to at least that of the queue", size, c.cfg.MaxRejectBytes)
 	}
 	return []*rejection{rj}, nil
+}
+
+// keepOnly frees a message's text but for its rejections, where these are copied at less cost. Otherwise one short reject would keep
+// megabytes of decoded text, and a reject queue that is down could take the room in which other messages are decoded.
+func (c *Consumer) keepOnly(m *Message, rejections []*rejection) {
+	keep := int64(messageBytes + m.size() - len(m.Body))
+	for _, r := range rejections {
+		keep += int64(len(r.body))
+	}
+	c.mu.Lock()
+	freed := m.bytes - keep
+	if freed > 0 {
+		m.bytes = keep
+		m.Body, m.rejects.parts = "", nil
+	}
+	c.mu.Unlock()
+	if freed <= 0 {
+		return
+	}
+	for _, r := range rejections {
+		r.body = strings.Clone(r.body)
+	}
+	c.budget.release(0, freed)
 }
 
 func (c *Consumer) sendRejects(ctx context.Context, entries []*batch.Entry[*rejection]) {
