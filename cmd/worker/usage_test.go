@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files of the help")
@@ -128,7 +130,7 @@ func TestCompletion(t *testing.T) {
 // runCommand runs a command line and returns what it printed on both streams.
 func runCommand(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	var out bytes.Buffer
+	var out workertest.LogBuffer
 	err := dispatch(t.Context(), args, nil, &out, &out)
 	return out.String(), err
 }

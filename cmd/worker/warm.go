@@ -109,10 +109,11 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	}
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	context.AfterFunc(intake, func() {
+	ignore := context.AfterFunc(intake, func() {
 		stop() // a second signal ends the process at once
 		fmt.Fprintf(stderr, "interrupted: finishing writes in flight, for up to %s; interrupt again to stop at once\n", cfg.WriteDeadline())
 	})
+	defer ignore() // or the end of this call would be taken for an interruption
 
 	start := time.Now()
 	showing, hide := context.WithCancel(context.Background())

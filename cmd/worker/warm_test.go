@@ -20,6 +20,7 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/workertest"
 )
 
 // packed are the ways in which a file may come.
@@ -214,7 +215,7 @@ func TestWarm_continues_after_interrupt(t *testing.T) {
 			t.Setenv("WORKER_DRAIN_TIMEOUT", "2s")
 			t.Setenv("WORKER_RECEIVE_WAIT", "1s")
 			t.Setenv("WORKER_WRITE_CONCURRENCY", "2")
-			var out bytes.Buffer
+			var out workertest.LogBuffer // the table's state is reported from another goroutine
 			err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, nil, &out, &out)
 			b.FakeDynamoDB.SetFault(nil)
 			if err == nil || !strings.Contains(err.Error(), "interrupted") {
@@ -237,7 +238,7 @@ func TestWarm_continues_after_interrupt(t *testing.T) {
 				}
 			}
 			again, err := runCommand(t, "warm", "--timestamp", "now", name)
-			if err != nil || !strings.Contains(again, fmt.Sprintf("continuing in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Line)+" predictions of") {
+			if err != nil || strings.Contains(again, "interrupted") || !strings.Contains(again, fmt.Sprintf("continuing in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Line)+" predictions of") {
 				t.Fatalf("%s, %v", again, err)
 			}
 			ids := map[string]bool{}
@@ -368,7 +369,7 @@ func TestWarmContinuesItsRejects(t *testing.T) {
 	})
 	t.Setenv("WORKER_DRAIN_TIMEOUT", "2s")
 	t.Setenv("WORKER_RECEIVE_WAIT", "1s")
-	var out bytes.Buffer
+	var out workertest.LogBuffer // the table's state is reported from another goroutine
 	err := dispatch(ctx, []string{"warm", "--timestamp", "now", name}, nil, &out, &out)
 	b.FakeDynamoDB.SetFault(nil)
 	if err == nil || !strings.Contains(err.Error(), "interrupted") || !strings.Contains(out.String(), "interrupted: finishing writes") {

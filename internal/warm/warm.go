@@ -177,7 +177,7 @@ var ErrInterrupted = errors.New("interrupted")
 func (r *Run) Run(ctx context.Context) error {
 	ctx, r.abort = context.WithCancel(ctx)
 	defer r.abort()
-	if err := r.rejects.open(r.o, r.resumed); err != nil {
+	if err := r.openRejects(); err != nil {
 		return err
 	}
 	writing, stopWriting := context.WithCancel(context.Background())
@@ -205,6 +205,13 @@ func (r *Run) Run(ctx context.Context) error {
 		err = ErrInterrupted
 	}
 	return err
+}
+
+// openRejects opens the rejects file under the mutex that guards it, since Progress reads its size.
+func (r *Run) openRejects() error {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	return r.rejects.open(r.o, r.resumed)
 }
 
 // readAll reads all files, from the position of an interrupted run. It returns false if it did not reach the end.
