@@ -39,7 +39,7 @@ func TestThrottledTable(t *testing.T) {
 						return awstest.Fault{Delay: 100 * time.Millisecond}
 					}
 				})
-				const messages = 14_000
+				const messages = 20_000
 				for i := range messages {
 					w.Send(workertest.Message(fmt.Sprint(i), time.Minute, `1`))
 				}
@@ -50,7 +50,7 @@ func TestThrottledTable(t *testing.T) {
 					return w.DynamoDB.ItemCount(workertest.TableName) - before
 				}
 				items(2 * time.Second)
-				clean := items(time.Second)
+				clean := items(2 * time.Second)
 				calls := w.DynamoDB.CallCount(test.operation)
 				throttling.Store(true)
 				time.Sleep(40 * time.Second)
@@ -59,8 +59,8 @@ func TestThrottledTable(t *testing.T) {
 				}
 				throttling.Store(false)
 				items(2 * time.Second)
-				if again := items(time.Second); again < clean*9/10 {
-					t.Errorf("%d items a second 2 s after the throttling, want about %d", again, clean)
+				if again := items(2 * time.Second); again < clean*9/10 {
+					t.Errorf("%d items in 2 s after the throttling, want about %d", again, clean)
 				}
 				time.Sleep(2 * time.Minute)
 				r.Stop()
