@@ -204,6 +204,24 @@ func TestUntrustedAnswers(t *testing.T) {
 	}
 }
 
+// What an answer to a send doesn't name is not known to be sent. Its source must not be deleted.
+func TestSend_unnamed_entry_failed(t *testing.T) {
+	_, versioned := layouts(t)
+	said := &answer{}
+	b := newBoth(t, said, versioned)
+	for body, want := range map[string][]consumer.Failure{
+		`{}`: {{Index: 0, Code: "NoAnswer"}, {Index: 1, Code: "NoAnswer"}, {Index: 2, Code: "NoAnswer"}},
+		`{"Successful":[{"Id":"0"}],"Failed":[{"Id":"2","SenderFault":true,"Code":"x"}]}`: {{Index: 2, SenderFault: true, Code: "x"}, {Index: 1, Code: "NoAnswer"}},
+		`{"Successful":[{"Id":"2"},{"Id":"0"},{"Id":"1"}]}`:                               nil,
+	} {
+		*said = answer{status: 200, body: body}
+		got, err := b.operations(t, versioned)["SendMessageBatch"](t.Context(), 1)
+		if failures, _ := got.([]consumer.Failure); err != nil || !slices.Equal(failures, want) {
+			t.Errorf("%s: failures %v, %v, want %v", body, got, err, want)
+		}
+	}
+}
+
 // FuzzAnswers has both clients read whatever a service may answer.
 func FuzzAnswers(f *testing.F) {
 	operations := slices.Sorted(maps.Keys(answers))

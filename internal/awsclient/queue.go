@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,7 +131,7 @@ func (q *Queue) Delete(ctx context.Context, receipts []string) ([]consumer.Failu
 		b = append(appendReceipt(b, i, receipt), '}')
 	}
 	c.Request = append(b, "]}"...)
-	return q.batch(ctx, q.remove, c)
+	return q.batch(ctx, q.remove, c, nil)
 }
 
 // ChangeVisibility implements consumer.Queue.
@@ -143,7 +144,7 @@ func (q *Queue) ChangeVisibility(ctx context.Context, changes []consumer.Visibil
 		b = append(strconv.AppendInt(b, int64(changes[i].Timeout/time.Second), 10), '}')
 	}
 	c.Request = append(b, "]}"...)
-	return q.batch(ctx, q.change, c)
+	return q.batch(ctx, q.change, c, nil)
 }
 
 // Send implements consumer.RejectQueue.
@@ -171,7 +172,22 @@ func (q *Queue) Send(ctx context.Context, messages []consumer.Outgoing) ([]consu
 		b = append(b, '}')
 	}
 	c.Request = append(b, "]}"...)
-	return q.batch(ctx, q.send, c)
+	var sent []string
+	failed, err := q.batch(ctx, q.send, c, &sent)
+	if err != nil {
+		return nil, err
+	}
+	return unanswered(len(messages), sent, failed), nil
+}
+
+// unanswered adds the entries that an answer names neither as sent nor as failed. Whoever sent them would delete their source.
+func unanswered(entries int, sent []string, failed []consumer.Failure) []consumer.Failure {
+	for i, id := range entryIDs[:entries] {
+		if !slices.Contains(sent, id) && !slices.ContainsFunc(failed, func(f consumer.Failure) bool { return f.Index == i }) {
+			failed = append(failed, consumer.Failure{Index: i, Code: "NoAnswer"})
+		}
+	}
+	return failed
 }
 
 func appendAttribute(b []byte, a *consumer.Attribute) []byte {
@@ -202,19 +218,23 @@ func appendReceipt(b []byte, i int, receipt string) []byte {
 	return jsonscan.AppendQuoted(append(beginEntry(b, i), `,"ReceiptHandle":`...), receipt)
 }
 
-// A failedEntry is an entry of a batch as the answer names it.
-type failedEntry struct {
+// A namedEntry is an entry of a batch as the answer names it. The code and the fault are of one that failed.
+type namedEntry struct {
 	id, code    string
 	senderFault bool
 }
 
-// batch makes a call on several messages and returns those for which it failed.
-func (q *Queue) batch(ctx context.Context, o *awsjson.Operation, c *awsjson.Call) ([]consumer.Failure, error) {
-	var failed []failedEntry
+// batch makes a call on several messages and returns those for which it failed. It appends the ids of the others to succeeded,
+// unless that is nil.
+func (q *Queue) batch(ctx context.Context, o *awsjson.Operation, c *awsjson.Call, succeeded *[]string) ([]consumer.Failure, error) {
+	var failed []namedEntry
 	err := o.Send(ctx, c, func(w *jsonscan.Walker) {
 		w.Object(func(name string) {
-			if name == "Failed" {
-				w.Array(func() { failed = append(failed, readFailed(w)) })
+			switch {
+			case name == "Failed":
+				w.Array(func() { failed = append(failed, readEntry(w)) })
+			case name == "Successful" && succeeded != nil:
+				w.Array(func() { *succeeded = append(*succeeded, readEntry(w).id) })
 			}
 		})
 	})
@@ -224,7 +244,7 @@ func (q *Queue) batch(ctx context.Context, o *awsjson.Operation, c *awsjson.Call
 	return failures(failed)
 }
 
-func readFailed(w *jsonscan.Walker) (f failedEntry) {
+func readEntry(w *jsonscan.Walker) (f namedEntry) {
 	w.Object(func(name string) {
 		switch name {
 		case "Id":
@@ -238,7 +258,7 @@ func readFailed(w *jsonscan.Walker) (f failedEntry) {
 	return f
 }
 
-func failures(failed []failedEntry) ([]consumer.Failure, error) {
+func failures(failed []namedEntry) ([]consumer.Failure, error) {
 	if len(failed) == 0 {
 		return nil, nil
 	}

@@ -116,16 +116,24 @@ func (q *sdkQueue) Send(ctx context.Context, messages []consumer.Outgoing) ([]co
 	if err != nil {
 		return nil, brief("SendMessageBatch", err)
 	}
-	return sdkFailures(out.Failed)
+	failed, err := sdkFailures(out.Failed)
+	if err != nil {
+		return nil, err
+	}
+	var sent []string
+	for i := range out.Successful {
+		sent = append(sent, aws.ToString(out.Successful[i].Id))
+	}
+	return unanswered(len(messages), sent, failed), nil
 }
 
 func entryID(i int) *string { return &entryIDs[i] }
 
 func sdkFailures(failed []types.BatchResultErrorEntry) ([]consumer.Failure, error) {
-	entries := make([]failedEntry, len(failed))
+	entries := make([]namedEntry, len(failed))
 	for i := range failed {
 		f := &failed[i]
-		entries[i] = failedEntry{aws.ToString(f.Id), aws.ToString(f.Code), f.SenderFault}
+		entries[i] = namedEntry{aws.ToString(f.Id), aws.ToString(f.Code), f.SenderFault}
 	}
 	return failures(entries)
 }
