@@ -69,11 +69,12 @@ func (e *ItemError) Unwrap() error { return e.Err }
 
 // A Cache reads the predictions of one table. It is safe for concurrent use.
 type Cache struct {
-	source   source
-	table    string
-	defaults options
-	setup    setup
-	made     time.Time // see mono
+	source     source
+	disconnect func() // closes idle connections that no one else uses; nil where the HTTP client is the service's
+	table      string
+	defaults   options
+	setup      setup
+	made       time.Time // see mono
 
 	layout    atomic.Pointer[item.Layout] // once it is known
 	asking    chan struct{}               // holds one token: only one caller at a time asks the table for its layout
@@ -124,7 +125,8 @@ func newCache(table string, given []Option) (*Cache, error) {
 
 // Close ends what runs in the background: reads that callers share, renewals of the front, computations, probes of a table
 // that does not answer. It waits for their goroutines; the context of a computation ends, and compute should heed it. The
-// front's memory is given back. Calls after Close return ErrClosed. A Publisher is closed on its own, after the Cache.
+// front's memory is given back, and idle connections are closed unless cfg has an HTTP client of another type than the SDK's.
+// Calls after Close return ErrClosed. A Publisher is closed on its own, after the Cache.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.close()
@@ -132,6 +134,9 @@ func (c *Cache) Close() error {
 	c.background.Wait()
 	if c.front != nil {
 		c.front.close()
+	}
+	if c.disconnect != nil {
+		c.disconnect()
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ func New(cfg aws.Config, table string, options ...Option) (*Cache, error) {
 		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, c.defaults.concurrency)
 		t.MaxIdleConns = max(t.MaxIdleConns, c.defaults.concurrency)
 		transport, timeout = t, shorter(timeout, own.GetTimeout())
+		c.disconnect = t.CloseIdleConnections // GetTransport returns a copy, which is this Cache's alone
 	case *http.Client:
 		if transport = own.Transport; transport == nil {
 			transport = http.DefaultTransport

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/predcache/predcache/cache"
@@ -30,6 +34,30 @@ func answers(t *testing.T, change func(cfg *aws.Config), answer func(n int64, re
 	c := must(cache.New(cfg, "predictions", append(options, cache.WithLayout(cache.LatestOnly()))...))
 	t.Cleanup(func() { c.Close() })
 	return c, n
+}
+
+func TestCloseEndsIdleConnections(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	server.Start()
+	defer server.Close()
+	cfg := awstest.Config(nil)
+	cfg.HTTPClient, cfg.BaseEndpoint = awshttp.NewBuildableClient(), &server.URL
+	c := must(cache.New(cfg, "predictions", cache.WithLayout(cache.LatestOnly())))
+	if _, err := c.Get(t.Context(), "a"); !errors.Is(err, cache.ErrNotFound) {
+		t.Fatalf("got %v, want a miss", err)
+	}
+	c.Close()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second): // idle connections end by themselves after 90 s
+		t.Error("an idle connection is left")
+	}
 }
 
 func found(req *http.Request) (*http.Response, error) {
