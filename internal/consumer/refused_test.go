@@ -148,3 +148,18 @@ func TestRejections_keep_only_their_text(t *testing.T) {
 		t.Error("the reject is a part of the decoded text")
 	}
 }
+
+// The place of a forgotten message stayed in the order. When it was the oldest, the message's later rejects were forgotten with it.
+func TestAcceptedRejects_of_forgotten_message_are_remembered_anew(t *testing.T) {
+	var a acceptedRejects
+	id := rejectionID{1}
+	a.add("m", id)
+	a.forget("m")
+	a.add("m", id)
+	for i := range maxAccepted - 1 {
+		a.add(strconv.Itoa(i), id)
+	}
+	if !a.has("m", id) || !a.has("0", id) || len(a.messages) != maxAccepted {
+		t.Errorf("%d messages are remembered; the first two: %v, %v", len(a.messages), a.has("m", id), a.has("0", id))
+	}
+}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -278,4 +279,9 @@ func (a *acceptedRejects) add(message string, id rejectionID) {
 
 func (a *acceptedRejects) has(message string, id rejectionID) bool { return a.messages[message][id] }
 
-func (a *acceptedRejects) forget(message string) { delete(a.messages, message) }
+func (a *acceptedRejects) forget(message string) {
+	if a.messages[message] != nil {
+		delete(a.messages, message)
+		a.order = slices.DeleteFunc(a.order, func(id string) bool { return id == message })
+	}
+}
