@@ -84,9 +84,7 @@ func (g *governor) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stopped = true
-	if g.timer != nil {
-		g.timer.Stop()
-	}
+	g.cancel()
 }
 
 // begin reports whether a batch may be written now. In the state Probing, only the first one may.
@@ -188,9 +186,7 @@ func (g *governor) down(err error, next time.Duration) {
 
 // after calls f with g.mu held after a wait. It replaces an earlier call of after. It requires g.mu.
 func (g *governor) after(wait time.Duration, f func()) {
-	if g.timer != nil {
-		g.timer.Stop()
-	}
+	g.cancel()
 	if g.stopped {
 		return
 	}
@@ -203,6 +199,14 @@ func (g *governor) after(wait time.Duration, f func()) {
 		}
 	})
 	g.timer = timer
+}
+
+// cancel cancels the last call of after, even one that has begun and waits for g.mu. It requires g.mu.
+func (g *governor) cancel() {
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
 }
 
 // probe allows one batch. It requires g.mu.
@@ -237,9 +241,7 @@ func (g *governor) set(limit float64) {
 func (g *governor) apply() {
 	g.observer.Limit(int(g.limit))
 	if g.limit >= 1 {
-		if g.timer != nil {
-			g.timer.Stop()
-		}
+		g.cancel()
 		g.setLimit(int(g.limit))
 		return
 	}
