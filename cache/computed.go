@@ -9,19 +9,19 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// computed remembers what GetOrCompute has computed in this process until the worker has written it: for one age, which all
-// share, so that the oldest is always the first to go.
+// computed remembers the results of GetOrCompute in this process until the worker has written them. All have the same maximum
+// age, so the oldest expires first.
 type computed struct {
 	age time.Duration
 	lag writeLag
 
 	mu    sync.Mutex
-	byKey map[string]*remembered // guarded by mu, as are all that follow
+	byKey map[string]*remembered // guarded by mu, like all fields below
 	queue []*remembered          // oldest first
 	bytes int64
 }
 
-// maxComputed bounds what is remembered. Beyond, the oldest goes.
+// maxComputed bounds the remembered bytes. Beyond it, the oldest prediction is dropped.
 const maxComputed = 16 << 20
 
 // A remembered prediction was computed here.
@@ -30,8 +30,8 @@ type remembered struct {
 	p       *Prediction
 	until   time.Time
 	began   int64 // when its computation began; see Cache.mono
-	checked int64 // when the last read was sent that did not bring a newer one
-	seen    bool  // a read has brought it: the table has it
+	checked int64 // when the last read that found nothing newer was sent
+	seen    bool  // a read has found it: it is in the table
 	weight  int64
 }
 
@@ -63,7 +63,7 @@ func (m *computed) put(key string, p *Prediction, began, checked int64, now time
 	return k
 }
 
-// get returns a copy of what is remembered of a key, or nil.
+// get returns a copy of the remembered prediction of a key, or nil.
 func (m *computed) get(key string, now time.Time) *remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *computed) empty() bool {
 	return len(m.byKey) == 0
 }
 
-// live requires m.mu.
+// live requires that m.mu is held.
 func (m *computed) live(key string, now time.Time) *remembered {
 	if len(m.byKey) == 0 {
 		return nil
@@ -93,8 +93,8 @@ func (m *computed) live(key string, now time.Time) *remembered {
 	return nil
 }
 
-// read notes what a read of the table brought, and returns what is remembered where that is newer. What the read shows to be
-// superseded is forgotten. The same version is kept: the next eventually consistent read may miss it again.
+// read records the result of a read of the table, and returns the remembered prediction if it is newer. It forgets a superseded
+// prediction, but keeps the same version: the next eventually consistent read may miss it again.
 func (m *computed) read(key string, got found, now time.Time) *remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,7 +118,8 @@ func (m *computed) read(key string, got found, now time.Time) *remembered {
 	return &copied
 }
 
-// newer returns what a read past the front brought, or what is remembered where that is newer and what the call asks for.
+// newer returns p, which a read that bypassed the front returned, or the remembered prediction if it is newer and matches the
+// call's options.
 func (m *computed) newer(key string, p *Prediction, o *options, now time.Time) *Prediction {
 	if k := m.get(key, now); k != nil && older(p, k.p) && o.match(k.p) {
 		return k.p
@@ -132,7 +133,7 @@ func (m *computed) newer(key string, p *Prediction, o *options, now time.Time) *
 	return p
 }
 
-// variant is the key of what is computed under a call's own options.
+// variant returns the key of predictions computed under a call's own options.
 func variant(key string, o *options) string {
 	if !o.own {
 		return key
@@ -145,16 +146,16 @@ func variant(key string, o *options) string {
 	return b.String()
 }
 
-// entry is what the front would have of it.
+// entry returns the prediction as an entry of the front.
 func (k *remembered) entry(c *Cache) *entry { return c.front.entry(k.key, k.p, k.checked, k.until) }
 
-// writeLag is the recent mean of the time from the start of computing until the table has the result, as reads bound it.
+// writeLag is the recent mean time from the start of a computation until the table has the result, estimated from reads.
 type writeLag struct {
 	mu   sync.Mutex
 	mean time.Duration // guarded by mu; 0 until measured
 }
 
-// defaultLag is assumed until something was measured.
+// defaultLag is assumed until a read has bounded the lag.
 const defaultLag = 2 * time.Second
 
 func (w *writeLag) get() time.Duration {
@@ -175,10 +176,10 @@ func (w *writeLag) observe(d time.Duration, visible bool) {
 		w.mean = min(d, defaultLag)
 	case w.mean == 0:
 		w.mean = max(d, defaultLag)
-	case visible != (d > w.mean): // else it says nothing that the mean does not
+	case visible != (d > w.mean): // otherwise the bound is consistent with the mean
 		w.mean += (d - w.mean) / 4
 	}
 }
 
-// eventTime is a prediction's event time as the table will have it.
+// eventTime returns a prediction's event time at the precision of the table.
 func eventTime(p *Prediction) prediction.Time { return prediction.FromTime(p.EventTime) }

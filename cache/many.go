@@ -67,7 +67,7 @@ func (c *Cache) GetMany(ctx context.Context, ids []string, options ...Option) ([
 	return m.found, errors.Join(m.errs...)
 }
 
-// many is one GetMany.
+// many is one call of GetMany.
 type many struct {
 	*Cache
 	layout  *item.Layout
@@ -75,7 +75,7 @@ type many struct {
 	keys    []string       // each once
 	places  map[string]int // of a key in what was asked: the last one
 	before  []int          // of a place, the one before with the same key, or none
-	// bound makes the context of a call that begins before ctx ends. It may go on after that.
+	// bound returns the context of a call that begins before ctx ends. The call may outlast ctx.
 	bound func(ctx context.Context) (context.Context, context.CancelFunc)
 
 	mu     sync.Mutex // guards what follows
@@ -88,7 +88,7 @@ type many struct {
 // none is the place before the first.
 const none = -1
 
-// have places what was found of a key.
+// have sets the prediction of a key at each of its places.
 func (m *many) have(key string, p *Prediction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -111,7 +111,7 @@ func (m *many) failed(err error) {
 	}
 }
 
-// direct takes what a read past the front brought.
+// direct is the sink of reads that bypass the front.
 func (m *many) direct(key string, p *Prediction, err error) {
 	switch {
 	case err != nil:
@@ -121,7 +121,7 @@ func (m *many) direct(key string, p *Prediction, err error) {
 	}
 }
 
-// addComputed adds what this process has computed, where that is newer than what was read.
+// addComputed replaces predictions by newer ones that this process has computed.
 func (m *many) addComputed() {
 	if m.computed.empty() {
 		return
@@ -176,55 +176,29 @@ func abandoned(ctx context.Context) error { return fmt.Errorf("%w: %w", errAband
 // maxBatchGet is how many items one call may ask for ("BatchGetItem").
 const maxBatchGet = 100
 
-// maxIdle is how many answers in a row may leave everything unprocessed: with the waits between them, about 10 seconds.
+// maxIdle is the maximum number of consecutive answers with no key processed: about 10 seconds with the pauses between them.
 const maxIdle = 8
 
-// batch asks for up to a hundred keys, and again for those that come back unprocessed.
+// batch reads up to a hundred keys, and retries those that come back unprocessed.
 func (m *many) batch(ctx context.Context, keys []string, to sink) {
+	b := &batchRead{many: m, keys: keys, had: make([]string, 0, len(keys)), to: to}
 	r := &request{operation: batchGetItem, reader: reader{cache: m.Cache, layout: m.layout, options: m.options}, keys: keys}
 	r.projection, r.names = projection(m.layout, m.options)
-	had := make([]string, 0, len(keys)) // that have had their outcome
-	outcome := func(key string, p *Prediction, err error, now time.Time) {
-		had = append(had, key)
-		if !errors.Is(err, errAbandoned) {
-			m.stats.read(p, false, err, now)
-		}
-		to(key, p, err)
-	}
-	// end gives up on the keys that are left. What else was asked for and not brought is a miss.
-	end := func(left []string, err error) {
-		now := m.now()
-		for _, key := range left {
-			outcome(key, nil, err, now)
-		}
-		if len(had) == len(keys) {
-			return
-		}
-		done := make(map[string]bool, len(had))
-		for _, key := range had {
-			done[key] = true
-		}
-		for _, key := range keys {
-			if !done[key] {
-				outcome(key, nil, nil, now)
-			}
-		}
-	}
 	for idle := 0; len(r.keys) > 0; {
 		if ctx.Err() != nil {
-			end(r.keys, abandoned(ctx))
+			b.end(r.keys, abandoned(ctx))
 			return
 		}
 		inner, done := m.bound(ctx)
 		a, err := m.call(inner, r)
 		done()
 		if err != nil {
-			end(r.keys, fmt.Errorf("BatchGetItem: %w", err))
+			b.end(r.keys, fmt.Errorf("BatchGetItem: %w", err))
 			return
 		}
 		now := m.now()
 		for _, result := range a.results {
-			outcome(m.keyOf(result), result.Prediction, result.err, now)
+			b.outcome(m.keyOf(result), result.Prediction, result.err, now)
 		}
 		m.stats.expiredOnly.Add(int64(a.expired))
 		if idle++; len(a.left) < len(r.keys) {
@@ -240,14 +214,50 @@ func (m *many) batch(ctx context.Context, keys []string, to sink) {
 			err = pause(ctx, idle)
 		}
 		if err != nil {
-			end(r.keys, err)
+			b.end(r.keys, err)
 			return
 		}
 	}
-	end(nil, nil)
+	b.end(nil, nil)
 }
 
-// keyOf is the key that a result is of.
+// A batchRead tracks which keys of one batch have had their outcome.
+type batchRead struct {
+	*many
+	keys []string
+	had  []string // the keys with an outcome
+	to   sink
+}
+
+func (b *batchRead) outcome(key string, p *Prediction, err error, now time.Time) {
+	b.had = append(b.had, key)
+	if !errors.Is(err, errAbandoned) {
+		b.stats.read(p, false, err, now)
+	}
+	b.to(key, p, err)
+}
+
+// end gives up on the keys in left. The other keys without an outcome are misses.
+func (b *batchRead) end(left []string, err error) {
+	now := b.now()
+	for _, key := range left {
+		b.outcome(key, nil, err, now)
+	}
+	if len(b.had) == len(b.keys) {
+		return
+	}
+	done := make(map[string]bool, len(b.had))
+	for _, key := range b.had {
+		done[key] = true
+	}
+	for _, key := range b.keys {
+		if !done[key] {
+			b.outcome(key, nil, nil, now)
+		}
+	}
+}
+
+// keyOf returns the key of a result.
 func (m *many) keyOf(r result) string {
 	if r.err == nil {
 		return r.ID
