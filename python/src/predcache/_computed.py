@@ -14,7 +14,7 @@ from predcache import _contract as contract
 from predcache import _fork, _json, _times
 from predcache._message import Encoder
 from predcache._reads import Reads
-from predcache.front import COMPUTED_AGE
+from predcache.front import COMPUTED_AGE, Front
 from predcache.prediction import Prediction
 from predcache.rules import Rules
 
@@ -24,7 +24,8 @@ _MAX_BYTES = 16 << 20
 class Computed:
     """Remembers results for 30 seconds, in 16 MiB: computed once, published once."""
 
-    def __init__(self) -> None:
+    def __init__(self, front: Front | None) -> None:
+        self._front = front
         self._begin()
         _fork.watch(self)
 
@@ -46,8 +47,18 @@ class Computed:
             return None
         return known[0]
 
+    def known(self, key: str) -> Prediction | None:
+        """Return what the front has of an id, or else what was computed of it."""
+        if self._front is not None:
+            prediction = self._front.lookup(key)[1]
+            if prediction is not None:
+                return prediction
+        return self.get(key)
+
     def put(self, key: str, prediction: Prediction) -> None:
-        """Remember what was computed."""
+        """Remember what was computed, in the front too."""
+        if self._front is not None:
+            self._front.computed(key, prediction)
         with self._lock:
             self._known[key] = prediction, time.monotonic() + COMPUTED_AGE
 

@@ -89,7 +89,7 @@ class Cache:
         self._concurrency = max(concurrency, 1)
         self._flights: Flights[Prediction | None] = Flights()
         self._computing: Flights[Prediction] = Flights()
-        self._computed = Computed()
+        self._computed = Computed(front)
         self._lock = threading.Lock()  # of the executor, and of asking for the layout
         self._executor: ThreadPoolExecutor | None = None
         self._closed = False
@@ -268,17 +268,10 @@ class Cache:
         if publisher is None:
             raise ConfigurationError("get_or_compute needs a Cache with a publisher")
         key = self._rules().read_key(id)
-        prediction = self._known(key)
+        prediction = self._computed.known(key)
         if prediction is not None:
             return prediction
         return self._computing.do(key, lambda: self._compute(key, id, fn, options, publisher))
-
-    def _known(self, key: str) -> Prediction | None:
-        if self._front is not None:
-            prediction = self._front.lookup(key)[1]
-            if prediction is not None:
-                return prediction
-        return self._computed.get(key)
 
     def _compute(
         self,
@@ -295,8 +288,6 @@ class Cache:
         rules = self._rules()
         made = prediction_of(self._reads, rules, key, id_, payload, options, publisher.nan)
         publisher.offer(made.line)
-        if self._front is not None:
-            self._front.computed(key, made.prediction)
         self._computed.put(key, made.prediction)
         return made.prediction
 

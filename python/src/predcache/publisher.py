@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import logging
 import threading
@@ -397,5 +398,4 @@ class Publisher:
     def stats(self) -> PublisherStats:
         """Return the counts since the start, in this process."""
         with self._lock:
-            s = self._outbox.stats
-            return PublisherStats(s.predictions, s.messages, s.calls, s.failed, s.waiting)
+            return dataclasses.replace(self._outbox.stats)

@@ -67,7 +67,7 @@ class Cache:
         self._concurrency = max(concurrency, 1)
         self._discovering = asyncio.Lock()
         self._flights: dict[str, asyncio.Task[Any]] = {}
-        self._computed = Computed()
+        self._computed = Computed(front)
         self._item_bytes = 0.0  # about, in answers
         self._closed = False
 
@@ -213,19 +213,12 @@ class Cache:
         if publisher is None:
             raise ConfigurationError("get_or_compute needs a Cache with a publisher")
         key = (await self._rules()).read_key(id)
-        prediction = self._known(key)
+        prediction = self._computed.known(key)
         if prediction is not None:
             return prediction
         if key in _computing.get():
             raise RuntimeError(f"computing {key!r} asks for {key!r} itself")
         return await self._flight("compute " + key, lambda: self._compute(key, id, fn, options, publisher))
-
-    def _known(self, key: str) -> Prediction | None:
-        if self._front is not None:
-            prediction = self._front.lookup(key)[1]
-            if prediction is not None:
-                return prediction
-        return self._computed.get(key)
 
     async def _compute(
         self, key: str, id_: Id, fn: Callable[[], Any], options: dict[str, Any], publisher: Publisher
@@ -240,8 +233,6 @@ class Cache:
         rules = await self._rules()
         made = prediction_of(self._reads, rules, key, id_, payload, options, publisher.nan)
         publisher.offer(made.line)
-        if self._front is not None:
-            self._front.computed(key, made.prediction)
         self._computed.put(key, made.prediction)
         return made.prediction
 

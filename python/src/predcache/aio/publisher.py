@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import dataclasses
 import datetime
 import logging
 import time
@@ -304,8 +305,7 @@ class Publisher:
 
     def stats(self) -> PublisherStats:
         """Return the counts since the start, in this process."""
-        s = self._outbox.stats
-        return PublisherStats(s.predictions, s.messages, s.calls, s.failed, s.waiting)
+        return dataclasses.replace(self._outbox.stats)
 
     def send_at_exit(self) -> None:
         """Send what an event loop has left, without one."""
