@@ -20,6 +20,7 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 	for _, p := range m.parts {
 		o.deliveries[p.mark]++
 	}
+	o.traced("%s call %d receives %s %v", r.name, call.n, short(id), m.marks())
 	v := o.view(r)
 	if n := len(o.received[id]); o.strict && o.settles(m) && n > 1+o.excused[id] {
 		o.violated(noReceives, "message %s was received %d times, of which faults and the platform caused %d: %s",
@@ -75,6 +76,7 @@ func (o *oracle) answered(call *call, ok bool) {
 	v := o.view(call.replica)
 	call.ended = true
 	ok = ok && !call.spoiled
+	o.traced("%s call %d ends, answered %v", call.replica.name, call.n, ok)
 	o.writesAnswered(v, call, ok)
 	for _, id := range call.delivered {
 		if !ok {

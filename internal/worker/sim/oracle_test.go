@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,7 +11,6 @@ import (
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/config"
-	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -46,6 +44,7 @@ type oracle struct {
 	violations []string
 	struck     map[string]int // faults and events, by kind
 	calls      int
+	trace      trace
 
 	// What was sent.
 	parts   map[int]*part            // by mark
@@ -128,6 +127,7 @@ func (o *oracle) violate(broken invariant, format string, args ...any) {
 // of the others.
 func (o *oracle) violated(broken invariant, format string, args ...any) {
 	const most = 5
+	o.trace.ended = true
 	if len(o.violations) < most {
 		o.violations = append(o.violations, fmt.Sprintf("invariant %s: %s (after %v)", broken, brief(fmt.Sprintf(format, args...)), o.elapsed()))
 	}
@@ -149,6 +149,7 @@ func (o *oracle) count(kind string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.struck[kind]++
+	o.traced("%s", kind)
 }
 
 func (o *oracle) callNumber() int {
@@ -210,7 +211,7 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.trace(call, c)
+	o.tracedCall(call, c)
 	v := o.view(call.replica)
 	switch class {
 	case classWrite:
@@ -240,18 +241,6 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	return f
 }
 
-func (o *oracle) trace(call *call, c *awstest.Call) {
-	if !*traceCall {
-		return
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%v %s %s", o.elapsed(), call.replica.name, c.Operation)
-	for _, e := range c.Entries {
-		fmt.Fprintf(&b, " [%s %d %s %d]", short(e.MessageID), e.Visibility, e.Item.Text("predictionId"), markOf(e.Item.Text(item.AttrPayload)))
-	}
-	fmt.Fprintln(os.Stderr, &b)
-}
-
 // choose picks the fault that strikes a call. It requires that o.mu is held.
 func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awstest.Fault {
 	var chosen *fault
@@ -277,6 +266,7 @@ func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awste
 		return awstest.Fault{}
 	}
 	o.struck[string(class)+": "+chosen.kind]++
+	o.traced("%s call %d is struck: %s", call.replica.name, c.N, chosen.kind)
 	o.struckAgain(v, call, c)
 	call.struck = true
 	call.spoiled = f.LoseAnswer || f.TearAnswer || f.HangAnswer || f.ErrAfter != nil

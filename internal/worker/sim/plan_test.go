@@ -64,6 +64,15 @@ func (m *message) bad() int {
 	return n
 }
 
+// marks returns the marks of the message's parts.
+func (m *message) marks() []int {
+	marks := make([]int, len(m.parts))
+	for i, p := range m.parts {
+		marks[i] = p.mark
+	}
+	return marks
+}
+
 // size returns the minimum number of bytes that the message takes while it is held.
 func (m *message) size() int64 {
 	n := len(m.body) + m.inflated

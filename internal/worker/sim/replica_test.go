@@ -46,6 +46,7 @@ type call struct {
 	replica *replica
 
 	// Guarded by oracle.mu.
+	n         int // its number at its service
 	ended     bool
 	struck    bool // by a fault
 	spoiled   bool // the fault keeps the answer from arriving

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,7 +22,6 @@ var (
 	onlySeed  = flag.Uint64("sim.seed", 0, "simulate this seed alone, sim.reruns times")
 	reruns    = flag.Int("sim.reruns", 20, "how often sim.seed is run: goroutines are scheduled differently each time")
 	withBugs  = flag.Bool("sim.bugs", false, "put deliberate bugs into the worker: the oracle must notice each")
-	traceCall = flag.Bool("sim.trace", false, "print every call of the worker")
 )
 
 // TestSimulation runs the real pipeline through the plan of each seed, and checks the invariants of docs/guarantees.md.
@@ -66,12 +64,15 @@ func TestSimulation(t *testing.T) {
 	t.Logf("faults and events: %s", &all)
 }
 
-// report prints the violations of a seed and how to repeat it.
+// report prints the violations of a seed, the calls that led to the first, and how to repeat the seed.
 func report(t *testing.T, p *plan, r result) {
-	t.Errorf("seed %d fails (%s)\n  %s\n  repeat it: make sim SEED=%d", p.seed, p, strings.Join(r.violations, "\n  "), p.seed)
-	if *onlySeed != 0 {
-		fmt.Fprintln(os.Stderr, r.log)
+	const last = 40
+	file, err := r.save(p.seed)
+	if err != nil {
+		t.Error(err)
 	}
+	t.Errorf("seed %d fails (%s)\n  %s\n  repeat it: make sim SEED=%d\n  all calls and the log: %s\n  the last calls:\n    %s", p.seed, p,
+		strings.Join(r.violations, "\n  "), p.seed, file, strings.Join(r.trace[max(0, len(r.trace)-last):], "\n    "))
 }
 
 // A tally sums the results of the seeds.

@@ -25,7 +25,8 @@ type result struct {
 	took       time.Duration  // simulated
 	struck     map[string]int // faults and events, by kind
 	calls      int
-	log        string // of all replicas
+	trace      []string // what led to the first violation
+	log        string   // of all replicas
 }
 
 // A simulation is one run of a plan in a synctest bubble: fakes, replicas and the oracle.
@@ -66,7 +67,10 @@ func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
 	s.oracle.final()
 	s.queues.Close()
 	s.tables.Close()
-	return result{s.oracle.violations, time.Since(s.start), s.oracle.struck, s.queues.CallCount("") + s.tables.CallCount(""), s.log.String()}
+	return result{
+		violations: s.oracle.violations, took: time.Since(s.start), struck: s.oracle.struck,
+		calls: s.queues.CallCount("") + s.tables.CallCount(""), trace: s.oracle.trace.lines, log: s.log.String(),
+	}
 }
 
 // prepare makes the queues and the table.
