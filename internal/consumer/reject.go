@@ -27,9 +27,12 @@ type rejects struct {
 	count int                       // number of parts, including those that are not kept
 }
 
+// add adds a part that stands for count parts. A whole message replaces its parts, and gives the reason.
 func (r *rejects) add(part prediction.RejectedPart, count int) {
 	r.count += count
-	if len(r.parts) <= maxRejects {
+	if part.Whole {
+		r.parts = append(r.parts[:0], part)
+	} else if len(r.parts) <= maxRejects {
 		r.parts = append(r.parts, part)
 	}
 }

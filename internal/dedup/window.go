@@ -113,23 +113,30 @@ func NewWindow(cfg Config) *Window {
 // the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written}
+	known, submit := w.admit(it, me)
+	if known != prediction.Written {
+		me.outcome = known
+		w.resolve(me, nil)
+	}
+	return submit
+}
+
+// admit does what Admit does, but returns the outcome of a prediction that is known, and Written for others.
+func (w *Window) admit(it *item.Item, me waiter) (known prediction.Outcome, submit bool) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	p := w.pending[it.Key]
 	if p == nil {
-		if me.outcome = w.known(it); me.outcome != prediction.Written {
+		if known = w.known(it); known != prediction.Written {
 			w.writtenHits++
-			w.mu.Unlock()
-			w.resolve(me, nil)
-			return false
+			return known, false
 		}
 		p = &pending{write: write{item: it, version: it.Version}}
 		me.item = nil
 		p.waiters = append(p.first[:0], me)
 		w.pending[it.Key] = p
-		w.mu.Unlock()
-		return true
+		return prediction.Written, true
 	}
-	defer w.mu.Unlock()
 	w.pendingHits++ // saves a write, except in the case below that adds one
 	last := &p.write
 	if p.next != nil {
@@ -161,7 +168,7 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 		me.item = nil
 		last.replace(it, it.Version, []waiter{me})
 	}
-	return false
+	return prediction.Written, false
 }
 
 // known returns Duplicate or Superseded for a prediction whose key was recently written with this or a newer version, and

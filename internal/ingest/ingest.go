@@ -74,6 +74,8 @@ type Batch struct {
 	decoded prediction.Decoded
 	items   []*item.Item
 	bytes   int // that the text being read takes beside itself
+	// announced is the Waiter of the item on its way to the window: nobody else resolves it yet.
+	announced dedup.Waiter
 }
 
 // Begin returns an empty Batch. The caller must call End.
@@ -94,15 +96,29 @@ func (b *Batch) submit() {
 
 // Add reads a text and reports to sink. A text that causes a panic is rejected: it would crash the next worker too.
 func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
+	b.bytes = 0
+	b.read(ctx, text, sink)
+	sink.Done(b.bytes)
+}
+
+// read does what Add does, but for Done. After a panic the window still has what was admitted before it. An item that was announced
+// and not admitted shares the outcome of its text, which is rejected.
+func (b *Batch) read(ctx context.Context, text Text, sink Sink) {
 	defer func() {
-		if fault := recover(); fault != nil {
-			log := b.in.cfg.Log
-			log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", text.Name,
-				"remedy", "this is a bug in the worker: please report it. The message is rejected with the reason internal")
-			why := prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")
-			b.reject(sink, prediction.RejectedPart{Raw: text.Body, Whole: true, Why: why}, 1)
-			sink.Done(0)
+		fault := recover()
+		if fault == nil {
+			return
 		}
+		log := b.in.cfg.Log
+		log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", text.Name,
+			"remedy", "this is a bug in the worker: please report it. The message is rejected with the reason internal")
+		why := prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")
+		b.reject(sink, prediction.RejectedPart{Raw: text.Body, Whole: true, Why: why}, 1)
+		if b.announced != nil {
+			b.announced.Resolve(prediction.Duplicate, "", nil)
+			b.announced = nil
+		}
+		b.decoded = prediction.Decoded{} // it may be half made
 	}()
 	now := b.in.cfg.Now()
 	decoded := b.in.decoder.Decode(&b.decoded, prediction.Message{
@@ -114,7 +130,6 @@ func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
 	}, now)
 	if !decoded {
 		sink.NoRoom()
-		sink.Done(0)
 		return
 	}
 	for i, part := range b.decoded.Rejected {
@@ -129,7 +144,6 @@ func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
 	for i := range b.decoded.Predictions {
 		b.admit(&b.decoded.Predictions[i], sink, expired)
 	}
-	sink.Done(b.bytes)
 }
 
 // admit makes the item of a prediction and passes it to the window. A prediction that ends before expired, in seconds since the
@@ -143,7 +157,10 @@ func (b *Batch) admit(p *prediction.Prediction, sink Sink, expired int64) {
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
 	default:
 		b.bytes += it.Bytes()
-		if b.in.cfg.Admit(it, sink.Admit(it)) {
+		b.announced = sink.Admit(it)
+		submit := b.in.cfg.Admit(it, b.announced)
+		b.announced = nil
+		if submit {
 			b.items = append(b.items, it)
 		}
 	}

@@ -24,7 +24,7 @@ var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 type bench struct {
 	*ingest.Ingest
 	did   []string
-	crash bool // the window panics
+	crash string // the id at which the window panics
 }
 
 func newBench(t *testing.T) *bench {
@@ -42,7 +42,7 @@ func newBench(t *testing.T) *bench {
 		},
 		Layout: layout, Observer: b, Now: func() time.Time { return now }, Grace: time.Minute, Log: slog.New(slog.DiscardHandler),
 		Admit: func(it *item.Item, _ dedup.Waiter) bool {
-			if b.crash {
+			if it.Key.ID == b.crash {
 				panic("a fault")
 			}
 			b.note("admit %s", it.Key.ID)
@@ -72,7 +72,10 @@ func (s *sink) Reserve(_ context.Context, bytes int) bool {
 	s.note("reserve %d", bytes)
 	return !s.full
 }
-func (s *sink) Admit(*item.Item) dedup.Waiter { return nil }
+func (s *sink) Admit(*item.Item) dedup.Waiter { return s }
+func (s *sink) Resolve(o prediction.Outcome, _ string, _ *prediction.Reject) {
+	s.note("resolve %v", o)
+}
 func (s *sink) Reject(part prediction.RejectedPart, count int) {
 	s.note("reject %d for %s, whole %v", count, part.Why.Reason, part.Whole)
 }
@@ -97,7 +100,7 @@ func TestBatch(t *testing.T) {
 		name  string
 		texts []ingest.Text
 		full  bool
-		crash bool
+		crash string
 		want  string
 	}{
 		{name: "items of several texts are submitted together", texts: []ingest.Text{{Body: good("a")}, {Body: good("b") + "\n" + good("c")}},
@@ -112,8 +115,10 @@ func TestBatch(t *testing.T) {
 			want: "admit a, done true, submit 1, reserve 1048576, admit z, done true, submit 1"},
 		{name: "a text without room is given up", texts: []ingest.Text{{Body: long, ContentEncoding: "zstd"}}, full: true,
 			want: "reserve 1048576, no room, done false"},
-		{name: "a text that crashes the reader is rejected", texts: []ingest.Text{{Body: good("a"), Name: "m"}}, crash: true,
-			want: "rejected, reject 1 for internal, whole true, done false"},
+		{name: "a text that crashes the reader is rejected", texts: []ingest.Text{{Body: good("a"), Name: "m"}}, crash: "a",
+			want: "rejected, reject 1 for internal, whole true, resolve duplicate, done true"},
+		{name: "what a text admitted before its crash is submitted", texts: []ingest.Text{{Body: good("a") + "\n" + good("b")}, {Body: good("c")}}, crash: "b",
+			want: "admit a, rejected, reject 1 for internal, whole true, resolve duplicate, done true, admit c, done true, submit 2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)

@@ -34,8 +34,9 @@ type queueMessage struct {
 
 // Admit implements ingest.Sink.
 func (m *queueMessage) Admit(it *item.Item) dedup.Waiter {
-	m.Expect()
-	return m.trace.Prediction(it, m.Message)
+	waiter := m.trace.Prediction(it, m.Message)
+	m.Expect() // last: from here on, the Waiter must be resolved
+	return waiter
 }
 
 // Reject implements ingest.Sink.

@@ -10,7 +10,11 @@ import (
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
+	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/worker"
 	"github.com/predcache/predcache/internal/workertest"
 )
 
@@ -148,6 +152,36 @@ func TestReject_refused_by_its_queue(t *testing.T) {
 		}
 		if !strings.Contains(r.Log.String(), "InvalidMessageContents") {
 			t.Error("the refusal was not logged")
+		}
+	})
+}
+
+// A panic between a prediction's announcement and the window left a message that no outcome could settle: it was held until SQS's
+// limit of 12 hours, and the drain waited for it.
+func TestReject_message_that_crashes_the_reader(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		f.WrapAdmit = func(next worker.Admit) worker.Admit {
+			return func(it *item.Item, to dedup.Waiter) bool {
+				if it.Key.ID == "crash" {
+					panic("a fault")
+				}
+				return next(it, to)
+			}
+		}
+		good := workertest.Message("good", time.Minute, `1`)
+		body := "{}\n" + good + "\n" + workertest.Message("crash", time.Minute, `1`)
+		f.Send(body, workertest.Message("another", time.Minute, `1`))
+		r := f.Start()
+		time.Sleep(time.Minute)
+		if r.Held() != 0 || r.HeldBytes() > consumer.ReceiveBytes(1<<20) {
+			t.Errorf("%d messages are held, and %d bytes", r.Held(), r.HeldBytes())
+		}
+		r.Stop()
+		f.WantItems(2)
+		f.WantDeleted(2)
+		rejects := f.SQS.Messages(workertest.RejectName)
+		if len(rejects) != 1 || rejects[0].Body != body || rejects[0].Attributes[consumer.AttrReason] != string(prediction.ReasonInternal) {
+			t.Errorf("rejects: %+v", rejects)
 		}
 	})
 }

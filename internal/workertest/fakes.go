@@ -57,6 +57,8 @@ type Fakes struct {
 	SQS      *sqsfake.Service
 	DynamoDB *dynamodbfake.Service
 	Config   *config.Config // of the workers that Start starts
+	// WrapAdmit wraps the window's Admit of the workers that Start starts. nil: as it is.
+	WrapAdmit func(next worker.Admit) worker.Admit
 }
 
 // clockLead is slept at the start of a bubble. Its clock begins at 2000-01-01T00:00:00Z, before which event times are rejected.
@@ -163,7 +165,9 @@ func (f *Fakes) Start() *Replica {
 	if err != nil {
 		f.T.Fatal(err)
 	}
-	r.Pipeline = worker.NewPipeline(worker.NewServices(f.Config, resources, clients, metrics, log), f.Config, resources, metrics, log)
+	services := worker.NewServices(f.Config, resources, clients, metrics, log)
+	services.WrapAdmit = f.WrapAdmit
+	r.Pipeline = worker.NewPipeline(services, f.Config, resources, metrics, log)
 	intake, terminate := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
