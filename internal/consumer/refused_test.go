@@ -1,7 +1,10 @@
 package consumer
 
 import (
+	"compress/gzip"
 	"context"
+	"encoding/base64"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +32,7 @@ func (q *refusing) Receive(ctx context.Context, _ int, _ time.Duration) ([]Recei
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return []Received{{ID: "m", Receipt: "r", Body: "{}", Receives: 1, Attributes: []Attribute{{"a", "String", "b"}}}}, nil
+	return []Received{{ID: "m", Receipt: "r", Body: strings.Repeat("x", 3<<20), Receives: 1, Attributes: []Attribute{{"a", "String", "b"}}}}, nil
 }
 
 func (q *refusing) Delete(context.Context, []string) ([]Failure, error) { return nil, nil }
@@ -147,6 +150,58 @@ func TestRejections_keep_only_their_text(t *testing.T) {
 	if unsafe.StringData(rejections[0].body) == unsafe.StringData(text) {
 		t.Error("the reject is a part of the decoded text")
 	}
+}
+
+// Ten parts of a compressed message took more while they waited for the reject queue than the message when it was received.
+func TestRejections_do_not_grow(t *testing.T) {
+	const received = 2000 // bytes of the body
+	for _, test := range []struct {
+		name  string
+		part  string
+		whole bool
+	}{
+		{"short parts stay as they are", noise(received / 10), false},
+		{"long parts are compressed", strings.Repeat("x", received), false},
+		{"parts that stay too long are rejected as a whole", noise(received/10 + 1), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{ID: "m", Body: noise(received)}, expected: true}
+			for range maxRejects {
+				m.Reject(prediction.RejectedPart{Raw: test.part, Why: prediction.Rejectf(prediction.ReasonNumber, "score", "is NaN")}, 1)
+			}
+			size := int64(messageBytes + m.size())
+			m.bytes = size + maxRejects*int64(len(test.part))
+			c := &Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 8<<20)}
+			c.budget.take(m.bytes)
+			rejections, err := c.rejections(m)
+			if whole := len(rejections) == 1; err != nil || whole != test.whole {
+				t.Fatalf("%d rejections, %v", len(rejections), err)
+			}
+			if _, used := c.budget.used(); used > size || m.bytes != used {
+				t.Errorf("the message holds %d bytes, counted as %d, and %d when it was received", m.bytes, used, size)
+			}
+			if first := rejections[0]; !test.whole && reveal(t, first) != test.part {
+				t.Errorf("the first reject has %.100q", first.body)
+			}
+		})
+	}
+}
+
+// reveal returns the text of a rejection.
+func reveal(t *testing.T, r *rejection) string {
+	t.Helper()
+	if r.encoding == "" {
+		return r.body
+	}
+	z, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(r.body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // The place of a forgotten message stayed in the order. When it was the oldest, the message's later rejects were forgotten with it.

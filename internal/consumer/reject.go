@@ -80,7 +80,8 @@ func (c *Consumer) rejectFits(m *Message) bool {
 }
 
 // rejections returns the messages for the reject queue: one for each rejected part, or one for the whole message if it has too many,
-// has no valid part, or has a part that does not fit. It returns an error if the whole message does not fit either.
+// has no valid part, has a part that does not fit, or is shorter than its parts together. It returns an error if the whole message
+// does not fit either.
 func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 	r := &m.rejects
 	whole := r.count > maxRejects || !m.expected && r.count > 1
@@ -94,7 +95,7 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 		rejections = append(rejections, rj)
 		whole = rj.maxSize() > c.cfg.MaxRejectBytes
 	}
-	if !whole {
+	if !whole && shrink(rejections, len(m.Body)) {
 		c.keepOnly(m, rejections)
 		return rejections, nil
 	}
@@ -117,6 +118,28 @@ func (c *Consumer) rejections(m *Message) ([]*rejection, error) {
 		return nil, fmt.Errorf("a reject takes %d bytes, but the reject queue's MaximumMessageSize is %d: set it to at least that of the queue", size, c.cfg.MaxRejectBytes)
 	}
 	return []*rejection{rj}, nil
+}
+
+// shrink makes the bodies of rejections take together at most size bytes, and reports whether they do. The parts of a compressed
+// message can be much longer than what was received. They are compressed too, so that no message grows while it waits.
+func shrink(rejections []*rejection, size int) bool {
+	total := func() (n int) {
+		for _, r := range rejections {
+			n += len(r.body)
+		}
+		return n
+	}
+	if total() <= size {
+		return true
+	}
+	for _, r := range rejections {
+		if was := r.body; r.encoding == "" {
+			if r.compress(); len(r.body) >= len(was) {
+				r.body, r.encoding = was, ""
+			}
+		}
+	}
+	return total() <= size
 }
 
 // keepOnly frees a message's text but for its rejections, where these are copied at less cost. Otherwise one short reject would keep

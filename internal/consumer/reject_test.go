@@ -97,6 +97,7 @@ func TestRejectSizes(t *testing.T) {
 func TestRejections(t *testing.T) {
 	why := prediction.Rejectf(prediction.ReasonNumber, "score", "is NaN")
 	part := func(raw string) prediction.RejectedPart { return prediction.RejectedPart{Raw: raw, Why: why} }
+	const body = "a body that is longer than its parts"
 	for _, test := range []struct {
 		name   string
 		good   bool
@@ -112,12 +113,12 @@ func TestRejections(t *testing.T) {
 		{"the whole where a part doesn't fit", true, 2, noise(3000), 1, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{ID: "id", Body: "body"}, expected: test.good}
+			m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{ID: "id", Body: body}, expected: test.good}
 			for range test.count {
 				m.Reject(part(test.raw), 1)
 			}
 			rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: 1800}, budget: newBudget(1, 1)}).rejections(m)
-			if err != nil || len(rejections) != test.bodies || (rejections[0].body == "body") != test.whole {
+			if err != nil || len(rejections) != test.bodies || (rejections[0].body == body) != test.whole {
 				t.Fatalf("%d rejections, the first of %q, %v", len(rejections), rejections[0].body, err)
 			}
 			if more := strings.Contains(rejections[0].why.Detail, "more parts"); more != test.whole {
@@ -126,9 +127,9 @@ func TestRejections(t *testing.T) {
 		})
 	}
 	t.Run("a part that SQS can't carry is compressed", func(t *testing.T) {
-		m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, expected: true}
+		m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{Body: noise(200)}, expected: true}
 		m.Reject(part("{\"a\":\"\x01\"}"), 1)
-		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}}).rejections(m)
+		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 1)}).rejections(m)
 		if err != nil || len(rejections) != 1 || rejections[0].encoding != "gzip" || !validBody(rejections[0].body) {
 			t.Errorf("%+v, %v", rejections, err)
 		}

@@ -27,12 +27,12 @@ func (o *oracle) mayStay(m *message) bool {
 const manyRejects = 11
 
 // inRejectQueue records what the reject queue has accepted: a bad part of a message, or a message as a whole, which must have
-// nothing good or many bad parts.
+// nothing good, many bad parts, or parts that are longer than itself.
 func (o *oracle) inRejectQueue(call *call, body string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	body = o.reveal(body)
-	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && o.badIn(m) < manyRejects && o.anyGood(m) {
+	if m := o.bodies[body]; m != nil && o.s.rejectLimit == maxMessageBytes && o.badIn(m) < manyRejects && o.anyGood(m) && !o.grows(m) {
 		o.violated(neighbours, "%s rejects a message as a whole that has %d bad parts, and good ones", call.replica.name, m.bad())
 	}
 	for _, mark := range o.rejects(body) {
@@ -51,6 +51,18 @@ func (o *oracle) inRejectQueue(call *call, body string) {
 // anyGood reports whether a message has a prediction that must be written. It requires that o.mu is held.
 func (o *oracle) anyGood(m *message) bool {
 	return slices.ContainsFunc(m.parts, func(p *part) bool { return !p.bad && !o.mayBeRefused(p) && !o.expired(p) })
+}
+
+// grows reports whether the bad parts of a message are longer than its body, so that it may be rejected as a whole. It requires that
+// o.mu is held.
+func (o *oracle) grows(m *message) bool {
+	n := 0
+	for _, p := range m.parts {
+		if p.bad || o.mayBeRefused(p) {
+			n += len(p.raw)
+		}
+	}
+	return n > len(m.body)
 }
 
 // badIn returns how many parts of a message may be rejected. It requires that o.mu is held.
