@@ -51,7 +51,7 @@ func (c *conformance) count(table string) int {
 }
 
 func dynamoDBRules() []rule {
-	return slices.Concat(tableRules(), writeRules(), valueRules(), queryRules())
+	return slices.Concat(tableRules(), writeRules(), deleteRules(), valueRules(), queryRules())
 }
 
 func writeRules() []rule {
