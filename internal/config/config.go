@@ -56,6 +56,16 @@ type Config struct {
 	DedupMaxAge     time.Duration `split_words:"true" default:"1h" desc:"Maximum time for which a written key is remembered, and twice the minimum. Items deleted by hand are written again when they are sent again after this time."`
 	DedupWindow     int           `split_words:"true" default:"100000" desc:"Maximum written keys remembered, at least half of them at any time, at about 60 bytes each. At 1,000 a second, 100,000 cover the last 50 to 100 s."`
 
+	ObjectsQueueURL         string `group:"Batch outputs" split_words:"true" desc:"URL of a standard queue with S3's events about new objects. Unset: no objects are read."`
+	Objects                 string `split_words:"true" desc:"Buckets and key prefixes that may be read, separated by commas, like scores/daily/,forecasts/. A prefix ends where it is written, as in an IAM policy: scores/daily also permits scores/daily-old/. Required with WORKER_OBJECTS_QUEUE_URL."`
+	ObjectsBucketOwner      string `split_words:"true" desc:"Account that owns the buckets, 12 digits. A bucket of another account is not read. Default: the account in WORKER_OBJECTS_QUEUE_URL."`
+	ObjectsRangeBytes       int64  `split_words:"true" default:"8388608" desc:"Size of the ranges that a large object is split into (8 MiB), larger if there would be more than 1,000. A kill repeats at most the ranges being read."`
+	ObjectsSplitCSV         bool   `split_words:"true" default:"false" desc:"Splits CSV objects into ranges too. It promises that no quoted value contains a line break. By default, one worker reads a whole CSV object."`
+	ObjectsConcurrency      int    `split_words:"true" default:"8" desc:"Maximum ranges and objects read at once, 1 to 64."`
+	ObjectsMaxBytes         int64  `split_words:"true" default:"33554432" desc:"Maximum memory of the rows of objects on their way to the table (32 MiB), beside WORKER_MAX_HELD_BYTES. At least twice WORKER_MAX_DECODED_BYTES."`
+	ObjectsWriteConcurrency int    `split_words:"true" default:"0" desc:"Maximum concurrent BatchWriteItem calls for rows of objects, beside WORKER_WRITE_CONCURRENCY and not above it. 0 means half of that."`
+	ObjectsMaxWriteUnits    int    `split_words:"true" default:"0" desc:"Maximum write units a second for rows of objects, part of WORKER_MAX_WRITE_UNITS. 0 means half of that, or no limit if that has none."`
+
 	DrainTimeout time.Duration `group:"Timeouts" split_words:"true" default:"25s" desc:"Maximum time from SIGTERM to exit. In it, held messages are written and deleted, or released. ECS and Kubernetes kill after 30 s."`
 	CallTimeout  time.Duration `split_words:"true" default:"5s" desc:"Maximum time for one attempt of an AWS call; a receive gets its wait on top. 25 items of 400 KB take about 1 s."`
 
@@ -93,6 +103,7 @@ func (c *Config) validate() (errs []error) {
 		refuse(!slices.Contains(allowed, value), "%s is %q: must be one of %s", name, value, strings.Join(allowed, ", "))
 	}
 	c.validateQueues(refuse)
+	c.validateObjects(refuse)
 	c.validateFields(refuse)
 	c.validateTimes(refuse)
 	refuse(c.TableName == "", "WORKER_TABLE_NAME is not set: set it to the name of the table to write")
@@ -128,6 +139,7 @@ func (c *Config) validateQueues(refuse func(bool, string, ...any)) {
 	refuse(c.QueueURL == "", "WORKER_QUEUE_URL is not set: set it to the URL of the queue to consume")
 	isURL("WORKER_QUEUE_URL", c.QueueURL)
 	isURL("WORKER_REJECT_QUEUE_URL", c.RejectQueueURL)
+	isURL("WORKER_OBJECTS_QUEUE_URL", c.ObjectsQueueURL)
 	refuse(c.RejectQueueURL != "" && c.RejectQueueURL == c.QueueURL, "WORKER_REJECT_QUEUE_URL is the same queue as WORKER_QUEUE_URL: rejects would circulate forever")
 }
 
