@@ -36,8 +36,10 @@ type Text struct {
 	Body            string
 	ContentEncoding string
 	// Sent is the event time of predictions that have none, in milliseconds since the epoch. Order decides which of two
-	// predictions with the same id and event time is newer: the one with the greater Order. 0 means Sent.
+	// predictions with the same id and event time is newer: the one with the greater Order. 0 means Sent. Of two with the same
+	// Order, the one with the greater Place is newer: a text's predictions have Place and the numbers after it.
 	Sent, Order int64
+	Place       int32
 }
 
 // Config of an Ingest.
@@ -122,7 +124,7 @@ func (b *Batch) read(ctx context.Context, text Text, sink Sink) {
 	}()
 	now := b.in.cfg.Now()
 	decoded := b.in.decoder.Decode(&b.decoded, prediction.Message{
-		Body: text.Body, ContentEncoding: text.ContentEncoding, Sent: text.Sent, Order: text.Order,
+		Body: text.Body, ContentEncoding: text.ContentEncoding, Sent: text.Sent, Order: text.Order, Place: text.Place,
 		Room: func(bytes int) bool {
 			b.submit() // their writes may free the room that it waits for
 			return sink.Reserve(ctx, bytes)

@@ -168,6 +168,15 @@ func (s *Stored) payload(v *Value) ([]byte, error) {
 	return nil, errors.New("has an encoding that this version does not know")
 }
 
+// Payload returns the JSON text of an item's payload, whatever its encoding.
+func Payload(fields []Field) ([]byte, error) {
+	s := Stored{Encoding: JSON}
+	if encoding := Find(fields, AttrEncoding); encoding.Type != "" {
+		s.Encoding = Encoding(encoding.Text)
+	}
+	return s.payload(Find(fields, AttrPayload))
+}
+
 // maxPayload bounds what a compressed payload can become. It is above what a worker accepts by default.
 const maxPayload = 64 << 20
 

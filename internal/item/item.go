@@ -260,8 +260,8 @@ func (it *Item) AppendSent(dst []byte) []byte {
 	if place == 0 {
 		return strconv.AppendInt(dst, sent, 10)
 	}
-	const places = 1_000_000 // more than a message may have
-	if sent < 0 {            // -5 and 1 millionth is -4.999999
+	const places = 10_000_000_000 // more than an int32 has
+	if sent < 0 {                 // -5 and one place is -4.9999999999
 		sent, place = sent+1, places-place
 	}
 	dst = append(strconv.AppendInt(dst, sent, 10), '.')

@@ -37,7 +37,7 @@ func TestOrderedItems(t *testing.T) {
 func TestAppendSent(t *testing.T) {
 	var versions []prediction.Version
 	for _, sent := range []int64{math.MinInt64 + 1, -1_500_000_000_000_000_001, -1_500_000_000_000_000_000, 0, 9, 10, 1769860799_999, 1769860800_000} {
-		for _, place := range []int32{0, 1, 9, 10, 99, 100, 99_999, 100_000, 999_999} {
+		for _, place := range []int32{0, 1, 9, 10, 99, 100, 99_999, 100_000, 999_999, math.MaxInt32} {
 			versions = append(versions, prediction.Version{Sent: sent, Place: place})
 		}
 	}

@@ -56,8 +56,9 @@ type Message struct {
 	Body            string
 	ContentEncoding string // empty, gzip or zstd; the body is base64 for the latter two
 	Sent            int64  // milliseconds since the epoch; the event time of predictions without one, unless an envelope has a time
-	// Order is the Version.Sent of the predictions. 0 means Sent, or an envelope's time.
+	// Order is the Version.Sent of the predictions. 0 means Sent, or an envelope's time. Place is the Version.Place of the first.
 	Order int64
+	Place int32
 	// Room is called before the message takes more than FreeBytes beside its body, with the total that it may take. It blocks
 	// until there is room, and returns false to give up. If it is nil, there is always room.
 	Room func(bytes int) bool
@@ -119,7 +120,7 @@ func NewDecoder(cfg Config) *Decoder {
 // Decode decodes m into dst. now is the AWS services' clock. It returns false, with an empty dst, if m.Room gave up.
 func (d *Decoder) Decode(dst *Decoded, m Message, now time.Time) bool {
 	dst.Reset()
-	run := decoding{Decoder: d, dst: dst, sent: m.Sent, order: m.Order, now: now, room: m.Room, granted: FreeBytes}
+	run := decoding{Decoder: d, dst: dst, sent: m.Sent, order: m.Order, place: m.Place, now: now, room: m.Room, granted: FreeBytes}
 	if run.order == 0 {
 		run.order, run.orderBySent = m.Sent, true
 	}
@@ -156,6 +157,7 @@ type decoding struct {
 	dst    *Decoded
 	now    time.Time
 	place  int32
+	parts  int                       // that have been read
 	values [numFields]jsonscan.Value // of the prediction being read
 	copied int                       // bytes of the prediction that are not in its text, but copies of parts of it
 	flaw   *Reject                   // of the object whose members are scanned: it is JSON but for a number
@@ -301,7 +303,7 @@ func (r *decoding) lines(text string) *Reject {
 		if line = trimSpace(line); line == "" {
 			continue
 		}
-		if r.place == maxParts {
+		if r.parts == maxParts {
 			return tooManyParts()
 		}
 		object, end, err := r.members(line)
@@ -347,7 +349,7 @@ var errStop = errors.New("stop")
 
 // element reads the array element at the start of rest. why rejects the whole message.
 func (r *decoding) element(rest string) (end int, why *Reject, err error) {
-	if r.place == maxParts {
+	if r.parts == maxParts {
 		return 0, tooManyParts(), nil
 	}
 	if rest == "" || rest[0] != '{' {
@@ -384,6 +386,7 @@ var errMore = &Reject{}
 
 func (r *decoding) reject(raw string, why *Reject) {
 	r.place++
+	r.parts++
 	if len(r.dst.Rejected) == MaxRejectedParts {
 		r.dst.More++
 		return

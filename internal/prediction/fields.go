@@ -38,6 +38,7 @@ func (r *decoding) prediction(object jsonscan.Value) *Reject {
 	}
 	r.dst.Predictions = append(r.dst.Predictions, p)
 	r.place++
+	r.parts++
 	return nil
 }
 
