@@ -2,6 +2,7 @@ package awstest
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/predcache/predcache/internal/awstest/attribute"
@@ -13,7 +14,7 @@ type Call struct {
 	Operation string
 	// N counts the calls of this operation at this fake, from 1.
 	N int
-	// Resource is the queue's or (for a single-table call) the table's name.
+	// Resource is the queue's, the bucket's or (for a single-table call) the table's name.
 	Resource string
 	// Entries are the messages or items that the request names, in the order of the request.
 	Entries []Entry
@@ -45,12 +46,17 @@ type Entry struct {
 	MessageID string
 	// Visibility is the timeout asked for by a change of visibility, in seconds.
 	Visibility int
+	// Key and VersionID are of an S3 object; of a listing, Key is the prefix.
+	Key, VersionID string
+	// First and Last are the bytes of an object that an answer has, both included. Set with Applied.
+	First, Last int64
 	// Table and Item are of a write to DynamoDB; of a delete or a read, Item is the key.
 	Table string
 	Item  attribute.Item
 	// Delete is true for a write that deletes.
 	Delete bool
-	// Applied is true for a write that took effect. It is set when the call has run: in [Fault.After] or later.
+	// Applied is true for a write that took effect, or an object's read. It is set when the call has run: in [Fault.After]
+	// or later.
 	Applied bool
 }
 
@@ -84,6 +90,9 @@ type Fault struct {
 	LoseAnswer bool
 	// TearAnswer takes effect, then sends half of the body and closes the connection.
 	TearAnswer bool
+	// Stream replaces the body of a streamed answer. ctx ends when the client has gone. A read that fails closes the
+	// connection. See [TornAfter] and [StalledAfter].
+	Stream func(ctx context.Context, body io.Reader) io.Reader
 }
 
 // EntryError is the failure of one entry of an SQS batch.

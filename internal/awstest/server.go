@@ -45,6 +45,8 @@ type Protocol struct {
 	MaxBody int64
 	// CRC32 adds X-Amz-Crc32 to answers, as DynamoDB does.
 	CRC32 bool
+	// Encode, if not nil, makes the response of an answer or an error, for a service that does not speak AWS JSON.
+	Encode func(c *Call, answer any, err *Error) *Response
 	// Ended, if not nil, sees each call before it is answered.
 	Ended func(*Call)
 }
@@ -156,17 +158,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, &Error{Status: http.StatusRequestEntityTooLarge, Type: Coral + "RequestEntityTooLargeException", Message: "Request entity too large"}, false)
 		return
 	}
+	s.Serve(w, r, name, func(c *Call, body []byte) Effect {
+		run, err := read(c, body)
+		if err != nil {
+			refusal := &Error{Type: Coral + "SerializationException", Message: err.Error()}
+			return func(*Fault) (any, *Error) { return nil, refusal }
+		}
+		return run
+	})
+}
+
+// Serve serves one request, whose operation has this name. read makes the call's effect of the request's body.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, name string, read func(c *Call, body []byte) Effect) {
 	body, err := readBody(r)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client broke off its request
 	}
 	c := &Call{Operation: name, Start: time.Now(), ctx: r.Context(), base: requestBase(r)}
-	run, err := read(c, body)
-	if err != nil {
-		refusal := &Error{Type: Coral + "SerializationException", Message: err.Error()}
-		run = func(*Fault) (any, *Error) { return nil, refusal }
-	}
-	s.serve(w, c, run)
+	s.serve(w, c, read(c, body))
 }
 
 // requestBase is the scheme and host that a request was sent to.
@@ -205,6 +214,8 @@ func (s *Server) serve(w http.ResponseWriter, c *Call, run Effect) {
 	switch {
 	case err == NoAnswer:
 		panic(http.ErrAbortHandler)
+	case s.protocol.Encode != nil:
+		s.respond(w, c, s.protocol.Encode(c, answer, err), &f)
 	case err != nil:
 		s.refuse(w, err, f.TearAnswer)
 	case answer == nil:
@@ -289,7 +300,7 @@ func (s *Server) write(w http.ResponseWriter, status int, body []byte, query str
 	s.mu.Unlock()
 	h := w.Header()
 	h["Content-Type"] = contentType
-	h["Date"] = []string{time.Now().Add(skew).UTC().Format(http.TimeFormat)}
+	h["Date"] = []string{date(skew)}
 	h["X-Amzn-Requestid"] = []string{UUID(uint64(n), uint64(len(body)))}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if s.protocol.CRC32 {
@@ -304,6 +315,14 @@ func (s *Server) write(w http.ResponseWriter, status int, body []byte, query str
 		return
 	}
 	w.Write(body[:len(body)/2])
+	abort(w)
+}
+
+// date is the Date of an answer by a clock that is ahead of time.Now.
+func date(skew time.Duration) string { return time.Now().Add(skew).UTC().Format(http.TimeFormat) }
+
+// abort closes the connection after what was written so far.
+func abort(w http.ResponseWriter) {
 	if f, ok := w.(http.Flusher); ok {
 		f.Flush()
 	}

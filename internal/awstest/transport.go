@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -24,13 +25,30 @@ func Both(sqs, dynamodb http.Handler) http.Handler {
 	})
 }
 
+// With adds S3 to services that are told apart by X-Amz-Target, which no request of S3 has.
+func With(s3, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Target") == "" {
+			s3.ServeHTTP(w, r)
+		} else {
+			others.ServeHTTP(w, r)
+		}
+	})
+}
+
 type transport struct{ handler http.Handler }
 
-func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
+func (t transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	rec := &recorder{header: make(http.Header, 8), done: make(chan struct{})}
+	streaming := false // the body still has to be read
+	defer func() {
+		if !streaming {
+			cancel(nil)
+		}
+	}()
 	var body []byte
 	if req.Body != nil {
-		var err error
 		body, err = readBody(req)
 		req.Body.Close()
 		if err != nil {
@@ -47,7 +65,6 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.Host == "" {
 		r.Host = req.URL.Host
 	}
-	rec := &recorder{header: make(http.Header, 8), done: make(chan struct{})}
 	// This goroutine ends when the handler does: at the latest when the fake is closed.
 	go func() {
 		defer close(rec.done)
@@ -73,7 +90,8 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if rec.aborted && rec.status == 0 {
 		return nil, io.EOF // what net/http reports when the server closes a connection under a request
 	}
-	return rec.response(req), nil
+	streaming = rec.stream != nil
+	return rec.response(ctx, cancel, req), nil
 }
 
 // readAlready is a body that Transport has read.
@@ -100,6 +118,7 @@ type recorder struct {
 	header  http.Header
 	status  int
 	body    []byte
+	stream  io.Reader // read by the client, in place of body
 	aborted bool
 	done    chan struct{}
 }
@@ -124,16 +143,22 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 func (r *recorder) Flush() {}
 
-func (r *recorder) response(req *http.Request) *http.Response {
-	var body io.Reader = bytes.NewReader(r.body)
-	if r.aborted {
-		body = io.MultiReader(body, broken{})
-	}
-	return &http.Response{
+func (r *recorder) response(ctx context.Context, cancel context.CancelCauseFunc, req *http.Request) *http.Response {
+	resp := &http.Response{
 		Status: http.StatusText(r.status), StatusCode: r.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: r.header, Body: io.NopCloser(body), ContentLength: int64(len(r.body)), Request: req,
+		Header: r.header, ContentLength: int64(len(r.body)), Request: req,
 	}
+	switch {
+	case r.stream != nil:
+		resp.Body = &streamed{ctx, cancel, r.stream}
+		resp.ContentLength, _ = strconv.ParseInt(r.header.Get("Content-Length"), 10, 64)
+	case r.aborted:
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.body), broken{}))
+	default:
+		resp.Body = io.NopCloser(bytes.NewReader(r.body))
+	}
+	return resp
 }
 
 // broken is the end of a body whose connection was closed too early.
