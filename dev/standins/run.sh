@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# run.sh COMMAND… runs the command with stand-ins for AWS: it starts LocalStack (SQS) and ministack (DynamoDB) on free ports
+# run.sh COMMAND… runs the command with stand-ins for AWS: it starts LocalStack (SQS) and ministack (DynamoDB, S3) on free ports
 # of 127.0.0.1, waits until they are ready, sets the variables below, runs the command, and stops what it started, also when
 # the command fails or a signal comes. It exits as the command does.
 #
-# It sets PREDCACHE_TEST_SQS_ENDPOINT, PREDCACHE_TEST_DYNAMODB_ENDPOINT and PREDCACHE_TEST_SQS_STANDIN (localstack or
-# ministack) for the tests, and AWS_REGION and meaningless credentials for any SDK. PREDCACHE_STANDINS_SQS=ministack
-# runs SQS on ministack too, as on a machine that can't have LocalStack. PREDCACHE_STANDINS_KEEP_LOG=1 keeps their logs.
+# It sets PREDCACHE_TEST_SQS_ENDPOINT, PREDCACHE_TEST_DYNAMODB_ENDPOINT, PREDCACHE_TEST_S3_ENDPOINT and
+# PREDCACHE_TEST_SQS_STANDIN (localstack or ministack) for the tests, and AWS_REGION and meaningless credentials for any
+# SDK. PREDCACHE_STANDINS_SQS=ministack runs SQS on ministack too, as on a machine that can't have LocalStack. PREDCACHE_STANDINS_KEEP_LOG=1 keeps their logs.
 set -euo pipefail
 
 if [[ $# -eq 0 ]]; then
@@ -115,20 +115,20 @@ if [[ -d $cache/localstack && ${PREDCACHE_STANDINS_SQS:-} != ministack ]]; then
 	standin=localstack
 	(cd "$work" && localstack "$sqs_port") >"$work/localstack.log" 2>&1 </dev/null &
 	pids+=($!)
-	services=dynamodb
 else
 	standin=ministack
 	sqs_url=$dynamodb_url
-	services=sqs,dynamodb
 fi
-(cd "$work" && ministack "$dynamodb_port" "$services") >"$work/ministack.log" 2>&1 </dev/null &
+# ministack's S3 sends its events to an SQS in the same process, so it runs one in any case.
+(cd "$work" && ministack "$dynamodb_port" dynamodb,s3,sqs) >"$work/ministack.log" 2>&1 </dev/null &
 pids+=($!)
 ready ministack "$!" "$dynamodb_url/_ministack/health"
 if [[ $standin == localstack ]]; then
 	ready localstack "${pids[0]}" "$sqs_url/_localstack/health"
 fi
 
-export PREDCACHE_TEST_SQS_ENDPOINT=$sqs_url PREDCACHE_TEST_DYNAMODB_ENDPOINT=$dynamodb_url PREDCACHE_TEST_SQS_STANDIN=$standin
+export PREDCACHE_TEST_SQS_ENDPOINT=$sqs_url PREDCACHE_TEST_DYNAMODB_ENDPOINT=$dynamodb_url
+export PREDCACHE_TEST_S3_ENDPOINT=$dynamodb_url PREDCACHE_TEST_SQS_STANDIN=$standin
 export AWS_REGION=eu-west-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
 unset AWS_PROFILE AWS_SESSION_TOKEN
 

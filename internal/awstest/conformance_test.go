@@ -14,11 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 
 	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
@@ -31,16 +33,28 @@ type rule struct {
 	// deviates says of a stand-in by its name how it is known to deviate from AWS here. The check must then fail on it: one
 	// that passes again fails the test, so that the table stays true.
 	deviates map[string]string
-	sqs      bool // about SQS, not DynamoDB
+	service  service
 }
+
+// service is what a rule is about.
+type service int
+
+const (
+	onDynamoDB service = iota
+	onSQS
+	onS3
+)
 
 // conformance is what a check works with. Its methods end the check when they find a breach.
 type conformance struct {
 	ctx     context.Context
 	sqs     *sqs.Client
 	db      *dynamodb.Client
+	s3      *s3.Client
+	events  *sqs.Client           // the SQS that S3 can send to
 	fakeSQS *sqsfake.Service      // in process only
 	fakeDB  *dynamodbfake.Service // in process only
+	fakeS3  *s3fake.Service       // in process only
 	cleanup func(func())
 }
 
@@ -92,8 +106,10 @@ func TestConformanceInProcess(t *testing.T) {
 	for _, r := range allRules() {
 		t.Run(r.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				queues, db := sqsfake.New(), dynamodbfake.New()
-				c := &conformance{ctx: t.Context(), sqs: queues.Client(), db: db.Client(), fakeSQS: queues, fakeDB: db, cleanup: t.Cleanup}
+				queues, db, objects := sqsfake.New(), dynamodbfake.New(), s3fake.New()
+				objects.SetDeliverer(func(queueARN, body string) { queues.Send(queueARN[strings.LastIndexByte(queueARN, ':')+1:], body) })
+				c := &conformance{ctx: t.Context(), sqs: queues.Client(), db: db.Client(), s3: objects.Client(), events: queues.Client(),
+					fakeSQS: queues, fakeDB: db, fakeS3: objects, cleanup: t.Cleanup}
 				if err := r.run(c); err != nil {
 					t.Fatal(err)
 				}
@@ -111,10 +127,7 @@ func TestConformance(t *testing.T) {
 				if r.inProcess != "" {
 					continue // TestConformanceInProcess has it
 				}
-				program := b.SQSProgram
-				if !r.sqs {
-					program = b.DynamoDBProgram
-				}
+				program := map[service]string{onSQS: b.SQSProgram, onDynamoDB: b.DynamoDBProgram, onS3: b.S3Program}[r.service]
 				t.Run(r.name, func(t *testing.T) { r.judge(t, program, <-results[i]) })
 			}
 		})
@@ -139,7 +152,7 @@ func runAll(t *testing.T, b backend.Services) []chan error {
 		go func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			result <- r.run(&conformance{ctx: t.Context(), sqs: b.SQS, db: b.DynamoDB, cleanup: t.Cleanup})
+			result <- r.run(&conformance{ctx: t.Context(), sqs: b.SQS, db: b.DynamoDB, s3: b.S3, events: b.S3Queues, cleanup: t.Cleanup})
 		}()
 	}
 	return results
@@ -159,11 +172,17 @@ func (r rule) judge(t *testing.T, program string, err error) {
 }
 
 func allRules() []rule {
-	rules := sqsRules()
-	for i := range rules {
-		rules[i].sqs = true
+	var all []rule
+	add := func(about service, rules []rule) {
+		for _, r := range rules {
+			r.service = about
+			all = append(all, r)
+		}
 	}
-	return append(rules, dynamoDBRules()...)
+	add(onSQS, sqsRules())
+	add(onDynamoDB, dynamoDBRules())
+	add(onS3, append(s3ReadRules(), s3ListRules()...))
+	return all
 }
 
 var conformanceNames atomic.Int64

@@ -1,8 +1,8 @@
 // Package awstest holds what the fakes of AWS services have in common: the protocol, faults, the log of calls, and a
-// transport without a network. Package sqsfake fakes SQS and package dynamodbfake DynamoDB; both enforce the service's
-// rules and refuse what it refuses, so that a test through the real AWS SDK fails where production would.
+// transport without a network. Package sqsfake fakes SQS, package dynamodbfake DynamoDB, and package s3fake S3. They enforce
+// the service's rules and refuse what it refuses, so that a test through the real AWS SDK fails where production would.
 //
-// A fake speaks AWS JSON 1.0 as the SDK's clients do. It is an http.Handler, so net/http can serve it; [Transport]
+// A fake speaks AWS JSON 1.0 (s3fake: S3's REST and XML) as the SDK's clients do. It is an http.Handler, so net/http can serve it; [Transport]
 // carries requests to it without a network, so that a whole client works inside a testing/synctest bubble:
 //
 //	synctest.Test(t, func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package backend gives a test suite the SQS and DynamoDB to run against: our fakes always, and independent stand-ins
+// Package backend gives a test suite the SQS, DynamoDB and S3 to run against: our fakes always, and independent stand-ins
 // where the environment says where they are.
 package backend
 
@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,10 +18,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
@@ -29,22 +32,27 @@ const (
 	sqsEndpointVariable      = "PREDCACHE_TEST_SQS_ENDPOINT"
 	sqsStandinVariable       = "PREDCACHE_TEST_SQS_STANDIN"
 	dynamoDBEndpointVariable = "PREDCACHE_TEST_DYNAMODB_ENDPOINT"
+	s3EndpointVariable       = "PREDCACHE_TEST_S3_ENDPOINT"
 	requireVariable          = "PREDCACHE_REQUIRE_STANDINS"
 )
 
-// Services are an SQS and a DynamoDB, reached over HTTP on a loopback address.
+// Services are an SQS, a DynamoDB and an S3, reached over HTTP on a loopback address.
 type Services struct {
 	// Name is "fake" or "standins".
 	Name string
-	// SQSProgram and DynamoDBProgram are what serves: "fake", "localstack" or "ministack".
-	SQSProgram, DynamoDBProgram string
-	// SQSEndpoint and DynamoDBEndpoint are for AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB.
-	SQSEndpoint, DynamoDBEndpoint string
-	SQS                           *sqs.Client
-	DynamoDB                      *dynamodb.Client
-	// FakeSQS and FakeDynamoDB are nil unless Name is "fake".
+	// SQSProgram, DynamoDBProgram and S3Program are what serves: "fake", "localstack" or "ministack".
+	SQSProgram, DynamoDBProgram, S3Program string
+	// The endpoints are for AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL_S3.
+	SQSEndpoint, DynamoDBEndpoint, S3Endpoint string
+	SQS                                       *sqs.Client
+	DynamoDB                                  *dynamodb.Client
+	S3                                        *s3.Client
+	// S3Queues is the SQS that S3 can send its events to.
+	S3Queues *sqs.Client
+	// The fakes are nil unless Name is "fake".
 	FakeSQS      *sqsfake.Service
 	FakeDynamoDB *dynamodbfake.Service
+	FakeS3       *s3fake.Service
 }
 
 // All returns the services to run a suite against: the fakes, and the stand-ins if the environment says where they are.
@@ -52,27 +60,30 @@ type Services struct {
 func All(t testing.TB) []Services {
 	t.Helper()
 	all := []Services{Fakes(t)}
-	standins := Services{Name: "standins", SQSProgram: os.Getenv(sqsStandinVariable), DynamoDBProgram: "ministack",
-		SQSEndpoint: os.Getenv(sqsEndpointVariable), DynamoDBEndpoint: os.Getenv(dynamoDBEndpointVariable)}
+	standins := Services{Name: "standins", SQSProgram: os.Getenv(sqsStandinVariable), DynamoDBProgram: "ministack", S3Program: "ministack",
+		SQSEndpoint: os.Getenv(sqsEndpointVariable), DynamoDBEndpoint: os.Getenv(dynamoDBEndpointVariable), S3Endpoint: os.Getenv(s3EndpointVariable)}
 	if standins.SQSProgram == "" {
 		standins.SQSProgram = "localstack"
 	}
 	switch {
-	case standins.SQSEndpoint != "" && standins.DynamoDBEndpoint != "":
-		all = append(all, standins.connected())
+	case standins.SQSEndpoint != "" && standins.DynamoDBEndpoint != "" && standins.S3Endpoint != "":
+		all = append(all, standins.connected(standins.S3Endpoint))
 	case os.Getenv(requireVariable) == "1":
-		t.Fatalf("%s=1, but %s or %s is not set: run the tests by dev/standins/run.sh", requireVariable, sqsEndpointVariable, dynamoDBEndpointVariable)
+		t.Fatalf("%s=1, but %s, %s or %s is not set: run the tests by dev/standins/run.sh", requireVariable, sqsEndpointVariable,
+			dynamoDBEndpointVariable, s3EndpointVariable)
 	}
 	return all
 }
 
 // Fakes returns fakes of their own for the test.
 func Fakes(t testing.TB) Services {
-	queues, tables := sqsfake.New(), dynamodbfake.New()
-	b := Services{Name: "fake", SQSProgram: "fake", DynamoDBProgram: "fake", SQSEndpoint: serve(t, queues), DynamoDBEndpoint: serve(t, tables),
-		FakeSQS: queues, FakeDynamoDB: tables}
-	t.Cleanup(func() { queues.Close(); tables.Close() }) // before the servers close, which wait for their requests
-	return b.connected()
+	queues, tables, objects := sqsfake.New(), dynamodbfake.New(), s3fake.New()
+	objects.SetDeliverer(func(queueARN, body string) { queues.Send(queueARN[strings.LastIndexByte(queueARN, ':')+1:], body) })
+	b := Services{Name: "fake", SQSProgram: "fake", DynamoDBProgram: "fake", S3Program: "fake",
+		SQSEndpoint: serve(t, queues), DynamoDBEndpoint: serve(t, tables), S3Endpoint: serve(t, objects),
+		FakeSQS: queues, FakeDynamoDB: tables, FakeS3: objects}
+	t.Cleanup(func() { queues.Close(); tables.Close(); objects.Close() }) // before the servers close, which wait for their requests
+	return b.connected(b.SQSEndpoint)
 }
 
 func serve(t testing.TB, h http.Handler) string {
@@ -81,10 +92,13 @@ func serve(t testing.TB, h http.Handler) string {
 	return server.URL
 }
 
-func (b Services) connected() Services {
+// connected makes the clients. eventQueues is the endpoint of the SQS that S3 sends to.
+func (b Services) connected(eventQueues string) Services {
 	config := awstest.Config(wholeBody{&http.Transport{MaxIdleConnsPerHost: 64}})
 	b.SQS = sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = aws.String(b.SQSEndpoint) })
 	b.DynamoDB = dynamodb.NewFromConfig(config, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(b.DynamoDBEndpoint) })
+	b.S3 = s3.NewFromConfig(config, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String(b.S3Endpoint), true })
+	b.S3Queues = sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = &eventQueues })
 	return b
 }
 
