@@ -247,7 +247,7 @@ func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, er
 	messages, bytes := c.hold(received)
 	c.budget.release(MaxBatch-len(messages), reserved-bytes)
 	if len(messages) > 0 {
-		c.cfg.Handle(calls, messages)
+		c.gate.read(func() { c.cfg.Handle(calls, messages) })
 	}
 	c.observeHeld()
 	return received, nil

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/predcache/predcache/internal/cond"
 )
@@ -29,6 +30,7 @@ type gate struct {
 	changed *sync.Cond
 	mode    Mode
 	wanted  int // number of pollers that the backlog needs
+	away    int // pollers that read what they have received for longer than maxAway
 	// unsettled is the number of messages with predictions that have no outcome.
 	unsettled int
 	admitted  int // pollers between wait and received or skipped
@@ -54,7 +56,7 @@ func (g *gate) wait(ctx context.Context, i int) bool {
 // admits reports whether poller i may receive. In ModeProbe it may only if the given number of pollers are admitted: 0 before it
 // is one of them, 1 after. It requires g.mu.
 func (g *gate) admits(i, admitted int) bool {
-	return i < g.wanted && (g.mode == ModeOpen || g.mode == ModeProbe && g.unsettled == 0 && g.admitted == admitted)
+	return i < g.wanted+g.away && (g.mode == ModeOpen || g.mode == ModeProbe && g.unsettled == 0 && g.admitted == admitted)
 }
 
 // received records the number of messages of a receive. A full one adds a poller, one with less than half removes one.
@@ -69,6 +71,27 @@ func (g *gate) received(n int) {
 		g.wanted = max(g.wanted-1, 1)
 	}
 	g.changed.Broadcast()
+}
+
+// maxAway is how long a poller reads what it has received before another takes its place. A large or compressed message takes tens of
+// milliseconds to read, and longer to submit, while others wait on the queue.
+const maxAway = 5 * time.Millisecond
+
+// read runs a poller's reading of what it has received. If that takes long, another poller may receive.
+func (g *gate) read(messages func()) {
+	move := func(by int) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.away += by
+		g.changed.Broadcast()
+	}
+	timer := time.AfterFunc(maxAway, func() { move(1) })
+	defer func() {
+		if !timer.Stop() {
+			move(-1)
+		}
+	}()
+	messages()
 }
 
 // skipped is called in place of received by a poller that made no receive.

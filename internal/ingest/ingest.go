@@ -44,12 +44,15 @@ type Text struct {
 
 // Config of an Ingest.
 type Config struct {
-	Decoder  prediction.Config
-	Layout   *item.Layout
-	Admit    func(it *item.Item, to dedup.Waiter) (submit bool) // dedup.Window.Admit
-	Submit   func(items ...*item.Item)                          // writer.Writer.Submit
-	Observer dedup.Observer                                     // counts the outcomes that do not reach the window: rejected and expired
-	Now      func() time.Time                                   // the AWS services' clock
+	Decoder prediction.Config
+	Layout  *item.Layout
+	Admit   func(it *item.Item, to dedup.Waiter) (submit bool) // dedup.Window.Admit
+	Submit  func(items ...*item.Item)                          // writer.Writer.Submit
+	// Idle blocks until the writer has taken up most of what is submitted, or ctx is done: writer.Writer.Idle. A text of many
+	// predictions is submitted little by little, so that others are written between them. nil: all at once.
+	Idle     func(ctx context.Context)
+	Observer dedup.Observer   // counts the outcomes that do not reach the window: rejected and expired
+	Now      func() time.Time // the AWS services' clock
 	// Grace is how long an expired prediction is still accepted, since clocks differ a little.
 	Grace time.Duration
 	Log   *slog.Logger
@@ -74,59 +77,105 @@ func New(cfg Config) *Ingest {
 type Batch struct {
 	in      *Ingest
 	decoded prediction.Decoded
-	items   []*item.Item
-	bytes   int // that the text being read takes beside itself
-	// announced is the Waiter of the item on its way to the window: nobody else resolves it yet.
-	announced dedup.Waiter
+	made    []made
+	items   []*item.Item // that the window wants written
+	bytes   int          // that the text being read takes beside itself
 }
+
+// made is an item that was announced and is not in the window yet: until then the Batch owes its Waiter an outcome.
+type made struct {
+	item *item.Item
+	to   dedup.Waiter
+}
+
+const (
+	// portion is how many items of a Batch are submitted at once: four writes. The items of several ordinary messages are fewer.
+	portion = 100
+	// long is the length of a text that takes milliseconds to read. What was read before it does not wait for that.
+	long = 64 << 10
+)
 
 // Begin returns an empty Batch. The caller must call End.
 func (in *Ingest) Begin() *Batch { return in.batches.Get().(*Batch) }
 
-// End submits the remaining items. The Batch must not be used again.
-func (b *Batch) End() {
-	b.submit()
+// End submits the remaining items. When ctx is done it does so without waiting for the writer. The Batch must not be used again.
+func (b *Batch) End(ctx context.Context) {
+	b.submit(ctx)
 	b.decoded.Reset() // the pool must not keep a message's text
-	b.in.batches.Put(b)
+	if cap(b.made) <= 10*portion {
+		b.in.batches.Put(b)
+	}
 }
 
-func (b *Batch) submit() {
+// submit passes what was made to the window, and to the writer what the window wants written.
+func (b *Batch) submit(ctx context.Context) {
+	for i := range b.made {
+		m := b.made[i]
+		b.made[i] = made{}
+		if b.admit(m) {
+			b.items = append(b.items, m.item)
+		}
+		if len(b.items) == portion {
+			b.flush()
+			if b.in.cfg.Idle != nil && i < len(b.made)-1 {
+				b.in.cfg.Idle(ctx)
+			}
+		}
+	}
+	b.made = b.made[:0]
+	b.flush()
+}
+
+func (b *Batch) flush() {
 	b.in.cfg.Submit(b.items...)
 	clear(b.items)
 	b.items = b.items[:0]
 }
 
-// Add reads a text and reports to sink. A text that causes a panic is rejected: it would crash the next worker too.
+// admit passes an item to the window. An item that causes a panic is rejected.
+func (b *Batch) admit(m made) (submit bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			why := b.in.panicked(fault, "")
+			b.in.cfg.Observer.Outcome(prediction.Rejected, 0, 0)
+			m.to.Resolve(prediction.Rejected, m.item.Raw, why)
+		}
+	}()
+	return b.in.cfg.Admit(m.item, m.to)
+}
+
+// panicked logs a panic and returns the reason to reject what caused it: it would crash the next worker too.
+func (in *Ingest) panicked(fault any, name string) *prediction.Reject {
+	log := in.cfg.Log
+	log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", name,
+		"remedy", "this is a bug in the worker: please report it. The message is rejected with the reason internal")
+	return prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")
+}
+
+// Add reads a text and reports to sink. A text that causes a panic is rejected as a whole, beside what was made of it before.
 func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
+	if len(text.Body) > long {
+		b.submit(ctx)
+	}
 	b.bytes = 0
 	b.read(ctx, text, sink)
 	sink.Done(b.bytes)
 }
 
-// read does what Add does, but for Done. After a panic the window still has what was admitted before it. An item that was announced
-// and not admitted shares the outcome of its text, which is rejected.
+// read does what Add does, but for Done.
 func (b *Batch) read(ctx context.Context, text Text, sink Sink) {
 	defer func() {
-		fault := recover()
-		if fault == nil {
-			return
+		if fault := recover(); fault != nil {
+			why := b.in.panicked(fault, text.Name)
+			b.reject(sink, prediction.RejectedPart{Raw: text.Body, Whole: true, Why: why}, 1)
+			b.decoded = prediction.Decoded{} // it may be half made
 		}
-		log := b.in.cfg.Log
-		log.Error("panic while reading a message", "fault", fmt.Sprintf("%T", fault), "message", text.Name,
-			"remedy", "this is a bug in the worker: please report it. The message is rejected with the reason internal")
-		why := prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the message: please report it")
-		b.reject(sink, prediction.RejectedPart{Raw: text.Body, Whole: true, Why: why}, 1)
-		if b.announced != nil {
-			b.announced.Resolve(prediction.Duplicate, "", nil)
-			b.announced = nil
-		}
-		b.decoded = prediction.Decoded{} // it may be half made
 	}()
 	now := b.in.cfg.Now()
 	decoded := b.in.decoder.Decode(&b.decoded, prediction.Message{
 		Body: text.Body, ContentEncoding: text.ContentEncoding, Sent: text.Sent, Order: text.Order, Place: text.Place,
 		Room: func(bytes int) bool {
-			b.submit() // their writes may free the room that it waits for
+			b.submit(ctx) // their writes may free the room that it waits for
 			return sink.Reserve(ctx, bytes)
 		},
 	}, now)
@@ -144,13 +193,12 @@ func (b *Batch) read(ctx context.Context, text Text, sink Sink) {
 	b.bytes = b.decoded.Bytes
 	expired := now.Add(-b.in.cfg.Grace).Unix()
 	for i := range b.decoded.Predictions {
-		b.admit(&b.decoded.Predictions[i], sink, expired)
+		b.make(&b.decoded.Predictions[i], sink, expired)
 	}
 }
 
-// admit makes the item of a prediction and passes it to the window. A prediction that ends before expired, in seconds since the
-// epoch, is dropped.
-func (b *Batch) admit(p *prediction.Prediction, sink Sink, expired int64) {
+// make makes the item of a prediction. One that ends before expired, in seconds since the epoch, is dropped.
+func (b *Batch) make(p *prediction.Prediction, sink Sink, expired int64) {
 	it, why := b.in.cfg.Layout.New(p)
 	switch {
 	case why != nil:
@@ -159,12 +207,7 @@ func (b *Batch) admit(p *prediction.Prediction, sink Sink, expired int64) {
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
 	default:
 		b.bytes += it.Bytes()
-		b.announced = sink.Admit(it)
-		submit := b.in.cfg.Admit(it, b.announced)
-		b.announced = nil
-		if submit {
-			b.items = append(b.items, it)
-		}
+		b.made = append(b.made, made{it, sink.Admit(it)})
 	}
 }
 

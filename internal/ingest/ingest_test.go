@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ func newBench(t *testing.T) *bench {
 				b.note("submit %d", len(items))
 			}
 		},
+		Idle: func(context.Context) { b.note("wait") },
 	})
 	return b
 }
@@ -65,14 +67,20 @@ func (b *bench) Outcome(o prediction.Outcome, _ int, _ int64) { b.note("%v", o) 
 // A sink notes what it hears.
 type sink struct {
 	*bench
-	full bool // Reserve gives up
+	full  bool   // Reserve gives up
+	crash string // the id at which Admit panics
 }
 
 func (s *sink) Reserve(_ context.Context, bytes int) bool {
 	s.note("reserve %d", bytes)
 	return !s.full
 }
-func (s *sink) Admit(*item.Item) dedup.Waiter { return s }
+func (s *sink) Admit(it *item.Item) dedup.Waiter {
+	if it.Key.ID == s.crash {
+		panic("a fault")
+	}
+	return s
+}
 func (s *sink) Resolve(o prediction.Outcome, _ string, _ *prediction.Reject) {
 	s.note("resolve %v", o)
 }
@@ -97,40 +105,59 @@ func compressed(text string) string {
 func TestBatch(t *testing.T) {
 	long := compressed(good("z") + strings.Repeat(" ", 100_000))
 	for _, test := range []struct {
-		name  string
-		texts []ingest.Text
-		full  bool
-		crash string
-		want  string
+		name   string
+		texts  []ingest.Text
+		full   bool
+		window string // the id at which it panics
+		sink   string // the id at which it panics
+		want   string
 	}{
 		{name: "items of several texts are submitted together", texts: []ingest.Text{{Body: good("a")}, {Body: good("b") + "\n" + good("c")}},
-			want: "admit a, done true, admit b, admit c, done true, submit 3"},
+			want: "done true, done true, admit a, admit b, admit c, submit 3"},
 		{name: "an expired prediction is counted", texts: []ingest.Text{{Body: `{"predictionId":"a","timestamp":1000000000,"prediction":1}`}},
 			want: "expired, done true"},
 		{name: "a bad part leaves its neighbours alone", texts: []ingest.Text{{Body: good("a") + "\n{}\n" + good("b")}},
-			want: "rejected, reject 1 for missing_field, whole false, admit a, admit b, done true, submit 2"},
+			want: "rejected, reject 1 for missing_field, whole false, done true, admit a, admit b, submit 2"},
 		{name: "what the table can't hold is rejected", texts: []ingest.Text{{Body: `{"predictionId":7,"prediction":1}`, Sent: now.UnixMilli()}},
 			want: "rejected, reject 1 for key, whole false, done true"},
 		{name: "what came before is submitted before it waits for room", texts: []ingest.Text{{Body: good("a")}, {Body: long, ContentEncoding: "zstd"}},
-			want: "admit a, done true, submit 1, reserve 1048576, admit z, done true, submit 1"},
+			want: "done true, admit a, submit 1, reserve 1048576, done true, admit z, submit 1"},
 		{name: "a text without room is given up", texts: []ingest.Text{{Body: long, ContentEncoding: "zstd"}}, full: true,
 			want: "reserve 1048576, no room, done false"},
-		{name: "a text that crashes the reader is rejected", texts: []ingest.Text{{Body: good("a"), Name: "m"}}, crash: "a",
-			want: "rejected, reject 1 for internal, whole true, resolve duplicate, done true"},
-		{name: "what a text admitted before its crash is submitted", texts: []ingest.Text{{Body: good("a") + "\n" + good("b")}, {Body: good("c")}}, crash: "b",
-			want: "admit a, rejected, reject 1 for internal, whole true, resolve duplicate, done true, admit c, done true, submit 2"},
+		{name: "what came before is submitted before a long text is read", texts: []ingest.Text{{Body: good("a")}, {Body: good("b") + strings.Repeat(" ", 100_000)}},
+			want: "done true, admit a, submit 1, done true, admit b, submit 1"},
+		{name: "a text that crashes the reader is rejected beside what it has made", texts: []ingest.Text{{Body: good("a") + "\n" + good("b") + "\n" + good("c")}, {Body: good("d")}}, sink: "b",
+			want: "rejected, reject 1 for internal, whole true, done true, done true, admit a, admit d, submit 2"},
+		{name: "a prediction that crashes the window is rejected", texts: []ingest.Text{{Body: good("a") + "\n" + good("b")}, {Body: good("c")}}, window: "b",
+			want: "done true, done true, admit a, rejected, resolve rejected, admit c, submit 2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
-			b.crash = test.crash
+			b.crash = test.window
 			batch := b.Begin()
 			for _, text := range test.texts {
-				batch.Add(t.Context(), text, &sink{b, test.full})
+				batch.Add(t.Context(), text, &sink{b, test.full, test.sink})
 			}
-			batch.End()
+			batch.End(t.Context())
 			if got := strings.Join(b.did, ", "); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A message of thousands of predictions was submitted at once, and others waited until all of it was written.
+func TestBatch_long_text_is_submitted_little_by_little(t *testing.T) {
+	b := newBench(t)
+	var text strings.Builder
+	for i := range 250 {
+		text.WriteString(good(fmt.Sprint(i)) + "\n")
+	}
+	batch := b.Begin()
+	batch.Add(t.Context(), ingest.Text{Body: text.String()}, &sink{bench: b})
+	batch.End(t.Context())
+	b.did = slices.DeleteFunc(b.did, func(did string) bool { return strings.HasPrefix(did, "admit") })
+	if got, want := strings.Join(b.did, ", "), "reserve 132096, reserve 265728, done true, submit 100, wait, submit 100, wait, submit 50"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

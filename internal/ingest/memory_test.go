@@ -84,7 +84,7 @@ func (h *holder) add(t *testing.T, text ingest.Text) (allocated, retained int) {
 		h.items, h.parts, h.counted, h.reserved = h.items[:0], nil, 0, 0
 		b := h.Begin()
 		b.Add(t.Context(), text, h)
-		b.End()
+		b.End(t.Context())
 	}
 	var before, after runtime.MemStats
 	read() // makes what is pooled, and the holder's list of items

@@ -291,7 +291,7 @@ func (r *Run) readFile(ctx context.Context, s *source) error {
 				batch.Add(ctx, ingest.Text{Name: s.Name, Body: l.line, Sent: r.o.EventTime, Order: r.order(s.linesBefore + l.number)}, sink)
 			}
 		}
-		batch.End()
+		batch.End(ctx)
 		c.resolved()
 	}
 	return nil

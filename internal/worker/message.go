@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
@@ -15,7 +16,9 @@ import (
 // handle reads the messages of a receive.
 func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 	batch := p.ingest.Begin()
-	defer batch.End()
+	defer batch.End(ctx)
+	// Short messages come first: what is short is also quick to read, and need not wait for what is not.
+	slices.SortStableFunc(messages, func(a, b *consumer.Message) int { return len(a.Body) - len(b.Body) })
 	for _, m := range messages {
 		trace := p.metrics.Tracer().Message(m)
 		batch.Add(ctx, ingest.Text{

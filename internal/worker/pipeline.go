@@ -61,7 +61,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		OnState:     p.onState,
 	}, p.window.Begin)
 	p.ingest = ingest.New(ingest.Config{
-		Decoder: cfg.Prediction(), Layout: resources.Layout, Admit: admit, Submit: p.writer.Submit,
+		Decoder: cfg.Prediction(), Layout: resources.Layout, Admit: admit, Submit: p.writer.Submit, Idle: p.writer.Idle,
 		Observer: metrics, Now: s.Clock, Grace: writer.ExpiryGrace, Log: log,
 	})
 	c := consumer.Config{

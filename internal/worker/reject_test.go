@@ -158,7 +158,7 @@ func TestReject_refused_by_its_queue(t *testing.T) {
 
 // A panic between a prediction's announcement and the window left a message that no outcome could settle: it was held until SQS's
 // limit of 12 hours, and the drain waited for it.
-func TestReject_message_that_crashes_the_reader(t *testing.T) {
+func TestReject_prediction_that_crashes_the_window(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
 		f.WrapAdmit = func(next worker.Admit) worker.Admit {
 			return func(it *item.Item, to dedup.Waiter) bool {
@@ -168,9 +168,8 @@ func TestReject_message_that_crashes_the_reader(t *testing.T) {
 				return next(it, to)
 			}
 		}
-		good := workertest.Message("good", time.Minute, `1`)
-		body := "{}\n" + good + "\n" + workertest.Message("crash", time.Minute, `1`)
-		f.Send(body, workertest.Message("another", time.Minute, `1`))
+		good, bad := workertest.Message("good", time.Minute, `1`), workertest.Message("crash", time.Minute, `1`)
+		f.Send(good+"\n"+bad, workertest.Message("another", time.Minute, `1`))
 		r := f.Start()
 		time.Sleep(time.Minute)
 		if r.Held() != 0 || r.HeldBytes() > consumer.ReceiveBytes(1<<20) {
@@ -180,7 +179,7 @@ func TestReject_message_that_crashes_the_reader(t *testing.T) {
 		f.WantItems(2)
 		f.WantDeleted(2)
 		rejects := f.SQS.Messages(workertest.RejectName)
-		if len(rejects) != 1 || rejects[0].Body != body || rejects[0].Attributes[consumer.AttrReason] != string(prediction.ReasonInternal) {
+		if len(rejects) != 1 || rejects[0].Body != bad || rejects[0].Attributes[consumer.AttrReason] != string(prediction.ReasonInternal) {
 			t.Errorf("rejects: %+v", rejects)
 		}
 	})

@@ -72,9 +72,9 @@ func All(now time.Time) []Bomb {
 			inner := strings.ReplaceAll(strings.ReplaceAll(payload("sns", i, 0, at, 300_000), `\`, `\\`), `"`, `\"`)
 			return plain(`{"Type":"Notification","TopicArn":"arn:aws:sns:eu-west-1:1:t","Message":"` + inner + `"}`)
 		}},
-		{Name: "tiny predictions", Count: 200, Good: 15_000, Make: func(i int) Message {
+		{Name: "tiny predictions", Count: 200, Good: 14_500, Make: func(i int) Message {
 			var b strings.Builder
-			for j := range 15_000 {
+			for j := range 14_500 {
 				fmt.Fprintf(&b, `{"predictionId":"tiny/%d/%d","timestamp":%d,"prediction":1}`+"\n", i, j, at)
 			}
 			return plain(b.String())
