@@ -17,13 +17,14 @@ TIMESTAMP = "timestamp"
 PAYLOAD = "prediction"
 TTL_SECONDS = "ttlSeconds"
 EXPIRES_AT = "expiresAt"
-FIELDS = (ID, TIMESTAMP, PAYLOAD, TTL_SECONDS, EXPIRES_AT)
+DELETED = "deleted"  # also the attribute that marks a tombstone
+FIELDS = (ID, TIMESTAMP, PAYLOAD, TTL_SECONDS, EXPIRES_AT, DELETED)
 
 # The attributes that every item has beside its key and its TTL.
 CREATED_AT = "createdAt"
 ENCODING = "encoding"
 SENT = "predcache.sent"
-OWN = (CREATED_AT, PAYLOAD, ENCODING, SENT)
+OWN = (CREATED_AT, PAYLOAD, ENCODING, SENT, DELETED)
 
 Encoding = Literal["json", "map", "zstd"]
 

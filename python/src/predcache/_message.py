@@ -60,28 +60,10 @@ class Encoder:
         attributes: Mapping[str, Any],
     ) -> bytes:
         rules = self._rules
-        if type(id) is str and self._plain_ids:
-            key: Any = contract.string_key(id, contract.ID)
-        else:
-            key = rules.key(id)
-        created: int | None = None
-        if timestamp is None:
-            timestamp = time.time_ns() // 1000
-        else:
-            created = rules.event_time(timestamp)
-            if isinstance(timestamp, datetime.datetime):
-                timestamp = number_of(created)
-        fields = {contract.ID: key, contract.TIMESTAMP: timestamp, contract.PAYLOAD: payload}
+        fields, created = self._head(id, timestamp)
+        fields[contract.PAYLOAD] = payload
         if ttl is not None or expires_at is not None:
-            rules.check_life(created, ttl, expires_at)
-            if isinstance(ttl, datetime.timedelta):
-                ttl = _times.finite_seconds(ttl, contract.TTL_SECONDS)
-            if isinstance(expires_at, datetime.datetime):
-                expires_at = _times.parse(expires_at, contract.EXPIRES_AT) // _times.ATTO
-            if ttl is not None:
-                fields[contract.TTL_SECONDS] = ttl
-            else:
-                fields[contract.EXPIRES_AT] = expires_at
+            self._life(fields, created, ttl, expires_at)
         others = 0
         if attributes:
             others = rules.attributes_size(attributes)
@@ -90,9 +72,53 @@ class Encoder:
             rules.check_payload(payload)
         line = _json.encode(fields, "", self._nan)
         if len(line) > _SURELY_FITS:
-            rules.check_size(key, created, others, len(_json.encode(payload, contract.PAYLOAD, self._nan)))
+            size = len(_json.encode(payload, contract.PAYLOAD, self._nan))
+            rules.check_size(fields[contract.ID], created, others, size)
             check_message(line)
         return line
+
+    def _head(self, id: Any, timestamp: Any) -> tuple[dict[str, Any], int | None]:  # noqa: A002
+        """Return the fields of id and event time, and the event time in attoseconds unless it is now."""
+        if type(id) is str and self._plain_ids:
+            key: Any = contract.string_key(id, contract.ID)
+        else:
+            key = self._rules.key(id)
+        created: int | None = None
+        if timestamp is None:
+            timestamp = time.time_ns() // 1000
+        else:
+            created = self._rules.event_time(timestamp)
+            if isinstance(timestamp, datetime.datetime):
+                timestamp = number_of(created)
+        return {contract.ID: key, contract.TIMESTAMP: timestamp}, created
+
+    def _life(self, fields: dict[str, Any], created: int | None, ttl: Any, expires_at: Any) -> None:
+        """Add the field of a life, which is given by its length or by its end."""
+        self._rules.check_life(created, ttl, expires_at)
+        if isinstance(ttl, datetime.timedelta):
+            ttl = _times.finite_seconds(ttl, contract.TTL_SECONDS)
+        if isinstance(expires_at, datetime.datetime):
+            expires_at = _times.parse(expires_at, contract.EXPIRES_AT) // _times.ATTO
+        if ttl is not None:
+            fields[contract.TTL_SECONDS] = ttl
+        else:
+            fields[contract.EXPIRES_AT] = expires_at
+
+    def delete(self, id: Any, timestamp: Any, ttl: Any, expires_at: Any) -> bytes:  # noqa: A002
+        """Return a delete as one line of JSON, in UTF-8.
+
+        Raises:
+            InvalidPredictionError: The worker would reject it.
+        """
+        try:
+            fields, created = self._head(id, timestamp)
+            fields[contract.DELETED] = True
+            if ttl is not None or expires_at is not None:
+                self._life(fields, _begin(created), ttl, expires_at)
+            return _json.encode(fields, "")
+        except InvalidPredictionError as err:
+            err.id = id
+            raise
 
     def lines(
         self,
@@ -121,6 +147,9 @@ class Encoder:
             return self.line(id_, payload, rest[0] if rest else None, None, None, {})
         others = dict(prediction)
         id_ = others.pop("id", None)
+        if _is_delete(others.pop("deleted", False), id_):
+            times = [others.get(name) for name in ("timestamp", "ttl", "expires_at")]
+            return self.delete(id_, *times)
         if "payload" not in others:
             err = bad("missing_field", contract.PAYLOAD, "is missing: give a payload")
             err.id = id_
@@ -157,18 +186,38 @@ class Encoder:
         if isinstance(members, contract.Members):
             raise bad("duplicate_name", members.twice, "is there twice: send it once")
         key = rules.key(members.get(contract.ID))
-        if contract.PAYLOAD not in members:
-            raise bad("missing_field", contract.PAYLOAD, "is missing")
         created = None
         if (timestamp := members.get(contract.TIMESTAMP)) is not None:
             created = rules.event_time(timestamp)
-        rules.check_life(created, members.get(contract.TTL_SECONDS), members.get(contract.EXPIRES_AT))
+        life = members.get(contract.TTL_SECONDS), members.get(contract.EXPIRES_AT)
+        if _is_delete(members.get(contract.DELETED, False), members.get(contract.ID)):
+            rules.check_life(_begin(created), *life)
+            return
+        if contract.PAYLOAD not in members:
+            raise bad("missing_field", contract.PAYLOAD, "is missing")
+        rules.check_life(created, *life)
         others = rules.attributes_size(
             {name: value for name, value in members.items() if name not in contract.FIELDS}
         )
         payload = members[contract.PAYLOAD]
         rules.check_payload(payload)
         rules.check_size(key, created, others, len(_json.encode(payload, contract.PAYLOAD)))
+
+
+def _is_delete(deleted: Any, id_: Any) -> bool:
+    """Tell whether the field ``deleted`` makes a delete."""
+    if not isinstance(deleted, (bool, str)) and hasattr(deleted, "item"):  # numpy's
+        deleted = deleted.item()
+    if not isinstance(deleted, bool):
+        err = bad("field_type", contract.DELETED, "is no boolean: send true for a delete, or leave it out")
+        err.id = id_
+        raise err
+    return deleted
+
+
+def _begin(created: int | None) -> int:
+    """Return when the life of a tombstone begins: at the later of event time and sent time."""
+    return max(created or 0, int(time.time()) * _times.ATTO)
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -150,8 +150,36 @@ class Publisher:
         """
         self._add(self._encoder.line(id, payload, timestamp, ttl, expires_at, attributes))
 
+    def delete(
+        self,
+        id: Any,  # noqa: A002
+        *,
+        timestamp: Any = None,
+        ttl: float | datetime.timedelta | None = None,
+        expires_at: Any = None,
+    ) -> None:
+        """Take a delete to be sent soon, in order with the predictions.
+
+        It hides every prediction of the id whose event time is not after ``timestamp``; one with a later
+        event time is visible. The worker accepts deletes under ``WORKER_DELETES=hide`` or ``remove``, and
+        rejects them else, which the Publisher can't know.
+
+        Args:
+            id: The id, as in ``publish``.
+            timestamp: The time as of which the id is deleted, in the forms of ``publish``. None is now.
+            ttl: How long the delete itself lives, in seconds from the later of ``timestamp`` and now;
+                ``WORKER_TTL`` at least. None leaves it to the worker: ``WORKER_TOMBSTONE_TTL``, which is 14
+                days or more. A prediction that lives longer is visible again afterwards.
+            expires_at: When its life ends, in place of ``ttl``, in the forms of ``timestamp``.
+
+        Raises:
+            InvalidPredictionError: The worker would reject it.
+            ClosedError: The Publisher is closed.
+        """
+        self._add(self._encoder.delete(id, timestamp, ttl, expires_at))
+
     def publish_json(self, text: str) -> None:
-        """Take a JSON object that is a prediction already, in the form of ``docs/data-model.md``.
+        """Take a JSON object that is a prediction or a delete, in the form of ``docs/data-model.md``.
 
         Raises:
             InvalidPredictionError: The worker would reject it.
@@ -169,7 +197,9 @@ class Publisher:
 
         Args:
             predictions: Each a mapping of the arguments of ``publish`` (``id``, ``payload``, and what
-                else is known), or a tuple of id, payload and perhaps timestamp.
+                else is known), or a tuple of id, payload and perhaps timestamp. A mapping with
+                ``deleted`` True is a delete: of it only ``id``, ``timestamp``, ``ttl`` and ``expires_at``
+                are sent.
             on_invalid: Called with the error of each one that the worker would reject, and then the
                 others are taken. Without it the error is raised, and what came before it was taken.
 

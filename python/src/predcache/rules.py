@@ -155,6 +155,8 @@ class Rules:
         size = 0
         for name, value in attributes.items():
             contract.check_name(name, "")
+            if name == contract.DELETED:
+                raise bad("reserved_name", name, "marks a delete: use delete(), or rename the attribute")
             if name in contract.FIELDS:
                 raise bad("reserved_name", name, "is a field of the message: it can't be an attribute")
             if name in self.reserved:

@@ -113,6 +113,17 @@ class Publisher:
         """Take a prediction to be sent soon: see ``predcache.Publisher.publish``."""
         await self._add(self._encoder.line(id, payload, timestamp, ttl, expires_at, attributes))
 
+    async def delete(
+        self,
+        id: Any,  # noqa: A002
+        *,
+        timestamp: Any = None,
+        ttl: float | datetime.timedelta | None = None,
+        expires_at: Any = None,
+    ) -> None:
+        """Take a delete to be sent soon: see ``predcache.Publisher.delete``."""
+        await self._add(self._encoder.delete(id, timestamp, ttl, expires_at))
+
     async def publish_json(self, text: str) -> None:
         """Take a JSON object that is a prediction already: see ``predcache.Publisher.publish_json``."""
         await self._add(self._encoder.raw_line(text))
