@@ -13,6 +13,7 @@ from typing import Any
 from predcache import Layout, Rules
 
 DEFAULT_NOW = "2026-01-31T12:00:00Z"
+READS_NOW = 2208988800  # 2040-01-01T00:00:00Z
 
 
 def folder() -> Path:
@@ -29,6 +30,17 @@ def load() -> list[Any]:
             vector["name"] = f"{path.stem}: {vector['name']}"
             found.append(vector)
     assert len(found) > 100, f"no vectors in {folder()}"
+    return found
+
+
+def load_reads() -> list[Any]:
+    """Return the read vectors, each with its name."""
+    found = []
+    for path in sorted((folder() / "reads").glob("*.json")):
+        for vector in json.loads(path.read_text(encoding="utf-8")):
+            vector["name"] = f"{path.stem}: {vector['name']}"
+            found.append(vector)
+    assert len(found) > 50, f"no read vectors in {folder()}"
     return found
 
 
@@ -82,12 +94,13 @@ def unwrap(text: str, encoding: str = "") -> list[str]:
         members = json.loads(text)
     except ValueError:
         return [text]
-    if isinstance(members, dict) and not {"predictionId", "prediction"} <= members.keys():
+    is_prediction = "predictionId" in members and ("prediction" in members or "deleted" in members)
+    if isinstance(members, dict) and not is_prediction:
         if members.get("Type", "").endswith("Confirmation"):
             raise ValueError("no notification of SNS")
         if members.get("Type") == "Notification":
             attribute = members.get("MessageAttributes", {}).get("Content-Encoding", {})
             return unwrap(members["Message"], attribute.get("Value", ""))
         if "detail" in members:
-            return unwrap(json.dumps(members["detail"]))
+            return unwrap(json.dumps(members["detail"], separators=(",", ":")))
     return [text]

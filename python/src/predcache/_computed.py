@@ -15,7 +15,7 @@ from predcache import _fork, _json, _times
 from predcache._message import Encoder
 from predcache._reads import Reads
 from predcache.front import COMPUTED_AGE, Front
-from predcache.prediction import Prediction
+from predcache.prediction import Found, Prediction, Tombstone
 from predcache.rules import Rules
 
 _MAX_BYTES = 16 << 20
@@ -31,7 +31,7 @@ class Computed:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._known: LRUCache[str, tuple[Prediction, float]] = LRUCache(
+        self._known: LRUCache[str, tuple[Prediction | Tombstone, float]] = LRUCache(
             _MAX_BYTES, lambda known: min(known[0].cost, _MAX_BYTES)
         )
 
@@ -45,7 +45,7 @@ class Computed:
             known = self._known.get(key)
         if known is None or known[1] <= time.monotonic() or known[0].expires <= time.time():
             return None
-        return known[0]
+        return None if isinstance(known[0], Tombstone) else known[0]
 
     def known(self, key: str) -> Prediction | None:
         """Return what the front has of an id, or else what was computed of it."""
@@ -55,12 +55,34 @@ class Computed:
                 return prediction
         return self.get(key)
 
+    def read(self, key: str, found: Found, sent: float) -> Prediction | None:
+        """Take what a read found, and return what callers get of it.
+
+        A tombstone drops what was computed of an event time that it hides.
+
+        Args:
+            key: The id as its items have it.
+            found: What was read.
+            sent: ``time.monotonic()`` of when the read was sent.
+        """
+        if isinstance(found, Tombstone):
+            with self._lock:
+                known = self._known.get(key)
+                if known is None or known[0].created <= found.created:
+                    self._known[key] = found, time.monotonic() + COMPUTED_AGE
+        if self._front is not None:
+            return self._front.remember(key, found, sent)
+        return None if isinstance(found, Tombstone) else found
+
     def put(self, key: str, prediction: Prediction) -> None:
-        """Remember what was computed, in the front too."""
+        """Remember what was computed, in the front too, unless a tombstone that was read hides it."""
         if self._front is not None:
             self._front.computed(key, prediction)
         with self._lock:
-            self._known[key] = prediction, time.monotonic() + COMPUTED_AGE
+            known = self._known.get(key)
+            hidden = known is not None and isinstance(known[0], Tombstone) and known[0].hides(prediction)
+            if not hidden:
+                self._known[key] = prediction, time.monotonic() + COMPUTED_AGE
 
 
 @dataclass

@@ -6,21 +6,24 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from predcache._computed import Computed
 from predcache.errors import PartialError, PredcacheError
 from predcache.front import Front
 from predcache.layout import Layout
-from predcache.prediction import Prediction
+from predcache.prediction import Found, Prediction
 from predcache.rules import Rules
 
 
 class Many:
     """One get_many: which ids are known already, which are wanted, and what was found of them."""
 
-    def __init__(self, rules: Rules, front: Front | None) -> None:
+    def __init__(self, rules: Rules, front: Front | None, computed: Computed) -> None:
         self._rules = rules
         self._front = front
+        self._computed = computed
         self._keys: dict[Any, str] = {}  # by id as it was given
         self.found: dict[str, Prediction | None] = {}
+        self.answered: dict[str, Found] = {}  # what answers had, which read and failed take
         self.errors: dict[str, PredcacheError] = {}
         self.wanted: dict[str, None] = {}  # keys, in order
         self._sent = time.monotonic()
@@ -54,15 +57,18 @@ class Many:
         """Take what was read of ids: what was neither found nor can't be read is a miss."""
         for key in keys:
             if key not in self.errors:
-                prediction = self.found.setdefault(key, None)
-                if self._front is not None:
-                    self.found[key] = self._front.remember(key, prediction, self._sent)
+                self._take(key)
 
     def failed(self, keys: Iterable[str], error: PredcacheError) -> None:
         """Take the error of a call, which has not found some ids."""
         for key in keys:
-            if key not in self.found:
+            if key in self.answered:
+                self._take(key)
+            elif key not in self.found:
                 self.errors.setdefault(key, error)
+
+    def _take(self, key: str) -> None:
+        self.found[key] = self._computed.read(key, self.answered.pop(key, None), self._sent)
 
     def result(self) -> dict[Any, Prediction | None]:
         """Return what get_many returns.

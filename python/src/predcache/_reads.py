@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Generator
 from decimal import Decimal
 from typing import Any
 
 from predcache import _contract as contract
 from predcache import _times
 from predcache._json import quoted, quoted_bytes
+from predcache._query import MAX_UNIT, Call, Pause, Query, unit_of
 from predcache.errors import CallError, ConfigurationError, ItemError, PredcacheError
 from predcache.layout import Layout, from_description
-from predcache.prediction import Prediction, item_error
+from predcache.prediction import Found, Prediction, Tombstone, item_error, newest
 from predcache.rules import Rules
 
 MAX_BATCH_GET = 100  # "BatchGetItem"
@@ -23,20 +23,9 @@ _MAX_IDLE = 8  # answers in a row that leave everything unprocessed: about 10 se
 # Pages of a Query for the newest: one item, since that is nearly always live, then some, then what fits.
 _PAGES = (1, 25, 0)
 
-
-@dataclass
-class Call:
-    """A call to be made; its answer is sent back."""
-
-    operation: str
-    body: bytes
-
-
-@dataclass
-class Pause:
-    """A wait, in seconds."""
-
-    seconds: float
+# The sort key of a tombstone is U + (1 + f) / 2, where U is the event time in whole units and f the rest of
+# it. f has up to 18 decimals, so the key has up to 19.
+_LAST_FRACTION = "9" * 19
 
 
 class Reads:
@@ -63,7 +52,7 @@ class Reads:
         self.table = table
         self.decimals = decimals
         self.uniform_life = uniform_life
-        self._consistent = ',"ConsistentRead":true' if consistent else ""
+        self.consistent = ',"ConsistentRead":true' if consistent else ""
         self.rules: Rules | None = None
         self.page_items = 0  # at most in a page or a batch; 0 is what fits
         self.per_second = 0  # sort units a second of the versioned layout; 0 until an item was seen
@@ -76,9 +65,9 @@ class Reads:
         hash_key = quoted(layout.hash_key)
         kind = "N" if layout.numeric else "S"
         self._get_head = f'{{"TableName":{table},"Key":{{{hash_key}:{{"{kind}":'.encode()
-        self._get_tail = f"}}}}{self._consistent}}}".encode()
+        self._get_tail = f"}}}}{self.consistent}}}".encode()
         self._batch_head = f'{{"RequestItems":{{{table}:{{"Keys":['.encode()
-        self._batch_tail = f"]{self._consistent}}}}}}}".encode()
+        self._batch_tail = f"]{self.consistent}}}}}}}".encode()
         self._batch_key = f'{{{hash_key}:{{"{kind}":'.encode()
         self.rules = Rules(layout=layout)
         return self.rules
@@ -95,33 +84,74 @@ class Reads:
         layout, _ = from_description(self.table, table, ttl)
         return self._found(layout)
 
-    def newest(self, key: str) -> Generator[Call, Any, Prediction | None]:
-        """Read the newest live prediction of an id, which is as its items have it."""
+    def newest(self, key: str) -> Generator[Call, Any, Found]:
+        """Read the newest live prediction of an id, or the tombstone that hides it.
+
+        The id is as its items have it.
+        """
         if self.layout.sort_key is None:
-            item = (yield Call("GetItem", self._get_head + quoted_bytes(key) + self._get_tail)).get("Item")
-            return self.live(item, int(time.time())) if item else None
+            return self._item((yield self._get(key)))
+        if self.layout.kind == "versioned":
+            return (yield from self._newest_version(key))
+        return (yield from self._newest_by_expiry(key))
+
+    def _get(self, key: str) -> Call:
+        return Call("GetItem", self._get_head + quoted_bytes(key) + self._get_tail)
+
+    def _item(self, answer: dict[str, Any]) -> Found:
+        item = answer.get("Item")
+        return self.live(item, int(time.time())) if item else None
+
+    def _newest_version(self, key: str) -> Generator[Call, Any, Found]:
+        """Read the first live item by descending event time.
+
+        A tombstone has the greater sort key than the predictions of its sort unit, so a prediction that
+        comes first is not hidden. Where a tombstone comes first, only a prediction of its unit can be
+        newer: that unit is read as a whole.
+        """
         query = Query(self, key)
-        best: Prediction | None = None
-        first_wins = self.layout.kind == "versioned" or self.uniform_life
         page = 0
-        while True:
-            limit = _PAGES[min(page, len(_PAGES) - 1)] if first_wins else 0
-            limit = limit or self.page_items
-            answer = yield Call("Query", query.body(limit))
-            for prediction in query.read(answer):
-                if first_wins:
-                    return prediction
-                # By expiry, descending: of two of one event time the one that lives longer came first.
-                if best is None or prediction.created > best.created:
-                    best = prediction
-            if not query.more:
-                return best
+        while query.more:
+            answer = yield Call("Query", query.body(_PAGES[min(page, len(_PAGES) - 1)] or self.page_items))
+            for found in query.read(answer):
+                if isinstance(found, Tombstone):
+                    return (yield from self._newest_of_unit(key, found))
+                return found
             page += 1
+        return None
+
+    def _newest_of_unit(self, key: str, tombstone: Tombstone) -> Generator[Call, Any, Found]:
+        query = Query(self, key)
+        query.between(tombstone.unit, f"{tombstone.unit}.{_LAST_FRACTION}")
+        best: Found = tombstone
+        while query.more:
+            for found in query.read((yield Call("Query", query.body(self.page_items)))):
+                best = newest(best, found)
+        return best
+
+    def _newest_by_expiry(self, key: str) -> Generator[Call, Any, Found]:
+        """Read all live items, or under uniform_life those down to the first prediction.
+
+        A tombstone lives at least as long as a prediction. Under uniform_life one that hides a
+        prediction therefore has the greater sort key: it comes first.
+        """
+        query = Query(self, key)
+        best: Found = None
+        page = 0
+        while query.more:
+            limit = _PAGES[min(page, len(_PAGES) - 1)] if self.uniform_life else 0
+            for found in query.read((yield Call("Query", query.body(limit or self.page_items)))):
+                # Of two predictions of one event time, the one that lives longer came first.
+                best = newest(best, found)
+                if self.uniform_life and isinstance(found, Prediction):
+                    return best
+            page += 1
+        return best
 
     def batch(
         self,
         keys: list[str],
-        found: dict[str, Prediction | None],
+        found: dict[str, Found],
         errors: dict[str, PredcacheError],
     ) -> Generator[Call | Pause, Any, None]:
         """Read up to a hundred ids of a latest-only table, again where they come back unprocessed."""
@@ -149,14 +179,14 @@ class Reads:
         self,
         item: dict[str, Any],
         now: int,
-        found: dict[str, Prediction | None],
+        found: dict[str, Found],
         errors: dict[str, PredcacheError],
     ) -> None:
         key = self._key_text(item)
         try:
-            prediction = self.live(item, now)
-            if prediction is not None:
-                found[prediction.id] = prediction
+            live = self.live(item, now)
+            if live is not None:
+                found[live.id] = live
         except ItemError as err:
             errors[key] = err
             found.pop(key, None)
@@ -165,8 +195,8 @@ class Reads:
         ((_, text),) = item[self.layout.hash_key].items()
         return str(text)
 
-    def live(self, item: dict[str, Any], now: int) -> Prediction | None:
-        """Return an item's prediction, or None where its life is over.
+    def live(self, item: dict[str, Any], now: int) -> Found:
+        """Return an item's prediction, or its tombstone, or None where its life is over.
 
         Raises:
             ItemError: It is none that the worker has written.
@@ -191,156 +221,121 @@ class Reads:
         if expires <= now:
             return None
         prediction = Prediction(self.table, layout, item, self.decimals, id_, expires)
+        if contract.DELETED in item and item[contract.DELETED].get("BOOL") is True:
+            return self._tombstone(prediction, item)
         if contract.PAYLOAD not in item:
             raise prediction.error(f"the attribute {contract.PAYLOAD!r} is missing")
         if contract.CREATED_AT not in item:
             raise prediction.error(f"the attribute {contract.CREATED_AT!r} is missing")
         return prediction
 
+    def _tombstone(self, prediction: Prediction, item: dict[str, Any]) -> Tombstone:
+        sort_key = self.layout.sort_key
+        try:
+            unit = unit_of(item, sort_key)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as err:
+            raise prediction.error(f"the key {sort_key!r} is missing or of another type") from err
+        return Tombstone(prediction.id, prediction.created, prediction.expires, unit)
+
     def _learn_unit(self, item: dict[str, Any]) -> None:
         """Learn from an item what the table can't tell: in which unit its sort key is."""
         try:
             seconds = _times.parse_seconds(item[contract.CREATED_AT]["N"]) // _times.ATTO
-            self.per_second = 1 if int(item[self.layout.sort_key or ""]["N"]) == seconds else 1000
-        except (KeyError, TypeError, ValueError):
+            self.per_second = 1 if unit_of(item, self.layout.sort_key) == seconds else 1000
+        except (KeyError, TypeError, ValueError, ArithmeticError):
             pass  # the item is reported when it is read
 
-    def history(self, key: str, since: int | None, until: int | None, oldest_first: bool) -> History:
-        """Return the read of an id's live predictions of an interval of event times."""
-        return History(self, key, since, until, oldest_first)
+    def history(
+        self, key: str, since: int | None, until: int | None, oldest_first: bool
+    ) -> Generator[Call | Prediction, Any, None]:
+        """Read an id's live predictions of an interval of event times that no tombstone hides.
 
-
-class Query:
-    """The pages of a Query of one id, newest sort key first.
-
-    What has expired is left out by the service already, where that is cheap to say.
-    """
-
-    def __init__(self, reads: Reads, key: str) -> None:
-        self._reads = reads
-        self._key = key
-        self.oldest_first = False
-        self.between: tuple[int, int] | None = None
-        self.filtered = True
-        self.more = True
-        self._start = ""
-
-    def body(self, limit: int) -> bytes:
-        """Return the request of the next page, of ``limit`` items; 0 is what fits into 1 MB."""
-        layout = self._reads.layout
-        kind = "N" if layout.numeric else "S"
-        names = {"#h": layout.hash_key}
-        values = f'":h":{{"{kind}":{quoted(self._key)}}}'
-        condition = "#h = :h"
-        filter_ = ""
-        now = f',":now":{{"N":"{int(time.time())}"}}'
-        if layout.kind == "expiry-sorted":
-            names["#s"] = layout.ttl_attribute
-            condition += " AND #s > :now"
-            values += now
-        elif self.filtered:
-            # Not "#t > :now": an item without a readable expiry has to be seen, to be reported.
-            names["#t"] = layout.ttl_attribute
-            filter_ = ',"FilterExpression":"NOT #t <= :now"'
-            values += now
-        if self.between is not None:
-            names["#s"] = layout.sort_key or ""
-            condition += " AND #s BETWEEN :lo AND :hi"
-            low, high = self.between
-            values += f',":lo":{{"N":"{low}"}},":hi":{{"N":"{high}"}}'
-        aliases = ",".join(f'"{alias}":{quoted(name)}' for alias, name in names.items())
-        return (
-            f'{{"TableName":{quoted(self._reads.table)},"ScanIndexForward":'
-            f'{"true" if self.oldest_first else "false"},"KeyConditionExpression":"{condition}"{filter_},'
-            f'"ExpressionAttributeNames":{{{aliases}}},"ExpressionAttributeValues":{{{values}}}'
-            f'{self._reads._consistent}{self._start}{f""","Limit":{limit}""" if limit else ""}}}'
-        ).encode()
-
-    def read(self, answer: dict[str, Any]) -> Iterable[Prediction]:
-        """Yield an answer's live predictions. Ask ``more`` after the last one."""
-        start = answer.get("LastEvaluatedKey")
-        self.more = bool(start)
-        if start:
-            pairs = (
-                f"{quoted(name)}:{{{quoted(kind)}:{quoted(str(text))}}}"
-                for name, value in start.items()
-                for kind, text in value.items()
-            )
-            self._start = f',"ExclusiveStartKey":{{{",".join(pairs)}}}'
-        now = int(time.time())
-        for item in answer.get("Items", ()):
-            prediction = self._reads.live(item, now)
-            if prediction is not None:
-                yield prediction
-
-
-class History:
-    """The read of an id's live predictions: ask ``next`` for a call, and give its answer to ``read``."""
-
-    def __init__(
-        self, reads: Reads, key: str, since: int | None, until: int | None, oldest_first: bool
-    ) -> None:
-        self._reads = reads
-        self._key = key
-        self._since = since or 0
-        self._until = until if until is not None else (_times.LATEST + 1) * _times.ATTO
-        self._bounded = since is not None or until is not None
-        self._oldest_first = oldest_first
-        self._query = Query(reads, key)
-        self._query.oldest_first = oldest_first
-        self._asking_unit = False
-        self._done = self._until <= self._since
-        kind = reads.layout.kind
-        self._sorts = kind == "expiry-sorted" and not reads.uniform_life
-        self._all: list[Prediction] = []
-
-    def next(self) -> Call | None:
-        """Return the next call, or None after the last one."""
-        reads = self._reads
-        if self._done:
-            return None
-        if reads.layout.sort_key is None:
-            body = reads._get_head + quoted_bytes(self._key) + reads._get_tail
-            return Call("GetItem", body)
-        if self._bounded and reads.layout.kind == "versioned":
-            if reads.per_second == 0:
-                self._asking_unit = True
-                query = Query(reads, self._key)
-                query.filtered = False
-                return Call("Query", query.body(1))
-            scale = _times.ATTO // reads.per_second
-            self._query.between = (self._since // scale, self._until // scale)
-        return Call("Query", self._query.body(reads.page_items))
-
-    def read(self, answer: dict[str, Any]) -> Iterable[Prediction]:
-        """Yield what an answer has, in order.
-
-        Raises:
-            ItemError: An item can't be read.
+        It yields the predictions, in order, and the calls, whose answers are sent back.
         """
-        if self._asking_unit:
-            self._asking_unit = False
-            for item in answer.get("Items", ()):
-                self._reads.live(item, 0)
-            # An id without an item has no history; one whose item tells no unit can't be bounded.
-            self._done = self._reads.per_second == 0
+        low = since or 0
+        high = until if until is not None else (_times.LATEST + 1) * _times.ATTO
+        if high <= low:
             return
-        if self._reads.layout.sort_key is None:
-            self._done = True
-            item = answer.get("Item")
-            prediction = self._reads.live(item, int(time.time())) if item else None
-            if prediction is not None and self._wanted(prediction):
-                yield prediction
-            return
-        for prediction in self._query.read(answer):
-            if self._wanted(prediction):
-                if self._sorts:
-                    self._all.append(prediction)
-                else:
-                    yield prediction
-        self._done = not self._query.more
-        if self._done and self._sorts:
-            yield from sorted(self._all, key=lambda p: p.created, reverse=not self._oldest_first)
+        if self.layout.sort_key is None:
+            found = self._item((yield self._get(key)))
+            if isinstance(found, Prediction) and low <= found.created < high:
+                yield found
+        elif self.layout.kind == "versioned":
+            yield from self._history_of_versions(key, since, until, oldest_first)
+        else:
+            yield from self._history_by_expiry(key, low, high, oldest_first)
 
-    def _wanted(self, prediction: Prediction) -> bool:
-        return self._since <= prediction.created < self._until
+    def _history_of_versions(
+        self, key: str, since: int | None, until: int | None, oldest_first: bool
+    ) -> Generator[Call | Prediction, Any, None]:
+        bounded = since is not None or until is not None
+        low = since or 0
+        high = until if until is not None else (_times.LATEST + 1) * _times.ATTO
+        low_unit, high_unit = 0, MAX_UNIT
+        if bounded:
+            if self.per_second == 0:
+                yield from self._ask_unit(key)
+            if self.per_second == 0:
+                return  # the id has no item, or none that tells the unit
+            scale = _times.ATTO // self.per_second
+            low_unit, high_unit = low // scale, high // scale
+        if oldest_first or until is not None:
+            # A tombstone that the range does not meet, or meets too late, hides what is in it.
+            tombstone = yield from self._newest_tombstone(key, low_unit if oldest_first else high_unit)
+            if tombstone is not None:
+                low = max(low, tombstone.created + 1)
+                low_unit = max(low_unit, min(tombstone.unit, high_unit))
+        if high <= low:
+            return
+        query = Query(self, key)
+        if bounded or low_unit:
+            query.between(low_unit, high_unit)
+        query.oldest_first = oldest_first
+        while query.more:
+            for found in query.read((yield Call("Query", query.body(self.page_items)))):
+                if isinstance(found, Tombstone):
+                    low = max(low, found.created + 1)
+                    if not oldest_first:
+                        query.end_at(found.unit)
+                elif low <= found.created < high:
+                    yield found
+
+    def _history_by_expiry(
+        self, key: str, low: int, high: int, oldest_first: bool
+    ) -> Generator[Call | Prediction, Any, None]:
+        """Read all live items, from the one that expires last, since a tombstone may be among the last.
+
+        Under uniform_life, newest first, they come in order: a prediction that is hidden ends the read.
+        """
+        query = Query(self, key)
+        in_order = self.uniform_life and not oldest_first
+        wanted: list[Prediction] = []
+        while query.more:
+            for found in query.read((yield Call("Query", query.body(self.page_items)))):
+                if isinstance(found, Tombstone):
+                    low = max(low, found.created + 1)
+                elif in_order and found.created < low:
+                    return
+                elif in_order and found.created < high:
+                    yield found
+                elif low <= found.created < high:
+                    wanted.append(found)
+        wanted.sort(key=lambda p: p.created, reverse=not oldest_first)
+        yield from (p for p in wanted if p.created >= low)
+
+    def _ask_unit(self, key: str) -> Generator[Call, Any, None]:
+        query = Query(self, key)
+        query.filtered = False
+        for item in (yield Call("Query", query.body(1))).get("Items", ()):
+            self.live(item, 0)
+
+    def _newest_tombstone(self, key: str, unit: int) -> Generator[Call, Any, Tombstone | None]:
+        """Read the newest live tombstone of an id whose sort unit is not below ``unit``."""
+        query = Query(self, key)
+        query.between(unit, MAX_UNIT)
+        query.only_tombstones = True
+        while query.more:
+            for found in query.read((yield Call("Query", query.body(0)))):
+                if isinstance(found, Tombstone):
+                    return found
+        return None

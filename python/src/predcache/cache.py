@@ -17,7 +17,8 @@ from predcache import _fork, _times
 from predcache._computed import Computed, prediction_of
 from predcache._flights import Flights
 from predcache._many import Many
-from predcache._reads import MAX_BATCH_GET, Call, Pause, Reads
+from predcache._query import Call, Pause
+from predcache._reads import MAX_BATCH_GET, Reads
 from predcache._signed import Service, Settings
 from predcache.errors import (
     CallError,
@@ -152,15 +153,12 @@ class Cache:
 
     def _fetch(self, key: str) -> Prediction | None:
         """Ask the table; with a front, once for all threads that want the id at the moment."""
-        front = self._front
-        if front is None:
-            return self._run(self._reads.newest(key))
 
-        def read_through() -> Prediction | None:
+        def read() -> Prediction | None:
             sent = time.monotonic()
-            return front.remember(key, self._run(self._reads.newest(key)), sent)
+            return self._computed.read(key, self._run(self._reads.newest(key)), sent)
 
-        return self._flights.do(key, read_through)
+        return read() if self._front is None else self._flights.do(key, read)
 
     def get_many(self, ids: Iterable[Id]) -> dict[Any, Prediction | None]:
         """Return the newest live prediction of each id, by id and in their order; None is a miss.
@@ -175,7 +173,7 @@ class Cache:
                 call is begun.
             CallError: The table could not be asked for its layout.
         """
-        many = Many(self._rules(), self._front)
+        many = Many(self._rules(), self._front, self._computed)
         many.add(ids)
         chunks = many.chunks(self._reads.layout, MAX_BATCH_GET)
         if len(chunks) == 1:
@@ -200,9 +198,9 @@ class Cache:
     def _read_chunk(self, many: Many, keys: list[str]) -> None:
         try:
             if self._reads.layout.sort_key is None:
-                self._run(self._reads.batch(keys, many.found, many.errors))
+                self._run(self._reads.batch(keys, many.answered, many.errors))
             else:
-                many.found[keys[0]] = self._run(self._reads.newest(keys[0]))
+                many.answered[keys[0]] = self._run(self._reads.newest(keys[0]))
         except ItemError as err:
             many.failed(keys, err)
         except CallError as err:
@@ -235,14 +233,23 @@ class Cache:
             CallError: The table could not be asked.
         """
         rules = self._rules()
-        read = self._reads.history(
+        steps = self._reads.history(
             rules.read_key(id),
             None if since is None else _times.parse(since, "since"),
             None if until is None else _times.parse(until, "until"),
             oldest_first,
         )
-        while (call := read.next()) is not None:
-            yield from read.read(self._call(call))
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            if isinstance(step, Call):
+                answer = self._call(step)
+            else:
+                yield step
 
     def get_or_compute(self, id: Id, fn: Callable[[], Any], **options: Any) -> Prediction:  # noqa: A002
         """Return the newest live prediction of an id or, on a miss, what ``fn`` computes.

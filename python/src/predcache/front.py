@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from predcache import _fork
-from predcache.prediction import Prediction
+from predcache.prediction import Found, Prediction, Tombstone
 
 __all__ = ["Front", "FrontStats"]
 
@@ -37,20 +37,26 @@ class FrontStats:
 
 
 class _Entry:
-    __slots__ = ("cost", "deadline", "prediction")
+    __slots__ = ("cost", "deadline", "prediction", "tombstone")
 
-    def __init__(self, prediction: Prediction | None, deadline: float, cost: int) -> None:
+    def __init__(
+        self, key: str, prediction: Prediction | None, tombstone: Tombstone | None, deadline: float
+    ) -> None:
         self.prediction = prediction
+        self.tombstone = tombstone  # the newest that was read; it outlasts the deadline
         self.deadline = deadline
-        self.cost = cost
+        self.cost = len(key) + (_MISS_COST if prediction is None else prediction.cost)
+        if tombstone is not None:
+            self.cost += tombstone.cost
 
 
 class Front:
     """Remembers predictions, and ids that have none, bounded in bytes and in age.
 
     Nothing older than ``max_age`` is returned, counted from when the read was sent; nothing past its
-    own expiry; and nothing older than what is remembered and still live. The least recently used goes
-    first. Errors are not remembered. Give each Cache a Front of its own.
+    own expiry; and nothing older than what is remembered and still live, be it a prediction or a
+    delete. A delete is a miss from when it is read. The least recently used goes first. Errors are not
+    remembered. Give each Cache a Front of its own.
 
     Args:
         max_bytes: About how much memory it may take, undecoded. Payloads that were decoded take more.
@@ -96,39 +102,57 @@ class Front:
             self._misses += 1
             return False, None
 
-    def remember(self, key: str, prediction: Prediction | None, sent: float) -> Prediction | None:
+    def remember(self, key: str, found: Found, sent: float) -> Prediction | None:
         """Remember what a read returned, and return what callers should get.
 
         Args:
             key: The id as its items have it.
-            prediction: What was read; None for a miss.
+            found: What was read; None and a tombstone are misses.
             sent: ``time.monotonic()`` of when the read was sent.
         """
         with self._lock:
             known = self._entries.get(key)
-            newer = self._newer(known, prediction)
+            tombstone = self._tombstone(known, found)
+            prediction = None if isinstance(found, Tombstone) else found
+            if prediction is not None and tombstone is not None and tombstone.hides(prediction):
+                prediction = None  # an eventually consistent read has missed the delete
+            newer = self._newer(known, prediction, tombstone)
             if newer is not None:
                 return newer
-            if prediction is None:
-                self._store(key, _Entry(None, sent + self.negative_age, _MISS_COST + len(key)))
-            else:
-                self._store(key, _Entry(prediction, sent + self.max_age, prediction.cost + len(key)))
+            age = self.negative_age if prediction is None else self.max_age
+            self._store(key, _Entry(key, prediction, tombstone, sent + age))
         return prediction
 
     def computed(self, key: str, prediction: Prediction) -> None:
         """Remember what this process has computed and published, until the table has it."""
         with self._lock:
+            tombstone = self._tombstone(self._entries.get(key), None)
+            if tombstone is not None and tombstone.hides(prediction):
+                return
             age = min(COMPUTED_AGE, self.max_age)
-            deadline = time.monotonic() + age
-            self._store(key, _Entry(prediction, deadline, prediction.cost + len(key)))
+            self._store(key, _Entry(key, prediction, tombstone, time.monotonic() + age))
 
-    def _newer(self, known: _Entry | None, prediction: Prediction | None) -> Prediction | None:
+    def _tombstone(self, known: _Entry | None, found: Found) -> Tombstone | None:
+        """Return the newest live tombstone of what is remembered and what was read."""
+        tombstone = found if isinstance(found, Tombstone) else None
+        if known is None or known.tombstone is None or known.tombstone.expires <= time.time():
+            return tombstone
+        if tombstone is None or tombstone.created < known.tombstone.created:
+            return known.tombstone
+        return tombstone
+
+    def _newer(
+        self, known: _Entry | None, prediction: Prediction | None, tombstone: Tombstone | None
+    ) -> Prediction | None:
         """Return what is remembered, where it may be returned and a read found what is older."""
         if known is None or known.prediction is None or known.deadline <= time.monotonic():
             return None
         if known.prediction.expires <= time.time():
             return None
+        if tombstone is not None and tombstone.hides(known.prediction):
+            return None
         if prediction is None or prediction.created < known.prediction.created:
+            known.tombstone = tombstone
             return known.prediction
         return None
 

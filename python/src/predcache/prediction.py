@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["Prediction"]
 
 _FIXED_COST = 700  # bytes: about what Python needs for an object, its key, and an entry of a cache
 _DICT = sys.getsizeof({"S": ""})
+_TOMBSTONE_COST = 500  # bytes: the same, of a tombstone
 
 
 class Prediction:
@@ -187,6 +189,45 @@ class Prediction:
             return str(raw, "utf-8")
         except (ValueError, zstandard.ZstdError) as err:
             raise self.error(f"the attribute {contract.PAYLOAD!r} is no zstd: {err}") from err
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """A live tombstone: it hides the predictions of its id whose event time is not later.
+
+    Attributes:
+        id: The id, as its items have it.
+        created: The event time of the delete, in attoseconds since 1970.
+        expires: The end of its life in epoch seconds.
+        unit: Its sort key without the fraction; 0 in the latest-only layout.
+    """
+
+    id: str
+    created: int
+    expires: int
+    unit: int
+
+    @property
+    def cost(self) -> int:
+        """About the bytes of memory that it takes."""
+        return _TOMBSTONE_COST + len(self.id)
+
+    def hides(self, prediction: Prediction) -> bool:
+        """Tell whether it hides a prediction of its id."""
+        return prediction.created <= self.created
+
+
+Found = Prediction | Tombstone | None
+"""What a read found: the newest of an id that has not expired, where a tombstone is a miss."""
+
+
+def newest(a: Found, b: Found) -> Found:
+    """Return the newer of two; of two predictions of one event time, the first."""
+    if a is None or b is None:
+        return a or b
+    if b.created == a.created:
+        return b if isinstance(b, Tombstone) else a
+    return b if b.created > a.created else a
 
 
 def item_error(table: str, layout: Layout, item: dict[str, Any], detail: str) -> ItemError:

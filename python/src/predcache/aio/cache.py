@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from predcache import _times
 from predcache._computed import Computed, prediction_of
 from predcache._many import Many
-from predcache._reads import MAX_BATCH_GET, Call, Pause, Reads
+from predcache._query import Call, Pause
+from predcache._reads import MAX_BATCH_GET, Reads
 from predcache.aio._signed import AsyncService
 from predcache.aio.publisher import Publisher
 from predcache.cache import Id, Time
@@ -113,15 +114,11 @@ class Cache:
         return await self._fetch(key)
 
     async def _fetch(self, key: str) -> Prediction | None:
-        front = self._front
-        if front is None:
-            return await self._run(self._reads.newest(key))
-
-        async def read_through() -> Prediction | None:
+        async def read() -> Prediction | None:
             sent = time.monotonic()
-            return front.remember(key, await self._run(self._reads.newest(key)), sent)
+            return self._computed.read(key, await self._run(self._reads.newest(key)), sent)
 
-        return await self._flight("get " + key, read_through)
+        return await (read() if self._front is None else self._flight("get " + key, read))
 
     async def _flight(self, name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Share a call between those who want the same. It goes on if one of them is cancelled."""
@@ -140,7 +137,7 @@ class Cache:
 
     async def get_many(self, ids: Iterable[Id]) -> dict[Any, Prediction | None]:
         """Return the newest live prediction of each id: see ``predcache.Cache.get_many``."""
-        many = Many(await self._rules(), self._front)
+        many = Many(await self._rules(), self._front, self._computed)
         rest = iter(ids)
         while some := list(itertools.islice(rest, _IDS)):
             many.add(some)
@@ -167,9 +164,9 @@ class Cache:
     async def _read_chunk(self, many: Many, keys: list[str]) -> None:
         try:
             if self._reads.layout.sort_key is None:
-                await self._run(self._reads.batch(keys, many.found, many.errors))
+                await self._run(self._reads.batch(keys, many.answered, many.errors))
             else:
-                many.found[keys[0]] = await self._run(self._reads.newest(keys[0]))
+                many.answered[keys[0]] = await self._run(self._reads.newest(keys[0]))
         except ItemError as err:
             many.failed(keys, err)
         except CallError as err:
@@ -187,15 +184,23 @@ class Cache:
     ) -> AsyncIterator[Prediction]:
         """Yield the live predictions of an id, page by page: see ``predcache.Cache.history``."""
         rules = await self._rules()
-        read = self._reads.history(
+        steps = self._reads.history(
             rules.read_key(id),
             None if since is None else _times.parse(since, "since"),
             None if until is None else _times.parse(until, "until"),
             oldest_first,
         )
-        while (call := read.next()) is not None:
-            for prediction in read.read(await self._call(call)):
-                yield prediction
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            answer = None
+            if isinstance(step, Call):
+                answer = await self._call(step)
+            else:
+                yield step
 
     async def get_or_compute(
         self,
