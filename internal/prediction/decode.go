@@ -16,6 +16,11 @@ type Config struct {
 	// TTLJitter shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one
 	// burst do not expire together. It does not change an expiry set by ExpiresAt.
 	TTLJitter float64
+	// TombstoneTTL is the lifetime of a delete that does not set its own, counted from the later of its event time and sent time. 0
+	// means TTL. A delete lives for at least TTL, so that it outlives the predictions that it hides if they have the default lifetime.
+	TombstoneTTL time.Duration
+	// RejectDeletes rejects deletes.
+	RejectDeletes bool
 	// RequireTimestamp rejects a prediction without an event time, unless an envelope has one. Otherwise it gets the message's
 	// sent time.
 	RequireTimestamp bool
@@ -30,7 +35,7 @@ type Config struct {
 
 // Fields are the names of a prediction's fields. A dotted name is a path into nested objects.
 type Fields struct {
-	ID, Timestamp, Payload, TTLSeconds, ExpiresAt string
+	ID, Timestamp, Payload, TTLSeconds, ExpiresAt, Deleted string
 }
 
 // Attributes selects the other fields to store: all, or those in Names.
@@ -109,7 +114,7 @@ type Decoder struct {
 func NewDecoder(cfg Config) *Decoder {
 	d := &Decoder{cfg: cfg}
 	f := cfg.Fields
-	for i, name := range [numFields]string{f.ID, f.Timestamp, f.Payload, f.TTLSeconds, f.ExpiresAt} {
+	for i, name := range [numFields]string{f.ID, f.Timestamp, f.Payload, f.TTLSeconds, f.ExpiresAt, f.Deleted} {
 		parts := strings.Split(name, ".")
 		d.fields[i] = path{name, parts[0], parts[1:]}
 	}

@@ -23,7 +23,7 @@ const sent = 1769860799_500
 
 func config() Config {
 	return Config{
-		Fields:          Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"},
+		Fields:          Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt", Deleted: "deleted"},
 		Attributes:      Attributes{All: true},
 		TTL:             24 * time.Hour,
 		MaxFuture:       5 * time.Minute,
@@ -265,6 +265,8 @@ func TestVersion(t *testing.T) {
 		{Sent: 1, Place: 1, Hash: 3},
 		{Event: Time{0, 1}},
 		{Event: Time{0, 1}, Sent: 9},
+		{Event: Time{0, 1}, Deleted: true}, // newer than every prediction of its event time, whenever that was sent
+		{Event: Time{0, 1}, Deleted: true, Sent: 1},
 		{Event: Time{1, 0}, Sent: 3},
 	}
 	for i, v := range ordered {
@@ -274,8 +276,12 @@ func TestVersion(t *testing.T) {
 			}
 		}
 	}
-	a, resent, other := Version{Time{1, 0}, 5, 0, 7}, Version{Time{1, 0}, 9, 3, 7}, Version{Time{1, 0}, 5, 0, 8}
-	if !a.SameContent(resent) || a.SameContent(other) || a.SameContent(Version{Time{1, 1}, 5, 0, 7}) {
+	a := Version{Event: Time{1, 0}, Sent: 5, Hash: 7}
+	resent, other, later := a, a, a
+	resent.Sent, resent.Place = 9, 3
+	other.Hash = 8
+	later.Event.Atto = 1
+	if !a.SameContent(resent) || a.SameContent(other) || a.SameContent(later) {
 		t.Error("SameContent must compare event time and text, not the sent time")
 	}
 }

@@ -27,7 +27,7 @@ func isS3Pointer(array string) bool {
 
 // object reads the only object of a message, whose members are scanned: a prediction or an envelope.
 func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
-	if r.flaw != nil || r.has(fieldID) && r.has(fieldPayload) { // first, since an EventBridge event has an "id" too
+	if r.flaw != nil || r.has(fieldID) && (r.has(fieldPayload) || r.has(fieldDeleted)) { // first, since an EventBridge event has an "id" too
 		return r.prediction(object)
 	}
 	switch {

@@ -17,6 +17,7 @@ const (
 	fieldPayload
 	fieldTTLSeconds
 	fieldExpiresAt
+	fieldDeleted
 	numFields
 )
 
@@ -61,6 +62,9 @@ func (r *decoding) read(p *Prediction) *Reject {
 	}
 	if why := r.eventTime(p); why != nil {
 		return why
+	}
+	if deleted := r.values[fieldDeleted]; deleted.Text != "" && deleted.Text != "false" {
+		return r.readDelete(p)
 	}
 	if p.Payload = r.values[fieldPayload]; p.Payload.Text == "" {
 		return r.rejectf(ReasonMissingField, r.fields[fieldPayload].name, "is missing: it holds the result, any JSON value")
@@ -189,33 +193,16 @@ func (r *decoding) badTime(field string, err error) *Reject {
 // item.
 func (r *decoding) expiry(p *Prediction) *Reject {
 	ttl, end := r.values[fieldTTLSeconds], r.values[fieldExpiresAt]
-	ttlName, endName := r.fields[fieldTTLSeconds].name, r.fields[fieldExpiresAt].name
 	if !isAbsent(end) {
-		if !isAbsent(ttl) {
-			return r.rejectf(ReasonFieldValue, endName, "is set together with %s: send one of them", ttlName)
-		}
-		t, err := parseTime(end)
-		if err != nil {
-			return r.badTime(endName, err)
-		}
-		if why := r.checkPast(endName, t); why != nil {
-			return why
-		}
+		t, why := r.expiresAt(end)
 		p.Expires = t.Sec
-		return nil
+		return why
 	}
-	life := Time{int64(r.cfg.TTL / time.Second), uint64(r.cfg.TTL%time.Second) * attosPerNano}
+	life := lifetime(r.cfg.TTL)
 	if !isAbsent(ttl) {
-		seconds := ttl.Text
-		if ttl.Kind() == jsonscan.String {
-			seconds = unquoted(inside(ttl))
-		}
-		if !jsonscan.IsNumber(seconds) {
-			return r.rejectf(ReasonFieldType, ttlName, "is %v: send a number of seconds", ttl.Kind())
-		}
-		var err error
-		if life, err = decimalTime(jsonscan.ParseDecimal(seconds)); err != nil || life == (Time{}) {
-			return r.rejectf(ReasonFieldValue, ttlName, "is out of range: send a number of seconds above 0")
+		var why *Reject
+		if life, why = r.ttlSeconds(ttl); why != nil {
+			return why
 		}
 	}
 	if r.cfg.TTLJitter > 0 {
@@ -224,10 +211,49 @@ func (r *decoding) expiry(p *Prediction) *Reject {
 	}
 	t, err := checkTime(p.EventTime.plus(life))
 	if err != nil {
-		return r.rejectf(ReasonFieldValue, ttlName, "makes it expire after the year 9999: send a shorter lifetime")
+		return r.expiresTooLate()
 	}
 	p.Expires = t.Sec
 	return nil
+}
+
+// expiresAt reads a prediction's own expiry.
+func (r *decoding) expiresAt(end jsonscan.Value) (Time, *Reject) {
+	name := r.fields[fieldExpiresAt].name
+	if !isAbsent(r.values[fieldTTLSeconds]) {
+		return Time{}, r.rejectf(ReasonFieldValue, name, "is set together with %s: send one of them", r.fields[fieldTTLSeconds].name)
+	}
+	t, err := parseTime(end)
+	if err != nil {
+		return Time{}, r.badTime(name, err)
+	}
+	return t, r.checkPast(name, t)
+}
+
+// ttlSeconds reads a prediction's own lifetime.
+func (r *decoding) ttlSeconds(ttl jsonscan.Value) (Time, *Reject) {
+	name := r.fields[fieldTTLSeconds].name
+	seconds := ttl.Text
+	if ttl.Kind() == jsonscan.String {
+		seconds = unquoted(inside(ttl))
+	}
+	if !jsonscan.IsNumber(seconds) {
+		return Time{}, r.rejectf(ReasonFieldType, name, "is %v: send a number of seconds", ttl.Kind())
+	}
+	life, err := decimalTime(jsonscan.ParseDecimal(seconds))
+	if err != nil || life == (Time{}) {
+		return Time{}, r.rejectf(ReasonFieldValue, name, "is out of range: send a number of seconds above 0")
+	}
+	return life, nil
+}
+
+func (r *decoding) expiresTooLate() *Reject {
+	return r.rejectf(ReasonFieldValue, r.fields[fieldTTLSeconds].name, "makes it expire after the year 9999: send a shorter lifetime")
+}
+
+// lifetime returns a duration as a Time.
+func lifetime(d time.Duration) Time {
+	return Time{int64(d / time.Second), uint64(d%time.Second) * attosPerNano}
 }
 
 // attributes stores the other fields. An object that a path leads into remains whole.

@@ -18,7 +18,8 @@ func FuzzDecode(f *testing.F) {
 		a, "[" + a + "," + a + "]", a + "\n" + a, a + "\n{", "", "[]", "{}", "[1]", "{\n" + a + "\n", inSNS(a, ""), inSNS(gzipped(a), gzipAttribute),
 		inEventBridge(a), inSNS(inEventBridge("["+a+"]"), ""), `{"predictionId":1,"prediction":null,"timestamp":1769860800123,"ttlSeconds":0.5,"model":{"a":[1]}}`,
 		`{"predictionId":"\ud83d","prediction":1}`, `{"predictionId":"a","prediction":1,"expiresAt":"2026-01-31T12:00:00.5Z","predictionId":2}`,
-		`{"nested":{"id":"b"},"prediction":{},"timestamp":null}`,
+		`{"nested":{"id":"b"},"prediction":{},"timestamp":null}`, `{"predictionId":"a","deleted":true,"timestamp":1769860800,"ttlSeconds":9}`,
+		`{"predictionId":"a","deleted":null,"prediction":1}`, `{"predictionId":"a","deleted":true,"prediction":1,"expiresAt":1869860800}`,
 		`{"predictionId":"a","prediction":1,"timestamp":0}`, `{"predictionId":"a","prediction":1,"expiresAt":"1970-01-01T00:00:00Z"}`,
 		`{"predictionId":"a","prediction":1,"timestamp":"2026-01-31 11:59:10+0000","ttlSeconds":"60"}`, `{"predictionId":"a","prediction":1,"timestamp":"2026-01-31 11:59:10"}`,
 		"\ufeff" + a, `{"nested.id":"a","nested":{"id":"b"},"prediction":1}`, `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"b","s3Key":"k"}]`,
@@ -80,10 +81,18 @@ func checkParts(t *testing.T, d *Decoded, body string) {
 
 func checkPrediction(t *testing.T, p Prediction, m Message) {
 	t.Helper()
-	if !json.Valid([]byte(p.Raw)) || p.Raw[0] != '{' || !strings.Contains(p.Raw, p.Payload.Text) || !json.Valid([]byte(p.Payload.Text)) {
+	if p.Version.Deleted {
+		if p.Payload.Text != "" || p.Attributes != nil {
+			t.Fatalf("a delete keeps the payload %q and the attributes %v", p.Payload.Text, p.Attributes)
+		}
+		if least := max(p.EventTime.Sec, m.Sent/1000); p.Expires < least {
+			t.Fatalf("a delete of %v, sent at %d, expires at %d", p.EventTime, m.Sent, p.Expires)
+		}
+	}
+	if !json.Valid([]byte(p.Raw)) || p.Raw[0] != '{' || !strings.Contains(p.Raw, p.Payload.Text) || json.Valid([]byte(p.Payload.Text)) == p.Version.Deleted {
 		t.Fatalf("payload %q of %q", p.Payload.Text, p.Raw)
 	}
-	if p.Version != (Version{p.EventTime, p.Version.Sent, p.Version.Place, xxhash.Sum64String(p.Raw)}) || p.Version.Sent > m.Sent && m.Sent > 0 {
+	if p.Version != (Version{p.EventTime, p.Version.Sent, p.Version.Place, p.Version.Deleted, xxhash.Sum64String(p.Raw)}) || p.Version.Sent > m.Sent && m.Sent > 0 {
 		t.Fatalf("version %+v of an event at %v, sent at %d", p.Version, p.EventTime, m.Sent)
 	}
 	limit := Time{now.Add(5 * time.Minute).Unix(), 0}

@@ -10,13 +10,14 @@ import (
 	"github.com/predcache/predcache/internal/jsonscan"
 )
 
-// A Prediction is one cached result. Its strings are substrings of the message's body and keep it in memory.
+// A Prediction is one cached result, or the delete of an id: see Version.Deleted. Its strings are substrings of the message's
+// body and keep it in memory.
 type Prediction struct {
 	ID         ID
 	EventTime  Time
 	Expires    int64 // epoch seconds: the event time plus the lifetime, or the message's own expiry
 	Version    Version
-	Payload    jsonscan.Value
+	Payload    jsonscan.Value // empty for a delete, which has no Attributes either
 	Attributes []Attribute
 	Raw        string // the original JSON text of the prediction
 }
@@ -33,18 +34,28 @@ type Attribute struct {
 	Value jsonscan.Value
 }
 
-// A Version orders the predictions of one key: by event time at full precision, then by sent time, then by place in the
-// message, then by a hash of the content. The order is the same in every process.
+// A Version orders the predictions of one key: by event time at full precision, then deletes after predictions, then by sent
+// time, then by place in the message, then by a hash of the content. The order is the same in every process.
 type Version struct {
-	Event Time
-	Sent  int64 // milliseconds since the epoch
-	Place int32
-	Hash  uint64 // of Prediction.Raw
+	Event   Time
+	Sent    int64 // milliseconds since the epoch
+	Place   int32
+	Deleted bool   // the id is deleted as of Event: every prediction up to that time is hidden
+	Hash    uint64 // of Prediction.Raw
 }
 
 // Compare returns -1 if v is older than u, 1 if it is newer, and 0 if they are the same version.
 func (v Version) Compare(u Version) int {
-	return cmp.Or(v.Event.Compare(u.Event), cmp.Compare(v.Sent, u.Sent), cmp.Compare(v.Place, u.Place), cmp.Compare(v.Hash, u.Hash))
+	if c := v.Event.Compare(u.Event); c != 0 {
+		return c
+	}
+	if v.Deleted != u.Deleted {
+		if v.Deleted {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(cmp.Compare(v.Sent, u.Sent), cmp.Compare(v.Place, u.Place), cmp.Compare(v.Hash, u.Hash))
 }
 
 // SameContent reports whether v and u are duplicates: the same event time and the same text, which make the same item.
@@ -53,9 +64,10 @@ func (v Version) SameContent(u Version) bool { return v.Event == u.Event && v.Ha
 // An Outcome is the result of processing a prediction.
 type Outcome uint8
 
-// The outcomes. A message is deleted when all its predictions have one of the first five. Failed releases it.
+// The outcomes. A message is deleted when all its predictions have one of the first six. Failed releases it.
 const (
 	Written    Outcome = iota // durable in the table
+	Deleted                   // a delete that is durable in the table, and whose older items are removed if that is on
 	Duplicate                 // the same prediction is durable
 	Superseded                // a newer version of its key is durable
 	Expired                   // expired before it was written
@@ -65,7 +77,7 @@ const (
 )
 
 func (o Outcome) String() string {
-	return [...]string{"written", "duplicate", "superseded", "expired", "rejected", "failed"}[o]
+	return [...]string{"written", "deleted", "duplicate", "superseded", "expired", "rejected", "failed"}[o]
 }
 
 // A Reason is the kind of fault that keeps a prediction from being stored. Reasons are values of a metric label.
@@ -88,6 +100,7 @@ const (
 	ReasonNumber        Reason = "number"         // a number that JSON or DynamoDB can't hold
 	ReasonNesting       Reason = "nesting"        // nested deeper than DynamoDB can hold
 	ReasonIndexKey      Reason = "index_key"      // an attribute that does not match an index of the table
+	ReasonDeletesOff    Reason = "deletes_off"    // a delete, but WORKER_DELETES is off
 	ReasonTable         Reason = "table"          // refused by DynamoDB
 	ReasonInternal      Reason = "internal"       // a bug of the worker
 )
@@ -95,7 +108,7 @@ const (
 // Reasons lists all reasons.
 var Reasons = []Reason{
 	ReasonEncoding, ReasonTooLarge, ReasonSyntax, ReasonEnvelope, ReasonMissingField, ReasonFieldType, ReasonFieldValue, ReasonReservedName,
-	ReasonDuplicateName, ReasonFuture, ReasonPast, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonTable, ReasonInternal,
+	ReasonDuplicateName, ReasonFuture, ReasonPast, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonDeletesOff, ReasonTable, ReasonInternal,
 }
 
 // A Reject explains why a prediction or a whole message can never be written. Detail says what is wrong and what to do. It
