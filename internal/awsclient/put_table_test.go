@@ -19,12 +19,23 @@ import (
 // version makes an item of the key "a" with an event time in seconds as text, a sent time and a place.
 func version(t *testing.T, layout *item.Layout, event string, sent int64, place int) *item.Item {
 	t.Helper()
+	return decoded(t, layout, fmt.Sprintf(`{"id":"a","at":%s,"p":"%s/%d/%d"}`, event, event, sent, place), sent, place)
+}
+
+// tombstone makes a tombstone in the place of a version.
+func tombstone(t *testing.T, layout *item.Layout, event string, sent int64, place int) *item.Item {
+	t.Helper()
+	return decoded(t, layout, fmt.Sprintf(`{"id":"a","at":%s,"deleted":true}`, event), sent, place)
+}
+
+func decoded(t *testing.T, layout *item.Layout, text string, sent int64, place int) *item.Item {
+	t.Helper()
 	d := prediction.NewDecoder(prediction.Config{
-		Fields: prediction.Fields{ID: "id", Timestamp: "at", Payload: "p"}, TTL: 24 * time.Hour, MaxFuture: 1 << 62, MaxDecodedBytes: 1 << 20,
+		Fields: prediction.Fields{ID: "id", Timestamp: "at", Payload: "p", Deleted: "deleted"}, TTL: 24 * time.Hour, MaxFuture: 1 << 62, MaxDecodedBytes: 1 << 20,
 	})
 	var decoded prediction.Decoded
 	filler := strings.Repeat(`{"id":"b","at":1,"p":1}`+"\n", place)
-	d.Decode(&decoded, prediction.Message{Body: filler + fmt.Sprintf(`{"id":"a","at":%s,"p":"%s/%d/%d"}`, event, event, sent, place), Sent: sent}, time.Now())
+	d.Decode(&decoded, prediction.Message{Body: filler + text, Sent: sent}, time.Now())
 	if len(decoded.Predictions) != place+1 {
 		t.Fatal(decoded.Rejected[0].Why)
 	}
@@ -46,6 +57,13 @@ func TestPutTable(t *testing.T) {
 		event string
 		sent  int64
 		place int
+		gone  bool // a delete
+	}
+	itemOf := func(v v) (*item.Item, string) {
+		if v.gone {
+			return tombstone(t, layout, v.event, v.sent, v.place), "deleted"
+		}
+		return version(t, layout, v.event, v.sent, v.place), fmt.Sprintf(`"%s/%d/%d"`, v.event, v.sent, v.place)
 	}
 	for _, b := range backend.All(t) {
 		for _, direct := range []bool{false, true} {
@@ -68,6 +86,9 @@ func TestPutTable(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					if deleted, ok := out.Item["deleted"].(*types.AttributeValueMemberBOOL); ok && deleted.Value && out.Item["prediction"] == nil {
+						return "deleted"
+					}
 					return out.Item["prediction"].(*types.AttributeValueMemberS).Value
 				}
 				for _, c := range []struct {
@@ -75,27 +96,33 @@ func TestPutTable(t *testing.T) {
 					there, put v
 					replaced   bool
 				}{
-					{"newer", v{at(""), 5, 0}, v{at(".000000000000000001"), 1, 0}, true},
-					{"older", v{at(".5"), 1, 0}, v{at(".499999999999999999"), 9, 0}, false},
-					{"older in seconds, longer in digits", v{at(""), 1, 0}, v{fmt.Sprint(now-1, ".999999999999999999"), 1, 0}, false},
-					{"the same again", v{at(".25"), 5, 0}, v{at(".25"), 5, 0}, true},
-					{"one event time, sent later", v{at(".25"), 5, 0}, v{at(".25"), 6, 0}, true},
-					{"one event time, sent earlier", v{at(".25"), 50, 0}, v{at(".25"), 6, 0}, false},
-					{"one message, a later place", v{at(".25"), 5, 2}, v{at(".25"), 5, 10}, true},
-					{"one message, an earlier place", v{at(".25"), 5, 10}, v{at(".25"), 5, 2}, false},
-					{"a place doesn't reach the next sent time", v{at(".25"), 6, 0}, v{at(".25"), 5, 99}, false},
+					{"newer", v{at(""), 5, 0, false}, v{at(".000000000000000001"), 1, 0, false}, true},
+					{"older", v{at(".5"), 1, 0, false}, v{at(".499999999999999999"), 9, 0, false}, false},
+					{"older in seconds, longer in digits", v{at(""), 1, 0, false}, v{fmt.Sprint(now-1, ".999999999999999999"), 1, 0, false}, false},
+					{"the same again", v{at(".25"), 5, 0, false}, v{at(".25"), 5, 0, false}, true},
+					{"one event time, sent later", v{at(".25"), 5, 0, false}, v{at(".25"), 6, 0, false}, true},
+					{"one event time, sent earlier", v{at(".25"), 50, 0, false}, v{at(".25"), 6, 0, false}, false},
+					{"one message, a later place", v{at(".25"), 5, 2, false}, v{at(".25"), 5, 10, false}, true},
+					{"one message, an earlier place", v{at(".25"), 5, 10, false}, v{at(".25"), 5, 2, false}, false},
+					{"a place doesn't reach the next sent time", v{at(".25"), 6, 0, false}, v{at(".25"), 5, 99, false}, false},
+					{"a delete of one event time, sent earlier", v{at(".25"), 5, 9, false}, v{at(".25"), 1, 0, true}, true},
+					{"a delete of an earlier event time", v{at(".25"), 5, 0, false}, v{at(".249"), 9, 0, true}, false},
+					{"a delete again", v{at(".25"), 5, 0, true}, v{at(".25"), 5, 0, true}, true},
+					{"a delete, sent earlier", v{at(".25"), 5, 0, true}, v{at(".25"), 4, 9, true}, false},
+					{"a late prediction of the delete's event time", v{at(".25"), 5, 0, true}, v{at(".25"), 1 << 50, 9, false}, false},
+					{"a prediction after the delete", v{at(".25"), 5, 0, true}, v{at(".250000000000000001"), 1, 0, false}, true},
 				} {
-					there, put := version(t, layout, c.there.event, c.there.sent, c.there.place), version(t, layout, c.put.event, c.put.sent, c.put.place)
+					there, want := itemOf(c.there)
+					put, replacement := itemOf(c.put)
 					if r := write(batches, there); r.Kind != writer.Written {
 						t.Fatal(r)
 					}
 					spent = 0
 					r := write(puts, put)
-					want := fmt.Sprintf(`"%s/%d/%d"`, c.there.event, c.there.sent, c.there.place)
 					kind := writer.Superseded
 					if c.replaced {
 						kind = writer.Written
-						want = fmt.Sprintf(`"%s/%d/%d"`, c.put.event, c.put.sent, c.put.place)
+						want = replacement
 					}
 					if got := payload(); got != want || r.Kind != kind {
 						t.Errorf("%s: the table has %s, want %s (%v, %v)", c.name, got, want, r.Kind, r.Err)

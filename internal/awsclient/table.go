@@ -155,7 +155,9 @@ func (t *BatchTable) readKey(w *jsonscan.Walker) (k item.Key) {
 					k.ID = string(jsonscan.ParseDecimal(text).Append(nil))
 				}
 			case !hash && kind == "N":
-				k.Sort, _ = strconv.ParseInt(readString(w), 10, 64) // a whole number was sent
+				if k.SetSort(readString(w)) != nil {
+					w.Fail("a sort key that was not sent")
+				}
 			}
 		})
 	})

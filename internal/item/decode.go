@@ -36,14 +36,15 @@ type Stored struct {
 	CreatedAt prediction.Time // the event time, exactly
 	Expires   int64           // epoch seconds
 	Encoding  Encoding
-	Payload   []byte // JSON text; nil if it was not requested
+	Payload   []byte // JSON text; nil if it was not requested, and of a tombstone
+	Deleted   bool   // a tombstone: it hides the predictions of its id whose CreatedAt is not later
 }
 
 // errMissing is the error for the absence of an attribute that every item has.
 var errMissing = errors.New("is missing")
 
 // Decode reads an item; it is the inverse of AppendJSON. For an item that the worker can't have written it returns an error
-// that names the attribute, never its value. withPayload is false if the payload was not requested. The result shares the memory of
+// that names the attribute, never its value. An item is a tombstone if its attribute "deleted" is the BOOL true. withPayload is false if the payload was not requested. The result shares the memory of
 // the fields' texts, except the payload. See Others for the other attributes.
 func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) {
 	s.Encoding = JSON
@@ -58,6 +59,13 @@ func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) 
 		return s, about(l.TTLAttribute, err)
 	}
 	s.Expires = expires.Sec
+	if deleted := Find(fields, AttrDeleted); deleted.Type == "BOOL" && deleted.Text == "true" {
+		s.Deleted = true
+		return s, nil
+	}
+	if s.Key.Frac != 0 {
+		return s, about(l.SortKey, errNotWhole)
+	}
 	switch encoding := Find(fields, AttrEncoding); encoding.Type {
 	case "":
 	case "S":
@@ -108,14 +116,38 @@ func (l *Layout) DecodeKey(fields []Field) (Key, error) {
 		return k, nil
 	}
 	d, err := decimal(Find(fields, l.SortKey))
-	if err == nil && (d.Exp < 0 || d.Magnitude() > maxSortMagnitude) {
-		err = errors.New("is not a whole number of seconds or milliseconds")
+	if err == nil {
+		err = k.setSort(d)
 	}
 	if err != nil {
 		return k, about(l.SortKey, err)
 	}
-	k.Sort, err = strconv.ParseInt(string(d.Append(nil)), 10, 64)
-	return k, err
+	return k, nil
+}
+
+var errNotWhole = errors.New("is not a whole number of seconds or milliseconds")
+
+// setSort sets the sort key. Only a tombstone's may have a fraction.
+func (k *Key) setSort(d jsonscan.Decimal) (err error) {
+	if d.Exp < -fracDigits || d.Exp < 0 && d.Negative || d.Magnitude() > maxSortMagnitude {
+		return errNotWhole
+	}
+	var buf [48]byte
+	whole, fraction, found := strings.Cut(string(d.Append(buf[:0])), ".")
+	if k.Sort, err = strconv.ParseInt(whole, 10, 64); err == nil && found {
+		const zeros = "0000000000000000000"
+		k.Frac, err = strconv.ParseUint(fraction+zeros[len(fraction):], 10, 64)
+	}
+	return err
+}
+
+// SetSort sets the sort key from a number in any notation, since DynamoDB may return another than was sent.
+func (k *Key) SetSort(number string) error {
+	d, err := decimal(&Value{Type: "N", Text: number})
+	if err != nil {
+		return err
+	}
+	return k.setSort(d)
 }
 
 // maxSortMagnitude keeps a sort key within an int64; the year 9999 in milliseconds has 15 digits.

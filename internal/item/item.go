@@ -2,6 +2,7 @@ package item
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 
 	"github.com/predcache/predcache/internal/jsonscan"
@@ -20,9 +21,27 @@ const (
 type Key struct {
 	ID   string
 	Sort int64
+	// Frac is the fraction of the sort key, in units of 1e-19. Only a tombstone of the versioned layout has one: see Layout.key.
+	Frac uint64
 }
 
-// An Item is a prediction as the table stores it. It is measured when it is created and encoded only when it is sent. It must
+// AppendSort appends the sort key as the table has it.
+func (k Key) AppendSort(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, k.Sort, 10)
+	if k.Frac == 0 {
+		return dst
+	}
+	dst = fmt.Appendf(dst, ".%0*d", fracDigits, k.Frac)
+	for dst[len(dst)-1] == '0' { // DynamoDB drops them too
+		dst = dst[:len(dst)-1]
+	}
+	return dst
+}
+
+// fracDigits is the number of decimals of Key.Frac.
+const fracDigits = 19
+
+// An Item is a prediction as the table stores it, or a tombstone: see Version.Deleted. It is measured when it is created and encoded only when it is sent. It must
 // not be modified, but may be replaced as a whole.
 type Item struct {
 	Key     Key
@@ -50,6 +69,9 @@ func (l *Layout) New(p *prediction.Prediction) (*Item, *prediction.Reject) {
 	}
 	if it.Size, why = l.fixedSize(it); why != nil {
 		return nil, why
+	}
+	if p.Version.Deleted {
+		return it, nil
 	}
 	for i := range p.Attributes {
 		a := &p.Attributes[i]
@@ -107,10 +129,22 @@ func (l *Layout) key(p *prediction.Prediction) (Key, *prediction.Reject) {
 	switch l.Kind {
 	case Versioned:
 		k.Sort = p.EventTime.In(l.PerSecond)
+		if p.Version.Deleted {
+			k.Frac = tombstoneFrac(p.EventTime, l.PerSecond)
+		}
 	case ExpirySorted:
 		k.Sort = p.Expires
 	}
 	return k, nil
+}
+
+// tombstoneFrac returns the fraction of a tombstone's sort key. The key is the event time's unit plus (1 + f) / 2, where f is the event
+// time's fraction of that unit. So it lies in the upper half of the unit, where no prediction's key can be, and tombstones of different
+// event times have different keys. A reader that goes from newest to oldest meets the tombstone before the predictions of its unit.
+func tombstoneFrac(t prediction.Time, perSecond uint64) uint64 {
+	const attosPerSecond = 1_000_000_000_000_000_000
+	unit := attosPerSecond / perSecond
+	return (unit + t.Atto%unit) * 5 * perSecond // (1 + f) / 2 in units of 1e-19
 }
 
 // fixedSize returns the size of an item without its payload and other attributes.
@@ -129,7 +163,7 @@ func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 		size += len(name) + plainSize(text)
 	}
 	if l.SortKey != "" {
-		number(l.SortKey, strconv.AppendInt(buf[:0], it.Key.Sort, 10))
+		number(l.SortKey, it.Key.AppendSort(buf[:0]))
 	} else if l.TTLAttribute != AttrTimestamp {
 		number(AttrTimestamp, strconv.AppendInt(buf[:0], it.Version.Event.In(l.PerSecond), 10))
 	}
@@ -139,6 +173,9 @@ func (l *Layout) fixedSize(it *Item) (int, *prediction.Reject) {
 	number(AttrCreatedAt, it.Version.Event.AppendSeconds(buf[:0]))
 	if l.Ordered {
 		number(AttrSent, it.AppendSent(buf[:0]))
+	}
+	if it.Version.Deleted {
+		size += len(AttrDeleted) + 1
 	}
 	return size, nil
 }
@@ -202,7 +239,8 @@ func (it *Item) AppendJSON(dst []byte) []byte {
 		dst = append(jsonscan.AppendQuoted(append(dst, `{"S":`...), it.Key.ID), `},`...)
 	}
 	if l.SortKey != "" {
-		dst = appendInt(dst, l.SortKey, it.Key.Sort)
+		dst = append(appendName(dst, l.SortKey), `{"N":"`...)
+		dst = append(it.Key.AppendSort(dst), `"},`...)
 	} else if l.TTLAttribute != AttrTimestamp {
 		dst = appendInt(dst, AttrTimestamp, it.Version.Event.In(l.PerSecond))
 	}
@@ -213,6 +251,9 @@ func (it *Item) AppendJSON(dst []byte) []byte {
 	dst = append(it.Version.Event.AppendSeconds(dst), `"},`...)
 	if l.Ordered {
 		dst = append(it.AppendSent(append(dst, `"predcache.sent":{"N":"`...)), `"},`...)
+	}
+	if it.Version.Deleted {
+		return append(dst, `"deleted":{"BOOL":true}}`...)
 	}
 	dst = append(dst, `"prediction":`...)
 	switch {
@@ -254,21 +295,30 @@ func (it *Item) MaxJSONSize() int {
 	return size
 }
 
-// AppendSent appends the value of AttrSent.
+// AppendSent appends the value of AttrSent: the sent time with the place as decimals, and sentDeleted for a tombstone.
 func (it *Item) AppendSent(dst []byte) []byte {
 	sent, place := it.Version.Sent, int64(it.Version.Place)
-	if place == 0 {
-		return strconv.AppendInt(dst, sent, 10)
-	}
 	const places = 10_000_000_000 // more than an int32 has
-	if sent < 0 {                 // -5 and one place is -4.9999999999
-		sent, place = sent+1, places-place
+	if it.Version.Deleted {
+		dst = strconv.AppendUint(dst, sentDeleted+uint64(sent), 10)
+	} else {
+		if sent < 0 && place != 0 { // -5 and one place is -4.9999999999
+			sent, place = sent+1, places-place
+		}
+		dst = strconv.AppendInt(dst, sent, 10)
 	}
-	dst = append(strconv.AppendInt(dst, sent, 10), '.')
+	if place == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
 	point := len(dst)
 	dst = strconv.AppendInt(dst, places+place, 10) // a leading 1 keeps the zeros, and is taken out again
 	return append(dst[:point], dst[point+1:]...)
 }
+
+// sentDeleted is added to a tombstone's sent time, so that it is newer than every prediction of its event time by the same condition
+// that orders predictions. Sent times of files go down to -2^63, so the sum is at least 7.7e17, far beyond the milliseconds of a clock.
+const sentDeleted = 10_000_000_000_000_000_000
 
 func appendName(dst []byte, name string) []byte {
 	return append(jsonscan.AppendQuoted(dst, name), ':')

@@ -38,7 +38,7 @@ func layout(t testing.TB, table item.Table, encoding item.Encoding) *item.Layout
 }
 
 var decoder = prediction.NewDecoder(prediction.Config{
-	Fields:          prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"},
+	Fields:          prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt", Deleted: "deleted"},
 	Attributes:      prediction.Attributes{All: true},
 	TTL:             24 * time.Hour,
 	MaxFuture:       5 * time.Minute,

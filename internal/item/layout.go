@@ -45,6 +45,7 @@ const (
 	AttrCreatedAt = "createdAt"  // N: event time in seconds, at full precision
 	AttrPayload   = "prediction" // the payload
 	AttrEncoding  = "encoding"   // S: the Encoding, unless it is JSON
+	AttrDeleted   = "deleted"    // BOOL: true marks a tombstone, which has no payload and no other attributes
 	// AttrSent orders predictions of one event time under WORKER_ORDERING=newest. N: the sent time in milliseconds, with the
 	// place in the message as decimals. The prefix keeps publishers from using the name by chance.
 	AttrSent = "predcache.sent"
@@ -146,7 +147,7 @@ func NewLayout(t Table, o Options) (*Layout, error) {
 
 // names lists the attributes that every item may have. A name that occurs twice would have to hold two values.
 func (l *Layout) names() []string {
-	names := []string{l.HashKey, AttrCreatedAt, AttrPayload, AttrEncoding, l.TTLAttribute}
+	names := []string{l.HashKey, AttrCreatedAt, AttrPayload, AttrEncoding, AttrDeleted, l.TTLAttribute}
 	switch l.Kind {
 	case Versioned:
 		names = append(names, l.SortKey)
@@ -161,7 +162,7 @@ func (l *Layout) names() []string {
 // reserved reports whether the worker writes this attribute itself.
 func (l *Layout) reserved(name string) bool {
 	switch name {
-	case AttrCreatedAt, AttrPayload, AttrEncoding, AttrTimestamp, AttrSent, l.HashKey, l.SortKey, l.TTLAttribute:
+	case AttrCreatedAt, AttrPayload, AttrEncoding, AttrDeleted, AttrTimestamp, AttrSent, l.HashKey, l.SortKey, l.TTLAttribute:
 		return true
 	}
 	return false
@@ -177,6 +178,8 @@ func (l *Layout) ownType(name string) (KeyType, bool) {
 		return TypeN, true
 	case AttrEncoding:
 		return TypeS, true
+	case AttrDeleted:
+		return "BOOL", true
 	case AttrPayload:
 		if l.Encoding == Map {
 			return "", false
