@@ -189,7 +189,7 @@ func printWarm(w io.Writer, r warm.Report, f warmFlags, price float64, took time
 		}
 	}
 	row(verb, r.Outcomes[prediction.Written], fmt.Sprintf("  %s bytes, %s write units, $%.2f", thousands(r.Bytes), thousands(r.Units), float64(r.Units)*price/1e6))
-	for _, o := range []prediction.Outcome{prediction.Duplicate, prediction.Superseded, prediction.Expired, prediction.Failed} {
+	for _, o := range []prediction.Outcome{prediction.Deleted, prediction.Duplicate, prediction.Superseded, prediction.Expired, prediction.Failed} {
 		row(o.String(), r.Outcomes[o], "")
 	}
 	more := ""

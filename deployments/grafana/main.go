@@ -115,7 +115,7 @@ func colours(p *timeseries.PanelBuilder, by map[string]string) *timeseries.Panel
 }
 
 var outcomeColours = map[string]string{
-	"written": "#3987e5", "duplicate": "#199e70", "superseded": "#d09a15", "expired": "#9085e9", "rejected": "#e0693a", "failed": "#f06a6a",
+	"written": "#3987e5", "deleted": "#9aa4b1", "duplicate": "#199e70", "superseded": "#d09a15", "expired": "#9085e9", "rejected": "#e0693a", "failed": "#f06a6a",
 }
 
 type step struct {

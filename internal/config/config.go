@@ -29,6 +29,7 @@ type Config struct {
 	TTLJitter    float64       `split_words:"true" default:"0" desc:"Shortens lifetimes by up to this fraction, derived from a hash of the id, so that predictions written in one burst do not expire together. 0 to 0.9. Refused in the expiry-sorted layout."`
 	AllowNoTTL   bool          `split_words:"true" default:"false" desc:"Accepts a table whose TTL is off. Readers still ignore expired predictions, but the table grows without limit."`
 	MaxFuture    time.Duration `split_words:"true" default:"5m" desc:"Maximum time that an event time may lie in the future. Later ones are rejected: with a wrong unit or clock they would win over every later version."`
+	TombstoneTTL time.Duration `split_words:"true" default:"0s" desc:"Lifetime of a delete that does not set its own, counted from the later of its event time and its sent time. 0s is the greater of 336h (14 days, the longest that SQS keeps a message) and WORKER_TTL. A prediction that outlives the delete is visible again. At least WORKER_TTL."`
 	MinEventTime string        `split_words:"true" default:"2000-01-01T00:00:00Z" desc:"Earliest event time and expiry, as messages write times. Earlier ones are rejected: no clock gives them, but a missing value, a wrong unit or a wrong epoch does. 0 accepts all."`
 
 	FieldID         string `group:"Message fields" split_words:"true" default:"predictionId" desc:"Field of the id. Every field name may be a dotted path into nested objects."`
@@ -36,12 +37,15 @@ type Config struct {
 	FieldPrediction string `split_words:"true" default:"prediction" desc:"Field of the payload."`
 	FieldTTLSeconds string `split_words:"true" default:"ttlSeconds" desc:"Field of the prediction's own lifetime, in seconds."`
 	FieldExpiresAt  string `split_words:"true" default:"expiresAt" desc:"Field of the prediction's own expiry, as an alternative to its lifetime."`
+	FieldDeleted    string `split_words:"true" default:"deleted" desc:"Field that marks a delete: true deletes the id as of the event time. See docs/data-model.md."`
 	Attributes      string `split_words:"true" default:"all" desc:"Other fields to store as attributes of the item: all, none, or a comma-separated list of top-level names."`
 
 	PayloadEncoding item.Encoding `group:"Items and table layout" split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed where that saves a write unit)."`
 	TableSchema     string        `split_words:"true" default:"auto" desc:"Key and TTL attribute of the table. auto reads them from the table. Without permission for DescribeTable and DescribeTimeToLive, set them like hash=predictionId:S,sort=timestamp,ttl=expiresAt: S or N is the type of the partition key, and a latest-only table has no sort."`
 	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Predictions of one id within one unit share an item. Do not change it for a table that has items."`
 	Ordering        string        `split_words:"true" default:"last-write" desc:"Which of the predictions that share an item a table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
+
+	Deletes string `group:"Deletes" split_words:"true" default:"off" desc:"What a delete does: off rejects it, hide writes a tombstone that hides the id's older predictions from readers. Upgrade the readers first. Needs WORKER_ORDERING=newest unless the layout is versioned."`
 
 	Pollers          int           `group:"Throughput and latency" split_words:"true" default:"8" desc:"Maximum concurrent receives. The worker uses one on an empty queue, more while receives return full. 8 pollers at 10 messages a receive and 10 ms a call receive 8,000 a second."`
 	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and the cheapest: an idle worker makes 3 receives a minute."`
@@ -78,6 +82,16 @@ type Config struct {
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
 }
 
+// Values of WORKER_DELETES.
+const (
+	DeletesOff  = "off"
+	DeletesHide = "hide"
+)
+
+// longestRetention is the longest that SQS keeps a message ("Amazon SQS message quotas"). A delete lives as long by default, since a
+// prediction that it hides may still arrive until then.
+const longestRetention = 14 * 24 * time.Hour
+
 // Values of WORKER_ORDERING.
 const (
 	OrderingLastWrite = "last-write"
@@ -112,6 +126,8 @@ func (c *Config) validate() (errs []error) {
 	oneOf("WORKER_PAYLOAD_ENCODING", string(c.PayloadEncoding), string(item.JSON), string(item.Map), string(item.Zstd))
 	oneOf("WORKER_SORT_UNIT", c.SortUnit, "s", "ms")
 	oneOf("WORKER_ORDERING", c.Ordering, OrderingLastWrite, OrderingNewest)
+	oneOf("WORKER_DELETES", c.Deletes, DeletesOff, DeletesHide)
+	refuse(c.Deletes != DeletesOff && c.FieldDeleted == "", "WORKER_DELETES is %s, but WORKER_FIELD_DELETED is empty, so no message is a delete: name the field, or set WORKER_DELETES=off", c.Deletes)
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
 	refuse(c.TTLJitter < 0 || c.TTLJitter > 0.9, "WORKER_TTL_JITTER is %v: must be 0 to 0.9", c.TTLJitter)
@@ -145,6 +161,7 @@ func (c *Config) validateQueues(refuse func(bool, string, ...any)) {
 
 func (c *Config) validateTimes(refuse func(bool, string, ...any)) {
 	refuse(c.TTL < time.Second, "WORKER_TTL is %v: must be at least 1s", c.TTL)
+	refuse(c.TombstoneTTL != 0 && c.TombstoneTTL < c.TTL, "WORKER_TOMBSTONE_TTL is %v, less than WORKER_TTL (%v): predictions would outlive their delete and be visible again; must be at least WORKER_TTL, or 0s", c.TombstoneTTL, c.TTL)
 	_, err := prediction.ParseTime(c.MinEventTime)
 	refuse(err != nil, "WORKER_MIN_EVENT_TIME is %q: must be a time like 2000-01-01T00:00:00Z or 946684800, or 0 to accept all", c.MinEventTime)
 	refuse(c.MaxFuture < 0, "WORKER_MAX_FUTURE is %v: must be 0s or more", c.MaxFuture)
@@ -165,7 +182,7 @@ func (c *Config) validateFields(refuse func(bool, string, ...any)) {
 	seen := map[string]string{}
 	for _, f := range []struct{ name, value string }{
 		{"WORKER_FIELD_ID", c.FieldID}, {"WORKER_FIELD_TIMESTAMP", c.FieldTimestamp}, {"WORKER_FIELD_PREDICTION", c.FieldPrediction},
-		{"WORKER_FIELD_TTL_SECONDS", c.FieldTTLSeconds}, {"WORKER_FIELD_EXPIRES_AT", c.FieldExpiresAt},
+		{"WORKER_FIELD_TTL_SECONDS", c.FieldTTLSeconds}, {"WORKER_FIELD_EXPIRES_AT", c.FieldExpiresAt}, {"WORKER_FIELD_DELETED", c.FieldDeleted},
 	} {
 		if f.value == "" {
 			continue
@@ -193,14 +210,22 @@ func (c *Config) CheckReceive(bytes int64) error {
 // Prediction returns the settings for decoding messages.
 func (c *Config) Prediction() prediction.Config {
 	p := prediction.Config{
-		Fields:    prediction.Fields{ID: c.FieldID, Timestamp: c.FieldTimestamp, Payload: c.FieldPrediction, TTLSeconds: c.FieldTTLSeconds, ExpiresAt: c.FieldExpiresAt},
+		Fields:    prediction.Fields{ID: c.FieldID, Timestamp: c.FieldTimestamp, Payload: c.FieldPrediction, TTLSeconds: c.FieldTTLSeconds, ExpiresAt: c.FieldExpiresAt, Deleted: c.FieldDeleted},
 		TTL:       c.TTL,
-		TTLJitter: c.TTLJitter,
+		TTLJitter: c.TTLJitter, TombstoneTTL: c.TombstoneLife(), RejectDeletes: c.Deletes == DeletesOff,
 		MaxFuture: c.MaxFuture, MaxDecodedBytes: c.MaxDecodedBytes,
 	}
 	p.MinEventTime, _ = prediction.ParseTime(c.MinEventTime) // validated
 	p.Attributes, _ = c.attributes()                         // validated
 	return p
+}
+
+// TombstoneLife returns the lifetime of a delete that does not set its own.
+func (c *Config) TombstoneLife() time.Duration {
+	if c.TombstoneTTL > 0 {
+		return c.TombstoneTTL
+	}
+	return max(longestRetention, c.TTL)
 }
 
 // attributes reads WORKER_ATTRIBUTES. The error says what is wrong with it.

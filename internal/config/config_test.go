@@ -116,6 +116,9 @@ func TestValidate(t *testing.T) {
 		{"WORKER_TABLE_SCHEMA", "sort=timestamp,ttl=expiresAt"},
 		{"WORKER_SORT_UNIT", "us"},
 		{"WORKER_ORDERING", "oldest"},
+		{"WORKER_DELETES", "on"},
+		{"WORKER_TOMBSTONE_TTL", "1h"}, // less than WORKER_TTL
+		{"WORKER_FIELD_DELETED", "prediction"},
 		{"WORKER_POLLERS", "257"},
 		{"WORKER_WRITE_CONCURRENCY", "-1"},
 		{"WORKER_MAX_WRITE_UNITS", "-1"},
@@ -177,6 +180,42 @@ func TestNewLayout(t *testing.T) {
 	table, _ := c.Table()
 	if _, err := c.NewLayout(table); err == nil || !strings.Contains(err.Error(), "WORKER_TTL_JITTER") {
 		t.Errorf("error %v: jitter would break the order of the expiry-sorted layout", err)
+	}
+}
+
+func TestDeletes(t *testing.T) {
+	const versioned, expirySorted, latestOnly = "hash=id,sort=timestamp,ttl=expiresAt", "hash=id,sort=timestamp,ttl=timestamp", "hash=id,ttl=expiresAt"
+	for _, test := range []struct {
+		schema, deletes, ordering string
+		refused                   bool
+	}{
+		{versioned, "hide", "last-write", false},
+		{versioned, "hide", "newest", false},
+		{expirySorted, "hide", "last-write", true},
+		{expirySorted, "hide", "newest", false},
+		{latestOnly, "hide", "last-write", true},
+		{latestOnly, "hide", "newest", false},
+		{latestOnly, "off", "last-write", false},
+	} {
+		c := mustLoad(t, map[string]string{"WORKER_DELETES": test.deletes, "WORKER_ORDERING": test.ordering, "WORKER_TABLE_SCHEMA": test.schema})
+		table, _ := c.Table()
+		_, err := c.NewLayout(table)
+		if test.refused != (err != nil) || err != nil && !strings.Contains(err.Error(), "set WORKER_ORDERING=newest") {
+			t.Errorf("%s, %s, %s: error %v", test.schema, test.deletes, test.ordering, err)
+		}
+	}
+	for _, test := range []struct {
+		ttl, tombstone string
+		want           time.Duration
+	}{{"24h", "0s", 14 * 24 * time.Hour}, {"1000h", "0s", 1000 * time.Hour}, {"24h", "48h", 48 * time.Hour}} {
+		c := mustLoad(t, map[string]string{"WORKER_TTL": test.ttl, "WORKER_TOMBSTONE_TTL": test.tombstone})
+		if got := c.Prediction().TombstoneTTL; got != test.want {
+			t.Errorf("WORKER_TTL %s, WORKER_TOMBSTONE_TTL %s: %v, want %v", test.ttl, test.tombstone, got, test.want)
+		}
+	}
+	setenv(t, map[string]string{"WORKER_FIELD_DELETED": "", "WORKER_DELETES": "hide"})
+	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "WORKER_FIELD_DELETED is empty") {
+		t.Errorf("error %v for deletes without a field", err)
 	}
 }
 

@@ -56,8 +56,13 @@ func (c *Config) NewLayout(t item.Table) (*item.Layout, error) {
 		o.PerSecond = 1000
 	}
 	l, err := item.NewLayout(t, o)
-	if err == nil && l.Kind == item.ExpirySorted && c.TTLJitter > 0 {
+	switch {
+	case err != nil:
+		return nil, err //nolint:wrapcheck // each of its lines names what to change
+	case l.Kind == item.ExpirySorted && c.TTLJitter > 0:
 		return nil, fmt.Errorf("WORKER_TTL_JITTER is %v, but the table is sorted by expiry and jitter would break that order: set it to 0, or use the versioned layout", c.TTLJitter)
+	case l.Kind != item.Versioned && c.Deletes != DeletesOff && !l.Ordered:
+		return nil, fmt.Errorf("WORKER_DELETES is %s, but in the %s layout a prediction and a delete can have the same key, and an older prediction could replace the delete: set WORKER_ORDERING=newest, or use the versioned layout", c.Deletes, l.Kind)
 	}
-	return l, err
+	return l, nil
 }

@@ -20,16 +20,23 @@ type entry struct {
 	event prediction.Time
 	sent  int64
 	hash  uint64
-	place int32
+	place int32  // inverted, and so negative, for a delete
 	next  uint32 // next entry of the chain: its index plus 1, or 0
 }
 
 func (e *entry) version() prediction.Version {
-	return prediction.Version{Event: e.event, Sent: e.sent, Place: e.place, Hash: e.hash}
+	v := prediction.Version{Event: e.event, Sent: e.sent, Place: e.place, Hash: e.hash}
+	if v.Deleted = e.place < 0; v.Deleted {
+		v.Place = ^e.place
+	}
+	return v
 }
 
 func (e *entry) set(v prediction.Version) {
 	e.event, e.sent, e.place, e.hash = v.Event, v.Sent, v.Place, v.Hash
+	if v.Deleted {
+		e.place = ^v.Place
+	}
 }
 
 // find returns a key's entry, or nil. The entry is valid until the next add.

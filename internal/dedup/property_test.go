@@ -55,7 +55,9 @@ func (wt *waiter) Resolve(o prediction.Outcome, raw string, why *prediction.Reje
 	inTable := func(v prediction.Version) bool { return slices.ContainsFunc(k.written, v.SameContent) }
 	truth := true
 	switch o {
-	case prediction.Written, prediction.Duplicate:
+	case prediction.Written, prediction.Deleted:
+		truth = inTable(mine) && mine.Deleted == (o == prediction.Deleted)
+	case prediction.Duplicate:
 		truth = inTable(mine)
 	case prediction.Superseded:
 		truth = slices.ContainsFunc(k.admitted, func(v prediction.Version) bool { return v.Compare(mine) >= 0 && inTable(v) })
@@ -79,6 +81,9 @@ func (m *model) admit(t *rapid.T) {
 	m.sent++
 	sent := m.sent - rapid.Int64Range(0, 5).Draw(t, "delay")
 	it := newItem(latestOnly, id, event, sent, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "content"))
+	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
+		it = newDelete(latestOnly, id, event, sent)
+	}
 	k := m.keys[it.Key]
 	if k == nil {
 		k = &key{}

@@ -67,8 +67,8 @@ func (w *Window) Stats() Stats {
 }
 
 // A fingerprint identifies a key in 16 bytes. An id may have 2,048 bytes, and keeping it would keep its message's body in
-// memory. It has two seeded hashes of the id, so that nobody can construct collisions, and the sort key in both, so that
-// the keys of one id never collide.
+// memory. It has two seeded hashes of the id, so that nobody can construct collisions. The sort key is in both, and its fraction in one,
+// so that the keys of one id never collide.
 type fingerprint [2]uint64
 
 // pending is the write of a key that the batcher has, and the next one, which waits for it.
@@ -95,6 +95,7 @@ type waiter struct {
 	sent    int64
 	units   int32
 	outcome prediction.Outcome
+	deleted bool // its prediction is a delete
 }
 
 // NewWindow returns an empty Window.
@@ -112,7 +113,7 @@ func NewWindow(cfg Config) *Window {
 // Admit adds a prediction. It returns true if the caller must hand the item to the batcher. Otherwise the prediction shares
 // the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
-	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written}
+	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written, it.Version.Deleted}
 	known, submit := w.admit(it, me)
 	if known != prediction.Written {
 		me.outcome = known
@@ -331,6 +332,9 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 }
 
 func (w *Window) resolve(me waiter, why *prediction.Reject) {
+	if me.deleted && me.outcome == prediction.Written {
+		me.outcome = prediction.Deleted
+	}
 	w.cfg.Observer.Outcome(me.outcome, int(me.units), me.sent)
 	me.to.Resolve(me.outcome, me.raw, why)
 }
@@ -383,5 +387,5 @@ func (w *Window) Forget() {
 
 func (w *Window) fingerprint(k item.Key) fingerprint {
 	sort := uint64(k.Sort)
-	return fingerprint{maphash.String(w.seed[0], k.ID) ^ sort, maphash.String(w.seed[1], k.ID) ^ sort}
+	return fingerprint{maphash.String(w.seed[0], k.ID) ^ sort, maphash.String(w.seed[1], k.ID) ^ sort ^ k.Frac}
 }

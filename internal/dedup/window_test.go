@@ -42,6 +42,20 @@ func newItem(l *item.Layout, id string, event, sent int64, content string) *item
 	return it
 }
 
+// newDelete returns the tombstone of a delete.
+func newDelete(l *item.Layout, id string, event, sent int64) *item.Item {
+	raw := fmt.Sprintf(`{"predictionId":%q,"timestamp":%d,"deleted":true}`, id, event)
+	at := prediction.Time{Sec: event}
+	it, why := l.New(&prediction.Prediction{
+		ID: prediction.ID{Text: id}, EventTime: at, Expires: event + 3600, Raw: raw,
+		Version: prediction.Version{Event: at, Sent: sent, Deleted: true, Hash: xxhash.Sum64String(raw)},
+	})
+	if why != nil {
+		panic(why)
+	}
+	return it
+}
+
 // A world is a window with a batcher that the test plays, and a log of outcomes.
 type world struct {
 	*dedup.Window

@@ -197,13 +197,14 @@ func (b *Batch) read(ctx context.Context, text Text, sink Sink) {
 	}
 }
 
-// make makes the item of a prediction. One that ends before expired, in seconds since the epoch, is dropped.
+// make makes the item of a prediction. One that ends before expired, in seconds since the epoch, is dropped, but for a delete:
+// nothing else hides the predictions that it must hide.
 func (b *Batch) make(p *prediction.Prediction, sink Sink, expired int64) {
 	it, why := b.in.cfg.Layout.New(p)
 	switch {
 	case why != nil:
 		b.reject(sink, prediction.RejectedPart{Raw: p.Raw, Why: why, Sent: b.decoded.Sent}, 1)
-	case it.Expires < expired:
+	case it.Expires < expired && !it.Version.Deleted:
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
 	default:
 		b.bytes += it.Bytes()

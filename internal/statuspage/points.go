@@ -19,6 +19,7 @@ const (
 type Point struct {
 	Time       int64  `json:"t"`
 	Written    number `json:"written"`
+	Deleted    number `json:"deleted"`
 	Duplicate  number `json:"duplicate"`
 	Superseded number `json:"superseded"`
 	Expired    number `json:"expired"`
@@ -49,7 +50,7 @@ func point(now, before *telemetry.Values) Point {
 	}
 	return Point{
 		Time:    now.Time.UnixMilli(),
-		Written: each(prediction.Written), Duplicate: each(prediction.Duplicate), Superseded: each(prediction.Superseded),
+		Written: each(prediction.Written), Deleted: each(prediction.Deleted), Duplicate: each(prediction.Duplicate), Superseded: each(prediction.Superseded),
 		Expired: each(prediction.Expired), Rejected: each(prediction.Rejected), Failed: each(prediction.Failed),
 		P50: number(age.Quantile(.5)), P95: number(age.Quantile(.95)), P99: number(age.Quantile(.99)),
 		Held: number(now.Held), Allowed: number(allowed), InFlight: number(now.Writing),

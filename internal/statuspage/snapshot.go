@@ -137,6 +137,7 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonNumber:        "a number that DynamoDB can't hold",
 	prediction.ReasonNesting:       "nested deeper than DynamoDB can hold",
 	prediction.ReasonIndexKey:      "not what an index of the table declares",
+	prediction.ReasonDeletesOff:    "a delete, and WORKER_DELETES is off",
 	prediction.ReasonTable:         "refused by DynamoDB",
 	prediction.ReasonInternal:      "a fault of the worker's own: please report it",
 }
@@ -165,7 +166,7 @@ func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
 		Cost: p.cost(now),
 		Counts: []Count{
 			{"messages received", number(now.Received)}, {"of those, redelivered", number(now.Redelivered)},
-			{"deleted", number(now.Settled[consumer.Deleted])}, {"moved to the rejects", number(now.Settled[consumer.Rejected])},
+			{"messages deleted", number(now.Settled[consumer.Deleted])}, {"moved to the rejects", number(now.Settled[consumer.Rejected])},
 			{"released", number(now.Settled[consumer.Released])}, {"backed off", number(now.Settled[consumer.BackedOff])},
 			{"leases extended", number(now.Extended)}, {"leases lost", number(now.LeasesLost)}, {"settling retried", number(now.Retries)},
 			{"keys on their way", number(window.Pending)}, {"keys remembered", number(window.Written)},

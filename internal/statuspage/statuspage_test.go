@@ -247,7 +247,7 @@ func TestSnapshot(t *testing.T) {
 		if c := f.Cost; c.PerMillion != 0.516 || c.Spent != 0.00129 || c.Saved != 0.000625 {
 			t.Errorf("cost: %+v", c)
 		}
-		if f.Counts[2].Name != "deleted" || f.Counts[2].N != 2000 {
+		if f.Counts[2].Name != "messages deleted" || f.Counts[2].N != 2000 {
 			t.Errorf("counts: %v", f.Counts)
 		}
 		points := func() int {

@@ -57,7 +57,7 @@ type Config struct {
 	MaxUnits int
 	// Waiting, if set, is called about once a second while a batch waits for its write units.
 	Waiting func()
-	// Now is the services' clock. An item that expired more than ExpiryGrace ago is not written.
+	// Now is the services' clock. An item that expired more than ExpiryGrace ago is not written, but for a tombstone.
 	Now func() time.Time
 	// Recheck, if set, checks the table's key after the table refused an item as invalid. It returns an error if the key has changed, so
 	// that the table would refuse every item. The writer then rejects none and goes down.
@@ -150,7 +150,7 @@ func (w *Writer) handle(ctx context.Context, entries []*batch.Entry[*item.Item])
 // live settles the entries that have expired and returns the others.
 func (w *Writer) live(entries []*batch.Entry[*item.Item]) []*batch.Entry[*item.Item] {
 	limit := w.cfg.Now().Add(-ExpiryGrace).Unix()
-	expired := func(e *batch.Entry[*item.Item]) bool { return e.Value.Expires < limit }
+	expired := func(e *batch.Entry[*item.Item]) bool { return e.Value.Expires < limit && !e.Value.Version.Deleted }
 	if !slices.ContainsFunc(entries, expired) {
 		return entries
 	}

@@ -50,7 +50,7 @@
     warning: 'M12 4l9 16H3zM12 10v4M12 17v.01', critical: 'M6 6l12 12M18 6L6 18',
   };
   const outcomes = {
-    written: 'durable in the table', duplicate: 'the same is durable already', superseded: 'a newer one is durable',
+    written: 'durable in the table', deleted: 'a delete that is durable', duplicate: 'the same is durable already', superseded: 'a newer one is durable',
     expired: 'over before it could be written', rejected: 'can never be stored', failed: 'released, to be tried again',
   };
 
