@@ -27,13 +27,16 @@ class Table:
         self.page = page
         self.queries = 0
         self.read = 0  # items that Query has looked at, which is what it bills
-        self._items: dict[tuple[str, Decimal], Item] = {}
+        self.items: dict[tuple[str, Decimal], Item] = {}
         for item in items:
-            assert self._key(item) not in self._items, "two items have one key"
+            assert not self.has(item), "two items have one key"
             self.put(item)
 
+    def has(self, item: Item) -> bool:
+        return self._key(item) in self.items
+
     def put(self, item: Item) -> None:
-        self._items[self._key(item)] = item
+        self.items[self._key(item)] = item
 
     def _key(self, item: Item) -> tuple[str, Decimal]:
         ((_, id_),) = item[self.layout.hash_key].items()
@@ -45,12 +48,12 @@ class Table:
         return answer
 
     def _GetItem(self, body: dict[str, Any]) -> dict[str, Any]:
-        item = self._items.get(self._key(body["Key"]))
+        item = self.items.get(self._key(body["Key"]))
         return {"Item": item} if item else {}
 
     def _BatchGetItem(self, body: dict[str, Any]) -> dict[str, Any]:
         ((table, asked),) = body["RequestItems"].items()
-        found = [self._items.get(self._key(key)) for key in asked["Keys"]]
+        found = [self.items.get(self._key(key)) for key in asked["Keys"]]
         return {"Responses": {table: [item for item in found if item is not None]}}
 
     def _Query(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -63,14 +66,14 @@ class Table:
         )
         holds = Expression(body["KeyConditionExpression"], names, values)
         forward = body.get("ScanIndexForward", True)
-        keys = sorted(self._items, key=lambda key: key[1], reverse=not forward)
-        keys = [key for key in keys if holds(self._items[key])]
+        keys = sorted(self.items, key=lambda key: key[1], reverse=not forward)
+        keys = [key for key in keys if holds(self.items[key])]
         if start := body.get("ExclusiveStartKey"):
             after = self._key(start)
             assert holds(start), "ValidationException: the starting key is outside query boundaries"
             keys = [key for key in keys if (key[1] > after[1] if forward else key[1] < after[1])]
         limit = min(body.get("Limit", self.page), self.page)
-        looked_at = [self._items[key] for key in keys[:limit]]
+        looked_at = [self.items[key] for key in keys[:limit]]
         self.read += len(looked_at)
         kept = looked_at
         if condition := body.get("FilterExpression"):
