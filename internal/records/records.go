@@ -185,7 +185,9 @@ func (r *Reader) Skip(offset, row int64) error {
 
 // Close frees what decompression holds. It does not close the text.
 func (r *Reader) Close() {
-	if r.in != nil {
-		r.in.close()
+	if p, ok := r.rows.(*parquetRows); ok {
+		p.close()
+		return
 	}
+	r.in.close()
 }
