@@ -49,6 +49,7 @@ const (
 	step = 32
 )
 
+// value copies a value and reads the quote after it.
 func (e *embedded) value(i, j int) (int, int) {
 	s, room := e.s, e.room
 	if i >= len(s) || s[i] != '"' {
@@ -56,92 +57,85 @@ func (e *embedded) value(i, j int) (int, int) {
 	}
 	i++
 	var objects uint64 // a bit for each level: an object, or else an array
-	for depth := 0; ; {
-		if i < len(s) && s[i] == ' ' {
-			i, j = e.spaces(i, j)
-		}
-		if i >= len(s) || j+step > len(room) {
+	depth := 0
+	name := false // the next token is the name of a member
+	for {
+		if i+8 > len(s) || j+step > len(room) { // the last bytes of an answer are no payload's
 			return 0, 0
 		}
 		switch c := s[i]; c {
+		case ' ':
+			room[j] = ' '
+			i, j = i+1, j+1
+			continue
+		case '\\':
+			if i, j = e.str(i, j); i == 0 {
+				return 0, 0
+			}
+			if name {
+				if s[i] == ' ' {
+					i, j = e.spaces(i, j)
+				}
+				if i >= len(s) || s[i] != ':' || j >= len(room) {
+					return 0, 0
+				}
+				room[j] = ':'
+				i, j, name = i+1, j+1, false
+				continue
+			}
 		case '{', '[':
-			if depth++; depth == maxEmbedded {
+			if depth++; depth == maxEmbedded || name {
 				return 0, 0
 			}
 			room[j] = c
-			if i, j = e.spaces(i+1, j+1); i >= len(s) {
-				return 0, 0
+			if i, j = i+1, j+1; s[i] == ' ' {
+				i, j = e.spaces(i, j)
 			}
 			objects <<= 1
-			if c == '[' && s[i] != ']' {
-				continue
-			}
 			if c == '{' {
 				objects |= 1
-				if s[i] != '}' {
-					if i, j = e.name(i, j); i == 0 {
-						return 0, 0
-					}
-					continue
-				}
 			}
-		case '\\':
-			i, j = e.str(i, j)
-		case 't':
-			i, j = e.literal(i, j, "true")
-		case 'f':
-			i, j = e.literal(i, j, "false")
-		case 'n':
-			i, j = e.literal(i, j, "null")
+			if i < len(s) && s[i] != c+2 { // not empty
+				name = c == '{'
+				continue
+			}
 		default:
-			i, j = e.number(i, j)
-		}
-		if i == 0 {
-			return 0, 0
+			if i, j = e.scalar(i, j); i == 0 || name {
+				return 0, 0
+			}
 		}
 		if i, j, depth, objects = e.after(i, j, depth, objects); depth <= 0 {
 			return i, j
 		}
+		name = objects&1 == 1
 	}
 }
 
-// after reads what follows a value: the ends of objects and arrays, then a comma and the name of an object's next member. depth is 0
-// or less after the end of it all, and if after gives up.
+// after reads what follows a value: the ends of objects and arrays, then a comma, or the quote at the end of it all. depth is 0 or
+// less after that quote, and if after gives up.
 func (e *embedded) after(i, j, depth int, objects uint64) (int, int, int, uint64) {
 	s, room := e.s, e.room
-	for {
-		if i < len(s) && s[i] == ' ' {
-			i, j = e.spaces(i, j)
-		}
-		if i >= len(s) || j+step > len(room) {
-			return 0, 0, 0, 0
-		}
+	for i < len(s) && j < len(room) {
 		c := s[i]
-		i++
-		if depth == 0 {
-			if c != '"' {
-				return 0, 0, 0, 0
-			}
-			return i, j, 0, 0
+		if depth == 0 && c == '"' {
+			return i + 1, j, 0, 0
 		}
 		room[j] = c
-		j++
-		inObject := objects&1 == 1
+		i, j = i+1, j+1
 		switch {
-		case c == ',' && inObject:
-			if i, j = e.name(i, j); i == 0 {
-				return 0, 0, 0, 0
-			}
-			return i, j, depth, objects
+		case c == ' ':
+		case depth == 0:
+			return 0, 0, 0, 0
 		case c == ',':
 			return i, j, depth, objects
-		case c == '}' && inObject, c == ']' && !inObject:
+		case c == '}' && objects&1 == 1, c == ']' && objects&1 == 0:
 			depth--
 			objects >>= 1
 		default:
 			return 0, 0, 0, 0
 		}
 	}
+	return 0, 0, 0, 0
 }
 
 // spaces copies spaces. Other white space is escaped, and so none of its business.
@@ -153,55 +147,49 @@ func (e *embedded) spaces(i, j int) (int, int) {
 	return i, j
 }
 
-// name copies a member's name and its colon.
-func (e *embedded) name(i, j int) (int, int) {
-	if i < len(e.s) && e.s[i] == ' ' {
-		i, j = e.spaces(i, j)
-	}
-	if i, j = e.str(i, j); i < len(e.s) && e.s[i] == ' ' {
-		i, j = e.spaces(i, j)
-	}
-	if i >= len(e.s) || e.s[i] != ':' || j >= len(e.room) {
-		return 0, 0
-	}
-	e.room[j] = ':'
-	return i + 1, j + 1
-}
-
-func (e *embedded) literal(i, j int, word string) (int, int) {
-	if len(e.s)-i < len(word) || e.s[i:i+len(word)] != word {
-		return 0, 0
-	}
-	return i + len(word), j + copy(e.room[j:], word)
-}
-
-func (e *embedded) number(i, j int) (int, int) {
+// scalar copies a number, true, false or null.
+func (e *embedded) scalar(i, j int) (int, int) {
 	s := e.s
+	switch s[i] {
+	case 't':
+		return e.literal(i, j, "true")
+	case 'f':
+		return e.literal(i, j, "false")
+	case 'n':
+		return e.literal(i, j, "null")
+	}
 	sc := scanner{s: s}
 	end, err := sc.number(i)
 	if err != nil || j+(end-i)+step > len(e.room) {
 		return 0, 0
 	}
-	if end-i <= 8 && i+8 <= len(s) {
+	if end-i <= 8 {
 		binary.LittleEndian.PutUint64(e.room[j:], load(s, i))
 		return end, j + end - i
 	}
 	return end, j + copy(e.room[j:], s[i:end])
 }
 
-// str copies a string: from its quote, which is escaped, to the next.
+func (e *embedded) literal(i, j int, word string) (int, int) {
+	if e.s[i:min(i+len(word), len(e.s))] != word {
+		return 0, 0
+	}
+	return i + len(word), j + copy(e.room[j:], word)
+}
+
+// str copies a string: from its quote, which is escaped, to the next. At least eight bytes follow i, and a step of room j. Room for
+// a colon is left.
 func (e *embedded) str(i, j int) (int, int) {
 	s, room := e.s, e.room
-	if i+1 >= len(s) || s[i] != '\\' || s[i+1] != '"' || j >= len(room) {
+	if s[i+1] != '"' {
 		return 0, 0
 	}
 	room[j] = '"'
 	i, j = i+2, j+1
-	marks := e.marks
-	for i+8 <= len(s) && j+16 <= len(room) { // the last bytes of an answer are no payload's
+	for i+8 <= len(s) && j+16 <= len(room) {
 		x := load(s, i)
 		binary.LittleEndian.PutUint64(room[j:], x)
-		marks |= x
+		e.marks |= x
 		m := specials(x)
 		if m == 0 {
 			i, j = i+8, j+8
@@ -209,17 +197,16 @@ func (e *embedded) str(i, j int) (int, int) {
 		}
 		n := lowest(m)
 		i, j = i+n, j+n
-		if s[i] != '\\' || i+3 >= len(s) {
+		if i+8 > len(s) || s[i] != '\\' {
 			return 0, 0
 		}
-		switch s[i+1] {
-		case '"':
-			e.marks = marks
-			room[j] = '"'
-			return i + 2, j + 1
-		case '/':
-			room[j] = '/'
+		switch c := s[i+1]; c {
+		case '"', '/':
+			room[j] = c
 			i, j = i+2, j+1
+			if c == '"' {
+				return i, j
+			}
 		case '\\': // an escape of the value's own
 			c, width := s[i+2], 3
 			if c == '\\' {
