@@ -25,13 +25,13 @@ func (c *Cache) GetMany(ctx context.Context, ids []string, options ...Option) ([
 	if err != nil {
 		return nil, err
 	}
-	l, err := c.discover(ctx)
+	l, err := c.layoutFor(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	m := &many{
 		Cache: c, layout: l, options: o, keys: make([]string, 0, len(ids)),
-		places: make(map[string]int, len(ids)), before: make([]int, len(ids)), found: make([]*Prediction, len(ids)),
+		places: make(map[string]int, len(ids)), before: make([]int, len(ids)), done: make([]bool, len(ids)), found: make([]*Prediction, len(ids)),
 		bound: func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
 	}
 	for i, id := range ids {
@@ -75,6 +75,7 @@ type many struct {
 	keys    []string       // each once
 	places  map[string]int // of a key in what was asked: the last one
 	before  []int          // of a place, the one before with the same key, or none
+	done    []bool         // of the last place of a key: it has its outcome. Each belongs to the key's batch
 	// bound returns the context of a call that begins before ctx ends. The call may outlast ctx.
 	bound func(ctx context.Context) (context.Context, context.CancelFunc)
 
@@ -181,7 +182,7 @@ const maxIdle = 8
 
 // batch reads up to a hundred keys, and retries those that come back unprocessed.
 func (m *many) batch(ctx context.Context, keys []string, to sink) {
-	b := &batchRead{many: m, keys: keys, had: make([]string, 0, len(keys)), to: to}
+	b := &batchRead{many: m, keys: keys, open: len(keys), to: to}
 	r := &request{operation: batchGetItem, reader: reader{cache: m.Cache, layout: m.layout, options: m.options}, keys: keys}
 	r.projection, r.names = projection(m.layout, m.options)
 	for idle := 0; len(r.keys) > 0; {
@@ -198,7 +199,7 @@ func (m *many) batch(ctx context.Context, keys []string, to sink) {
 		}
 		now := m.now()
 		for _, result := range a.results {
-			b.outcome(m.keyOf(result), result.Prediction, result.err, now)
+			b.outcome(result.key, result.Prediction, result.err, now)
 		}
 		m.stats.expiredOnly.Add(int64(a.expired))
 		if idle++; len(a.left) < len(r.keys) {
@@ -225,12 +226,21 @@ func (m *many) batch(ctx context.Context, keys []string, to sink) {
 type batchRead struct {
 	*many
 	keys []string
-	had  []string // the keys with an outcome
+	open int // keys without an outcome
 	to   sink
 }
 
+// outcome passes the first outcome of a key on. A client can return items twice, or ones that were not asked for.
 func (b *batchRead) outcome(key string, p *Prediction, err error, now time.Time) {
-	b.had = append(b.had, key)
+	i, asked := b.places[key]
+	if !asked || b.done[i] {
+		if key == "" { // the item's own key can't be read
+			b.failed(err)
+		}
+		return
+	}
+	b.done[i] = true
+	b.open--
 	if !errors.Is(err, errAbandoned) {
 		b.stats.read(p, false, err, now)
 	}
@@ -243,32 +253,9 @@ func (b *batchRead) end(left []string, err error) {
 	for _, key := range left {
 		b.outcome(key, nil, err, now)
 	}
-	if len(b.had) == len(b.keys) {
-		return
+	for i := 0; b.open > 0 && i < len(b.keys); i++ {
+		b.outcome(b.keys[i], nil, nil, now)
 	}
-	done := make(map[string]bool, len(b.had))
-	for _, key := range b.had {
-		done[key] = true
-	}
-	for _, key := range b.keys {
-		if !done[key] {
-			b.outcome(key, nil, nil, now)
-		}
-	}
-}
-
-// keyOf returns the key of a result.
-func (m *many) keyOf(r result) string {
-	if r.err == nil {
-		return r.ID
-	}
-	var bad *ItemError
-	if errors.As(r.err, &bad) {
-		if key, err := m.layout.ReadKey(bad.ID); err == nil {
-			return key
-		}
-	}
-	return ""
 }
 
 // pause waits before another attempt: exponential with full jitter, as the SDK does before its own.

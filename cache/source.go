@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/predcache/predcache/internal/item"
@@ -10,8 +11,8 @@ import (
 // A source makes the calls of one table. There are two: clientSource on the SDK's types, and signedSource on signed requests
 // of our own.
 type source interface {
-	// describe asks for the table's keys and its TTL attribute.
-	describe(ctx context.Context) (item.Table, error)
+	// describe asks for the table's keys and its TTL attribute; attempt is as in a request.
+	describe(ctx context.Context, attempt bool) (item.Table, error)
 	// call makes one call, with the retries of the source, or a single attempt where the request says so.
 	call(ctx context.Context, r *request) (answer, error)
 	// clock is how far the service's clock is ahead of this host's, as far as it is known.
@@ -65,9 +66,10 @@ type answer struct {
 	now      int64     // by which items expire, in epoch seconds: when the answer came
 }
 
-// A result has a live prediction, or what is wrong with an item.
+// A result is a live prediction, or an item that can't be read.
 type result struct {
 	*Prediction
+	key string // of the item; empty if that can't be read either
 	err error
 }
 
@@ -88,8 +90,14 @@ func (r *reader) item(a *answer, fields []item.Field) {
 		a.now = r.cache.now().Unix()
 	}
 	switch p, expired, err := r.cache.decode(r.layout, fields, r.options, a.now); {
-	case p != nil || err != nil:
-		a.results = append(a.results, result{p, err})
+	case err != nil:
+		failed := result{err: err}
+		if key, err := r.layout.DecodeKey(fields); err == nil {
+			failed.key = strings.Clone(key.ID)
+		}
+		a.results = append(a.results, failed)
+	case p != nil:
+		a.results = append(a.results, result{Prediction: p, key: p.ID})
 	case expired:
 		a.expired++
 	}
@@ -106,6 +114,9 @@ func (c *Cache) call(ctx context.Context, r *request) (answer, error) {
 		a, err = c.source.call(ctx, r)
 	}
 	c.stats.addUnits(a.units)
+	if err != nil {
+		err = c.explained(err)
+	}
 	return a, err
 }
 
