@@ -95,9 +95,12 @@ func ExampleCache_GetOrCompute() {
 	ctx := context.Background()
 	cfg, queue, url := exampleTable(), exampleQueue(), exampleQueueURL
 
-	publisher := cache.NewPublisher(queue, url, cache.PublisherConfig{
+	publisher, err := cache.NewPublisher(queue, url, cache.PublisherConfig{
 		OnFailure: func(f cache.Failure) { log.Print("not published: ", f.Err) },
 	})
+	if err != nil {
+		log.Fatal(err)
+	}
 	c, err := cache.New(cfg, "predictions", cache.WithPublisher(publisher))
 	if err != nil {
 		log.Fatal(err)
@@ -121,7 +124,10 @@ func ExampleCache_GetOrCompute() {
 
 func ExamplePublisher() {
 	ctx := context.Background()
-	publisher := cache.NewPublisher(exampleQueue(), exampleQueueURL, cache.PublisherConfig{Pack: true, Linger: time.Second})
+	publisher, err := cache.NewPublisher(exampleQueue(), exampleQueueURL, cache.PublisherConfig{Pack: true, Linger: time.Second})
+	if err != nil {
+		log.Fatal(err)
+	}
 	for i := range 1000 {
 		p, err := cache.NewPrediction(fmt.Sprint("user-", i), map[string]int{"score": i})
 		if err != nil {

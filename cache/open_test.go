@@ -17,7 +17,7 @@ func openClient(client cache.DynamoDB, table string, options ...cache.Option) *c
 	return must(cache.NewFromClient(client, table, options...))
 }
 
-func must(c *cache.Cache, err error) *cache.Cache {
+func must[T any](c T, err error) T {
 	if err != nil {
 		panic(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,35 +26,6 @@ var errPublisherClosed = fmt.Errorf("the publisher is %w", ErrClosed)
 // SQS is the part of *sqs.Client that a Publisher calls.
 type SQS interface {
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-}
-
-// PublisherConfig configures a Publisher. The zero value of each field is its default.
-type PublisherConfig struct {
-	// Pack puts many predictions into a message, one a line, up to the 64 KB that SQS bills as one request ("Amazon SQS
-	// pricing"): of 1 KB each, 60 a message and 600 a call. The worker still handles each prediction by itself.
-	Pack bool
-	// Linger is how long a prediction waits for others to fill its call, 50 ms by default.
-	Linger time.Duration
-	// Buffer bounds the bytes that are queued or being sent, 16 MiB by default and at least 2 MiB.
-	Buffer int
-	// Calls is how many calls may be under way at once, 4 by default.
-	Calls int
-	// Attempts is the maximum number of attempts to send a message, 6 by default: about 6 seconds of full-jitter backoff.
-	Attempts int
-	// Timeout bounds an attempt, 10 s by default.
-	Timeout time.Duration
-	// NumericIDs sends ids as JSON numbers, for a table whose hash key is a number.
-	NumericIDs bool
-	// MaxFuture is how far ahead of the clock an event time may be, 5 minutes by default, as WORKER_MAX_FUTURE.
-	MaxFuture time.Duration
-	// MinEventTime is the earliest event time and expiry, 2000-01-01T00:00:00Z by default, as WORKER_MIN_EVENT_TIME.
-	MinEventTime time.Time
-	// Zstd says that the worker compresses payloads (WORKER_PAYLOAD_ENCODING=zstd). The compressed item must then fit
-	// DynamoDB's 400 KB.
-	Zstd bool
-	// OnFailure is called with each message that was given up, by the goroutine that sent it. It must not block on the
-	// Publisher.
-	OnFailure func(Failure)
 }
 
 // A Failure is a message that a Publisher could not send.
@@ -106,18 +78,18 @@ const overhead = 256
 // packBytes is the size that SQS bills as one request ("Amazon SQS pricing").
 const packBytes = 64 << 10
 
-// NewPublisher returns a Publisher to the queue with a URL. It must be closed, or its queued predictions are lost.
-func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
-	orElse(&cfg.Linger, 50*time.Millisecond)
-	orElse(&cfg.Buffer, 16<<20)
-	orElse(&cfg.Calls, 4)
-	orElse(&cfg.Attempts, 6)
-	orElse(&cfg.Timeout, 10*time.Second)
-	orElse(&cfg.MaxFuture, 5*time.Minute)
-	orElse(&cfg.MinEventTime, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
-	cfg.Buffer = max(cfg.Buffer, 2*maxMessage)
-	if cfg.OnFailure == nil {
-		cfg.OnFailure = func(Failure) {}
+// NewPublisher returns a Publisher to the queue with a URL. It must be closed, or its queued predictions are lost. It calls
+// nothing. An error names each argument that is wrong, and its range.
+func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) (*Publisher, error) {
+	errs := cfg.complete()
+	if client == nil {
+		errs = append(errs, errors.New("the client is nil"))
+	}
+	if u, err := url.Parse(queueURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		errs = append(errs, fmt.Errorf("%q is not the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/predictions", queueURL))
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("cache: %w", errors.Join(errs...))
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Publisher{
@@ -135,14 +107,7 @@ func NewPublisher(client SQS, queueURL string, cfg PublisherConfig) *Publisher {
 		defer close(p.stopped)
 		_ = p.batches.Run(ctx) // Run always returns nil
 	}()
-	return p
-}
-
-func orElse[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	return p, nil
 }
 
 // Publish queues a prediction. It blocks while the buffer is full. An error means that the prediction was not queued: a worker
@@ -187,6 +152,9 @@ func (p *Publisher) PublishJSON(ctx context.Context, object string) error {
 }
 
 func (p *Publisher) text(prediction *Prediction, l *item.Layout) (string, error) {
+	if prediction == nil {
+		return "", errors.New("the prediction to publish is nil")
+	}
 	now := *prediction
 	if now.EventTime.IsZero() {
 		now.EventTime = time.Now()

@@ -39,7 +39,7 @@ func newLine(t *testing.T, queue string, cfg cache.PublisherConfig) *line {
 		defer l.mu.Unlock()
 		l.failures = append(l.failures, f)
 	}
-	l.Publisher = cache.NewPublisher(l.queues.Client(), l.queues.CreateQueue(queue, attributes), cfg)
+	l.Publisher = must(cache.NewPublisher(l.queues.Client(), l.queues.CreateQueue(queue, attributes), cfg))
 	return l
 }
 
@@ -230,7 +230,7 @@ func TestGivesUpAfterItsAttempts(t *testing.T) {
 
 func TestBackPressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(t, "predictions", cache.PublisherConfig{Buffer: 2 << 20, Calls: 1, Timeout: time.Hour})
+		l := newLine(t, "predictions", cache.PublisherConfig{Buffer: 2 << 20, Calls: 1, Timeout: 5 * time.Minute})
 		release := make(chan struct{})
 		l.queues.SetFault(func(*awstest.Call) awstest.Fault {
 			<-release
@@ -265,7 +265,7 @@ func TestBackPressure(t *testing.T) {
 
 func TestCloseInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(t, "predictions", cache.PublisherConfig{Timeout: time.Hour})
+		l := newLine(t, "predictions", cache.PublisherConfig{Timeout: 5 * time.Minute})
 		l.queues.SetFault(func(c *awstest.Call) awstest.Fault { return awstest.Fault{Hang: c.N > 1} })
 		l.publish(t, count(30)...)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -344,7 +344,7 @@ func TestPublishOverTheWire(t *testing.T) {
 					if fifo {
 						attributes = map[string]string{"FifoQueue": "true"}
 					}
-					p := cache.NewPublisher(b.SQS, b.CreateQueue(t, attributes), cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
+					p := must(cache.NewPublisher(b.SQS, b.CreateQueue(t, attributes), cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }}))
 					for i := range 100 {
 						if err := p.Publish(t.Context(), &cache.Prediction{ID: fmt.Sprint(i), Payload: []byte("\"\uFFFE\"")}); err != nil {
 							t.Fatal(err)

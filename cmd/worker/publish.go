@@ -80,10 +80,13 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 	if tracer != nil {
 		client = &tracedSender{client, tracer}
 	}
-	p := cache.NewPublisher(client, cfg.QueueURL, cache.PublisherConfig{
+	p, err := cache.NewPublisher(client, cfg.QueueURL, cache.PublisherConfig{
 		Pack: pack, Calls: publishCalls, Timeout: cfg.CallTimeout, Linger: time.Second, // a file's reader fills calls faster
 		OnFailure: func(f cache.Failure) { stop(f.Err) },
 	})
+	if err != nil {
+		return problems{"nothing can be sent", err}
+	}
 	sender := linePublisher{publisher: p, bar: bar}
 	if !unchecked {
 		sender.decoder = prediction.NewDecoder(cfg.Prediction())

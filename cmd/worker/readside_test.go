@@ -29,7 +29,10 @@ func TestClosedLoop(t *testing.T) {
 			for pack, hash := range map[bool]item.KeyType{false: item.TypeS, true: item.TypeN} {
 				t.Run(fmt.Sprint(b.Name, "/", kind, "/", hash, "/pack ", pack), func(t *testing.T) {
 					w := newWire(t, b, kind, hash, false)
-					publisher := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
+					publisher, err := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
+					if err != nil {
+						t.Fatal(err)
+					}
 					first, err := cache.NewFromClient(b.DynamoDB, w.table, cache.WithPublisher(publisher))
 					if err != nil {
 						t.Fatal(err)
