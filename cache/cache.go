@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,8 @@ var (
 	// ErrNotFound is the error of a miss: the table was asked, and has no live prediction of the id.
 	ErrNotFound = errors.New("no live prediction")
 	// ErrUnavailable is the error of a Cache with a front while the table does not answer, for an id that the front does not
-	// hold. It is returned at once, without a call, and wraps the error of the last call. See [Front].
+	// hold, and for every id if the table has never answered. It is returned at once, without a call, and wraps the error of
+	// the last call. See [Front].
 	ErrUnavailable = errors.New("the table does not answer")
 	// ErrClosed is the error of using a Cache or a Publisher after its Close, and of what Close could not send in time.
 	ErrClosed = errors.New("closed")
@@ -77,7 +77,7 @@ type Cache struct {
 	made       time.Time // see mono
 
 	layout    atomic.Pointer[item.Layout] // once it is known
-	asking    chan struct{}               // holds one token: only one caller at a time asks the table for its layout
+	finding   flights[*item.Layout]       // at most one
 	perSecond atomic.Uint64               // of the versioned layout's sort key: 1 or 1000, or 0 until an item was seen
 
 	front     *front // nil without one
@@ -99,7 +99,7 @@ type Cache struct {
 }
 
 func newCache(table string, given []Option) (*Cache, error) {
-	c := &Cache{table: table, made: time.Now(), seed: maphash.MakeSeed(), asking: make(chan struct{}, 1)}
+	c := &Cache{table: table, made: time.Now(), seed: maphash.MakeSeed()}
 	c.defaults.concurrency = defaultConcurrency
 	c.defaults.setup = &c.setup
 	c.setup.readTimeout = defaultReadTimeout
@@ -181,69 +181,4 @@ func (c *Cache) with(given []Option) (*options, error) {
 	o := c.defaults
 	o.apply(given)
 	return &o, errors.Join(o.errs...)
-}
-
-// Layout returns the table's layout, having asked for it once. An error is not remembered: the next call asks again.
-func (c *Cache) Layout(ctx context.Context) (Layout, error) {
-	l, err := c.discover(ctx)
-	if err != nil {
-		return Layout{}, err
-	}
-	return Layout{HashKey: l.HashKey, Numeric: l.HashType == item.TypeN, SortKey: l.SortKey, TTLAttribute: l.TTLAttribute}, nil
-}
-
-func (c *Cache) discover(ctx context.Context) (*item.Layout, error) {
-	if l := c.layout.Load(); l != nil {
-		return l, nil
-	}
-	select {
-	case c.asking <- struct{}{}:
-		defer func() { <-c.asking }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if l := c.layout.Load(); l != nil {
-		return l, nil
-	}
-	var table item.Table
-	if given := c.setup.layout; given != nil {
-		table = given.table()
-	} else {
-		var err error
-		if table, err = c.source.describe(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if table.TTLAttribute == "" {
-		return nil, fmt.Errorf("TTL of the table %q is off, so which attribute holds the expiry is not known: "+
-			"switch TTL on, or name the attribute by WithLayout", c.table)
-	}
-	l, err := item.NewLayout(table, item.Options{PerSecond: 1, Encoding: item.JSON, AllowNoTTL: true})
-	if err != nil {
-		return nil, fmt.Errorf("the table %q has no layout of predcache: %w", c.table, err)
-	}
-	c.layout.Store(l)
-	return l, nil
-}
-
-// key returns the table's layout and an id as its items have it.
-func (c *Cache) key(ctx context.Context, id string) (*item.Layout, string, error) {
-	l, err := c.discover(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	key, err := l.ReadKey(id)
-	if err != nil {
-		return nil, "", fmt.Errorf("the id %q: %w", abbreviated(id), err)
-	}
-	return l, key, nil
-}
-
-// abbreviated returns the start of an id, for errors about ids that may be too long for a key.
-func abbreviated(id string) string {
-	const most = 80
-	if len(id) <= most {
-		return id
-	}
-	return strings.ToValidUTF8(id[:most], "") + "…"
 }

@@ -52,15 +52,16 @@ var errNoAnswer = errors.New("the client returned neither an answer nor an error
 
 func (s *clientSource) clock() time.Duration { return 0 }
 
-func (s *clientSource) describe(ctx context.Context) (item.Table, error) {
-	out, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
+func (s *clientSource) describe(ctx context.Context, attempt bool) (item.Table, error) {
+	options := clientOptions(attempt)
+	out, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table}, options...)
 	if err == nil && (out == nil || out.Table == nil) {
 		err = errNoAnswer
 	}
 	if err != nil {
 		return item.Table{}, fmt.Errorf("asking for the layout of the table %q: %w", s.table, err)
 	}
-	ttl, err := s.client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &s.table})
+	ttl, err := s.client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &s.table}, options...)
 	if err == nil && ttl == nil {
 		err = errNoAnswer
 	}
@@ -70,11 +71,16 @@ func (s *clientSource) describe(ctx context.Context) (item.Table, error) {
 	return awsitem.Table(out.Table, ttl.TimeToLiveDescription), nil
 }
 
-func (s *clientSource) call(ctx context.Context, r *request) (answer, error) {
-	var options []func(*dynamodb.Options)
-	if r.attempt {
-		options = append(options, func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
+// clientOptions are the options of a call: a single attempt, or the client's retries.
+func clientOptions(attempt bool) []func(*dynamodb.Options) {
+	if !attempt {
+		return nil
 	}
+	return []func(*dynamodb.Options){func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }}
+}
+
+func (s *clientSource) call(ctx context.Context, r *request) (answer, error) {
+	options := clientOptions(r.attempt)
 	switch r.operation {
 	case getItem:
 		return s.getItem(ctx, r, options)

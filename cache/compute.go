@@ -15,7 +15,8 @@ import (
 // GetOrCompute returns the newest live prediction of an id or, on a miss, the result of compute. It returns that at once,
 // remembers it for ComputedAge, and publishes it for the worker to write, which takes about a second. The caller never waits for
 // the publish. If the Publisher's buffer is full, or the worker would reject the prediction, the failure goes to OnFailure, and the
-// prediction is remembered all the same.
+// prediction is remembered all the same. Its ExpiresAt is zero until a read has found it in the table, unless compute sets it,
+// since only the worker knows WORKER_TTL.
 //
 // One process reads and computes an id once at a time, for all callers that wait for it. compute's context has the first
 // caller's values, but ends only with Close: a caller whose ctx ends gets its error at once, and the computation continues.
@@ -28,6 +29,9 @@ func (c *Cache) GetOrCompute(ctx context.Context, id string, compute func(ctx co
 	if c.setup.publisher == nil {
 		return nil, errors.New("the cache has no publisher: give New WithPublisher")
 	}
+	if compute == nil {
+		return nil, errors.New("compute is nil")
+	}
 	if c.front != nil && len(options) == 0 && !c.setup.early {
 		if p := c.front.hit(ctx, id); p != nil {
 			return p, nil
@@ -37,7 +41,7 @@ func (c *Cache) GetOrCompute(ctx context.Context, id string, compute func(ctx co
 	if err != nil {
 		return nil, err
 	}
-	l, key, err := c.key(ctx, id)
+	l, key, err := c.key(ctx, id, o)
 	if err != nil {
 		return nil, err
 	}

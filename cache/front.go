@@ -24,7 +24,8 @@ import (
 //
 // After three failed reads in a row, the front treats the table as unavailable. Until the table answers again, it returns its
 // entries at once, marked as Stale, for as long as StaleAge and their own expiry allow. Any other id fails at once with
-// ErrUnavailable. One read a second probes the table. If a single read fails, or takes longer than Wait, the front also returns
+// ErrUnavailable. One read a second probes the table. A process that could not read the table's layout at its start treats it
+// as unavailable too. If a single read fails, or takes longer than Wait, the front also returns
 // its entry as Stale.
 //
 // Returned predictions are shared with other callers and must not be changed. Where, Only, Consistent and SkipForeign in a call

@@ -115,7 +115,7 @@ func (m *many) launch(ctx context.Context, keys []string, own map[string]*flight
 			c.reads.land(fl, nil, err)
 			return
 		}
-		c.health.saw(c, m.layout, key, err)
+		c.health.saw(c, key, err)
 		if err != nil {
 			c.reads.land(fl, nil, err)
 			return

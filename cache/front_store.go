@@ -16,7 +16,7 @@ func (f *front) fetch(ctx context.Context, l *item.Layout, key string, attempt b
 	got := found{sent: c.mono(), consistent: c.defaults.consistent}
 	var err error
 	got.p, err = c.read(ctx, l, key, &c.defaults, attempt)
-	c.health.saw(c, l, key, err)
+	c.health.saw(c, key, err)
 	switch {
 	case err != nil && c.closed():
 		return nil, errCacheClosed

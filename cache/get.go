@@ -26,7 +26,7 @@ func (c *Cache) Get(ctx context.Context, id string, options ...Option) (*Predict
 	if err != nil {
 		return nil, err
 	}
-	l, key, err := c.key(ctx, id)
+	l, key, err := c.key(ctx, id, o)
 	if err != nil {
 		return nil, err
 	}

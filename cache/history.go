@@ -26,7 +26,7 @@ func (c *Cache) History(ctx context.Context, id string, from, to time.Time, opti
 			yield(nil, err)
 			return
 		}
-		l, key, err := c.key(ctx, id)
+		l, key, err := c.key(ctx, id, o)
 		if err != nil {
 			yield(nil, err)
 			return

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,6 +31,10 @@ type options struct {
 
 func (o *options) apply(given []Option) {
 	for _, option := range given {
+		if option == nil {
+			o.fail("an option is nil")
+			continue
+		}
 		option(o)
 	}
 }
@@ -127,6 +132,9 @@ func Where(attribute string, value any) Option {
 	default:
 		err = fmt.Errorf("a value of type %T: take a string, a boolean or a number", value)
 	}
+	if attribute == "" {
+		err = errors.New("the attribute's name is empty")
+	}
 	return func(o *options) {
 		if err != nil {
 			o.fail("Where(%q): %w", attribute, err)
@@ -139,7 +147,12 @@ func Where(attribute string, value any) Option {
 // Only leaves out all attributes but these; "prediction" is the payload. Less is sent, but not less paid for. Only() leaves
 // the id and the times.
 func Only(attributes ...string) Option {
-	return func(o *options) { o.only, o.limited, o.own = attributes, true, true }
+	return func(o *options) {
+		if slices.Contains(attributes, "") {
+			o.fail("Only: an attribute's name is empty")
+		}
+		o.only, o.limited, o.own = attributes, true, true
+	}
 }
 
 // Concurrency is how many calls one GetMany has under way at once, from 1 to 1000 and 100 by default.
@@ -153,7 +166,8 @@ func Concurrency(calls int) Option {
 	}
 }
 
-// WithLayout gives New the table's layout, for services that may not call DescribeTable and DescribeTimeToLive.
+// WithLayout gives New the table's layout, for services that may not call DescribeTable and DescribeTimeToLive. It must be the
+// table's: DynamoDB refuses reads by another key, but ExpirySorted for a versioned table makes every read a miss.
 func WithLayout(l Layout) Option {
 	return newOption("WithLayout", func(o *options, s *setup) {
 		if l.HashKey == "" || l.TTLAttribute == "" {

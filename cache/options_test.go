@@ -17,6 +17,7 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
 func TestBadOptions(t *testing.T) {
@@ -36,7 +37,10 @@ func TestBadOptions(t *testing.T) {
 		"AttemptTimeout is 2m0s: take 10ms to 1m":                                                            cache.AttemptTimeout(2 * time.Minute),
 		"WithPublisher: the publisher is nil":                                                                cache.WithPublisher(nil),
 		"WithLayout: HashKey and TTLAttribute must be set: start from Versioned, ExpirySorted or LatestOnly": cache.WithLayout(cache.Layout{}),
-		`Where("a"): a value of type struct {}: take a string, a boolean or a number`:                        cache.Where("a", struct{}{}),
+		"an option is nil":                         nil,
+		`Where(""): the attribute's name is empty`: cache.Where("", 1),
+		"Only: an attribute's name is empty":       cache.Only("prediction", ""),
+		`Where("a"): a value of type struct {}: take a string, a boolean or a number`: cache.Where("a", struct{}{}),
 	} {
 		if _, err := cache.New(cfg, "predictions", option); err == nil || err.Error() != "cache: "+want {
 			t.Errorf("got %v, want %s", err, want)
@@ -72,6 +76,77 @@ func TestBadOptions(t *testing.T) {
 			t.Error("no error")
 		}
 	}
+}
+
+func TestBadPublisherConfig(t *testing.T) {
+	const queue = "http://127.0.0.1:9324/000000000000/predictions"
+	client := sqsfake.New().Client()
+	for want, cfg := range map[string]cache.PublisherConfig{
+		"PublisherConfig.Linger is -1s: take 1ns to 1m":              {Linger: -time.Second},
+		"PublisherConfig.Buffer is -1: take 2097152 (2 MiB) or more": {Buffer: -1},
+		"PublisherConfig.Calls is -1: take 1 to 1000":                {Calls: -1},
+		"PublisherConfig.Attempts is 101: take 1 to 100":             {Attempts: 101},
+		"PublisherConfig.Timeout is 1ms: take 10ms to 5m":            {Timeout: time.Millisecond},
+		"PublisherConfig.MaxFuture is -1m0s: take more than 0s":      {MaxFuture: -time.Minute},
+	} {
+		if _, err := cache.NewPublisher(client, queue, cfg); err == nil || err.Error() != "cache: "+want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	for _, url := range []string{"", "nonsense", "predictions.fifo", "arn:aws:sqs:eu-central-1:123456789012:predictions", "https://sqs.eu-central-1.amazonaws.com/", "ftp://host/queue"} {
+		if _, err := cache.NewPublisher(client, url, cache.PublisherConfig{}); err == nil || !strings.Contains(err.Error(), "is not the URL of a queue") {
+			t.Errorf("%s: got %v", url, err)
+		}
+	}
+	if _, err := cache.NewPublisher(nil, queue, cache.PublisherConfig{}); err == nil || err.Error() != "cache: the client is nil" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNilArguments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := fake(t, "latest-only")
+		l := newLine(t, "predictions", cache.PublisherConfig{})
+		c := open(s.client, s.table, cache.WithPublisher(l.Publisher))
+		if _, err := c.GetOrCompute(t.Context(), "a", nil); err == nil || err.Error() != "compute is nil" {
+			t.Errorf("got %v", err)
+		}
+		if _, err := c.Get(t.Context(), "a", nil); err == nil || err.Error() != "an option is nil" {
+			t.Errorf("got %v", err)
+		}
+		for _, err := range []error{l.Publish(t.Context(), nil), l.TryPublish(nil)} {
+			if err == nil || err.Error() != "the prediction to publish is nil" {
+				t.Errorf("got %v", err)
+			}
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What predcache itself writes is not among Attributes, where Where looks: without an error each read would be a miss.
+func TestWhereOfOwnAttributes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, layout := range []string{"versioned", "expiry-sorted", "latest-only"} {
+			s, db := fake(t, layout)
+			for _, name := range []string{"predictionId", "timestamp", "expiresAt", "createdAt", "prediction", "encoding"} {
+				if layout == "expiry-sorted" && name == "expiresAt" {
+					continue // an attribute like others
+				}
+				_, err := s.cache.Get(t.Context(), "a", cache.Where(name, 1))
+				_, many := s.cache.GetMany(t.Context(), []string{"a"}, cache.Where(name, 1))
+				for _, err := range []error{err, many} {
+					if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("Where(%q)", name)) {
+						t.Errorf("%s: %s: got %v", layout, name, err)
+					}
+				}
+			}
+			if n := reads(db); n > 0 {
+				t.Errorf("%s: %d reads", layout, n)
+			}
+		}
+	})
 }
 
 // silent is a client that returns nothing at all, as a mock may.
@@ -173,8 +248,12 @@ func TestItemsOfSomebodyElse(t *testing.T) {
 		}
 		s.putItem(t, attributes)
 		var bad *cache.ItemError
-		if p, err := s.cache.Get(t.Context(), id); !errors.As(err, &bad) {
+		if p, err := s.cache.Get(t.Context(), id); !errors.As(err, &bad) || bad.ID != id ||
+			!strings.Contains(err.Error(), "not written by predcache") || !strings.Contains(err.Error(), "SkipForeign") {
 			t.Errorf("got %v, %v", p, err)
+		}
+		if many, err := s.cache.GetMany(t.Context(), []string{s.id(2), id}); !errors.As(err, &bad) || bad.ID != id || many[1] != nil {
+			t.Errorf("got %v, %v", many, err)
 		}
 		s.want(t, id, "", cache.SkipForeign())
 		if many, err := s.cache.GetMany(t.Context(), []string{id}, cache.SkipForeign()); err != nil || many[0] != nil {

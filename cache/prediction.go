@@ -144,6 +144,12 @@ func (c *Cache) itemError(l *item.Layout, fields []item.Field, err error) error 
 		}
 		return strings.Clone(v.Text)
 	}
+	switch {
+	case item.Find(fields, item.AttrCreatedAt).Type == "":
+		err = fmt.Errorf("it was not written by predcache: %w: the option SkipForeign takes such items for misses", err)
+	case c.setup.layout != nil && item.Find(fields, l.TTLAttribute).Type == "":
+		err = fmt.Errorf("%w: check that WithLayout names the table's TTL attribute", err)
+	}
 	e := &ItemError{Table: c.table, ID: text(l.HashKey), Err: err}
 	if l.SortKey != "" {
 		e.SortKey = text(l.SortKey)
