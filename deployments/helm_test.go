@@ -304,6 +304,20 @@ func TestChartSwitches(t *testing.T) {
 				t.Error("no workers would raise an alert")
 			}
 		}},
+		{"batch outputs", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects,worker.objects={scores/daily/,forecasts},worker.settings.OBJECTS_CONCURRENCY=4,keda.enabled=true"}, func(t *testing.T, all map[string]object) {
+			for name, want := range map[string]string{
+				"WORKER_OBJECTS_QUEUE_URL": queueURL + "-objects", "WORKER_OBJECTS": "scores/daily/,forecasts", "WORKER_OBJECTS_CONCURRENCY": "4",
+			} {
+				same(t, name, env(all)[name], want)
+			}
+			same(t, "by ranges", at(all["ScaledObject"], "spec", "triggers", 2, "metadata"), object{
+				"queueURL": queueURL + "-objects", "queueLength": "16", "activationQueueLength": "0", "scaleOnInFlight": "false", "awsRegion": "eu-west-1",
+			})
+		}},
+		{"no batch outputs", []string{"--set", "keda.enabled=true"}, func(t *testing.T, all map[string]object) {
+			same(t, "WORKER_OBJECTS_QUEUE_URL", env(all)["WORKER_OBJECTS_QUEUE_URL"], nil)
+			same(t, "triggers", len(at(all["ScaledObject"], "spec", "triggers").([]any)), 2)
+		}},
 		{"no disruption budget", []string{"--set", "podDisruptionBudget.enabled=false"}, func(t *testing.T, all map[string]object) {
 			if all["PodDisruptionBudget"] != nil {
 				t.Error("there is one")
@@ -399,6 +413,10 @@ func TestChartRefuses(t *testing.T) {
 		{"a role that is none", "does not match pattern", []string{"--set", "aws.identity=irsa,aws.roleArn=worker"}},
 		{"no memory for what is held", "resources.limits.memory is 64Mi, but the worker may take 256Mi", []string{"--set", "resources.limits.memory=64Mi,resources.requests.memory=64Mi"}},
 		{"more held than there is memory", "resources.limits.memory is 512Mi, but the worker may take 656Mi", []string{"--set", "worker.settings.MAX_HELD_BYTES=419430400"}},
+		{"no memory for rows of objects", "resources.limits.memory is 300Mi, but the worker may take 323Mi", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects,worker.objects={scores},resources.limits.memory=300Mi"}},
+		{"objects without a queue", "worker.objectsQueueUrl is not", []string{"--set", "worker.objects={scores/daily/}"}},
+		{"a queue of objects without prefixes", "worker.objects is needed", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects"}},
+		{"a pattern of keys", "does not match pattern", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects,worker.objects={scores/*}"}},
 		{"memory in odd units", "not a quantity", []string{"--set", "resources.limits.memory=500MB"}},
 		{"a request over its limit", "resources.requests.cpu is 2, over resources.limits.cpu of 500m", []string{"--set", "resources.requests.cpu=2,resources.limits.cpu=500m"}},
 		{"KEDA without a region", "aws.region is needed with keda.enabled", []string{"--set", "keda.enabled=true,worker.queueUrl=http://sqs.local:4566/000000000000/predictions"}},

@@ -36,6 +36,11 @@ var names = map[string]string{
 	"RejectQueueArn":     "arn:aws:sqs:us-east-1:123456789012:rejects",
 	"DeadLetterQueueArn": "arn:aws:sqs:us-east-1:123456789012:dead-letters",
 	"TableArn":           "arn:aws:dynamodb:us-east-1:123456789012:table/predictions",
+	"ObjectsQueueArn":    "arn:aws:sqs:us-east-1:123456789012:objects",
+	"BucketArn":          "arn:aws:s3:::batch-outputs",
+	"BucketOwner":        "123456789012",
+	"ObjectsPrefix":      "scores/",
+	"ObjectsKeyArn":      "arn:aws:kms:us-east-1:123456789012:key/4321abcd-12ab-34cd-56ef-1234567890ab",
 	"KeyArn":             "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
 }
 
@@ -78,7 +83,7 @@ func actions(t *testing.T, policies ...string) map[string]bool {
 
 func TestPoliciesPassParliament(t *testing.T) {
 	files, err := filepath.Glob("pulumi/policies/*.json")
-	if err != nil || len(files) < 9 {
+	if err != nil || len(files) < 16 {
 		t.Fatalf("%d policies, %v", len(files), err)
 	}
 	readme, err := os.ReadFile("pulumi/policies/README.md")

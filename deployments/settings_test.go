@@ -94,7 +94,7 @@ func chartSetting(s setting) object {
 }
 
 // inChart are the settings with values of their own in the chart.
-var inChart = []string{"WORKER_QUEUE_URL", "WORKER_TABLE_NAME", "WORKER_REJECT_QUEUE_URL", "WORKER_DRAIN_TIMEOUT", "WORKER_HTTP_ADDR"}
+var inChart = []string{"WORKER_QUEUE_URL", "WORKER_TABLE_NAME", "WORKER_REJECT_QUEUE_URL", "WORKER_OBJECTS_QUEUE_URL", "WORKER_OBJECTS", "WORKER_DRAIN_TIMEOUT", "WORKER_HTTP_ADDR"}
 
 func TestChartHasTheWorkersSettings(t *testing.T) {
 	properties := object{}

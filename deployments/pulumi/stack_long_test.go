@@ -112,7 +112,7 @@ func TestStacks(t *testing.T) {
 			}
 			onDemand(t, table)
 		}, "expiresAt", "predictionId S HASH, timestamp N RANGE"},
-		{"expiry-sorted", `"tags": {"team": "ml"}`, onDemand, "timestamp", "predictionId S HASH, timestamp N RANGE"},
+		{"expiry-sorted", `"tags": {"team": "ml"}, "objects": {"prefixes": ["scores/daily/"]}`, onDemand, "timestamp", "predictionId S HASH, timestamp N RANGE"},
 		{"latest-only", `"hashKeyType": "N", "billing": {"mode": "provisioned", "minReadUnits": 5, "maxReadUnits": 50, "minWriteUnits": 10, "maxWriteUnits": 100}`,
 			func(t *testing.T, table *types.TableDescription) {
 				if p := table.ProvisionedThroughput; p == nil || aws.ToInt64(p.WriteCapacityUnits) != 10 || aws.ToInt64(p.ReadCapacityUnits) != 5 {

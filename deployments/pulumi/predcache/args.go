@@ -52,8 +52,9 @@ type Args struct {
 	// the account's IAM policies permit its use.
 	KeyArn string `json:"keyArn"`
 
-	Queue  Queue   `json:"queue"`
-	Alarms *Alarms `json:"alarms"` // none unless set
+	Queue   Queue    `json:"queue"`
+	Objects *Objects `json:"objects"` // batch outputs in S3; none unless set
+	Alarms  *Alarms  `json:"alarms"`  // none unless set
 	// WorkerSettings are environment variables of the worker: its settings by their names, WORKER_TTL and so on, and those of
 	// the OpenTelemetry SDK (OTEL_) and of the Go runtime (GO). Unknown settings and values of another type are refused.
 	WorkerSettings map[string]string `json:"workerSettings"`
@@ -118,6 +119,11 @@ func (a Args) withDefaults() (Args, error) {
 	tags := map[string]string{"Environment": "Production", "Purpose": "CachePredictionOutputs"}
 	maps.Copy(tags, a.Tags)
 	a.Tags = tags
+	if a.Objects != nil {
+		objects := *a.Objects
+		orDefault(&objects.MaxAgeSeconds, 3600)
+		a.Objects = &objects
+	}
 	if a.Alarms != nil {
 		alarms := *a.Alarms
 		orDefault(&alarms.MaxAgeSeconds, 300)
@@ -168,6 +174,9 @@ func (a Args) problems() error {
 	wrong(a.Queue.MaxReceives < 10 || a.Queue.MaxReceives > 1000, "queue.maxReceives is %d: give 10 to 1000; an outage or a few restarts would move good messages away after fewer", a.Queue.MaxReceives)
 	wrong(a.KeyArn != "" && !strings.HasPrefix(a.KeyArn, "arn:"), "keyArn is %q: give the key's ARN", a.KeyArn)
 	wrong(a.Alarms != nil && a.Alarms.MaxAgeSeconds < 60, "alarms.maxAgeSeconds can't be under 60: CloudWatch knows the age by the minute")
+	if a.Objects != nil {
+		errs = append(errs, a.Objects.problems()...)
+	}
 	errs = append(errs, checkSettings(a.WorkerSettings)...)
 	return errors.Join(errs...)
 }

@@ -23,16 +23,19 @@ import (
 type Cache struct {
 	pulumi.ResourceState
 
-	Table           *dynamodb.Table
-	Queue           *sqs.Queue
-	DeadLetters     *sqs.Queue
-	Rejects         *sqs.Queue // nil with NoRejectQueue
-	WorkerPolicy    *iam.Policy
-	ReaderPolicy    *iam.Policy
-	PublisherPolicy *iam.Policy
-	RedrivePolicy   *iam.Policy // nil unless asked for
-	ScalerPolicy    *iam.Policy // nil unless asked for
-	PodRole         *iam.Role   // nil unless asked for
+	Table       *dynamodb.Table
+	Queue       *sqs.Queue
+	DeadLetters *sqs.Queue
+	Rejects     *sqs.Queue // nil with NoRejectQueue
+	// ObjectsQueue and ObjectsDeadLetters are nil unless batch outputs are read.
+	ObjectsQueue       *sqs.Queue
+	ObjectsDeadLetters *sqs.Queue
+	WorkerPolicy       *iam.Policy
+	ReaderPolicy       *iam.Policy
+	PublisherPolicy    *iam.Policy
+	RedrivePolicy      *iam.Policy // nil unless asked for
+	ScalerPolicy       *iam.Policy // nil unless asked for
+	PodRole            *iam.Role   // nil unless asked for
 	// Settings are the worker's environment.
 	Settings pulumi.StringMap
 
@@ -52,7 +55,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("registering the prediction cache: %w", err)
 	}
 	c.parent = pulumi.Parent(c)
-	for _, make := range []func(*pulumi.Context) error{c.makeTable, c.makeScaling, c.makeQueues, c.makeSettings, c.makePolicies, c.makeAlarms} {
+	for _, make := range []func(*pulumi.Context) error{c.makeTable, c.makeScaling, c.makeQueues, c.makeObjects, c.makeSettings, c.makePolicies, c.makeAlarms} {
 		if err := make(ctx); err != nil {
 			return nil, err
 		}
@@ -78,6 +81,10 @@ func (c *Cache) Outputs() pulumi.Map {
 	}
 	if c.Rejects != nil {
 		out["reject_queue_url"] = c.Rejects.Url
+	}
+	if c.ObjectsQueue != nil {
+		out["objects_queue_url"], out["objects_queue_arn"] = c.ObjectsQueue.Url, c.ObjectsQueue.Arn
+		out["objects_dead_letter_queue_url"] = c.ObjectsDeadLetters.Url
 	}
 	if c.RedrivePolicy != nil {
 		out["redrive_policy_arn"] = c.RedrivePolicy.Arn
@@ -200,48 +207,57 @@ func (c *Cache) makeScaling(ctx *pulumi.Context) error {
 	return nil
 }
 
-func (c *Cache) makeQueues(ctx *pulumi.Context) error {
-	q := c.args.Queue
-	newQueue := func(name string, more func(*sqs.QueueArgs)) (*sqs.Queue, error) {
-		args := &sqs.QueueArgs{MessageRetentionSeconds: pulumi.Int(q.RetentionDays * 24 * 60 * 60), Tags: c.args.tags()}
-		if c.args.KeyArn != "" {
-			args.KmsMasterKeyId = pulumi.String(c.args.KeyArn)
-		} else {
-			args.SqsManagedSseEnabled = pulumi.Bool(true)
-		}
-		if more != nil {
-			more(args)
-		}
-		queue, err := sqs.NewQueue(ctx, c.name+"-"+name, args, c.parent)
-		if err != nil {
-			return nil, fmt.Errorf("declaring the queue %s: %w", name, err)
-		}
-		return queue, nil
+// newQueue declares a queue of this name.
+func (c *Cache) newQueue(ctx *pulumi.Context, name string, more func(*sqs.QueueArgs)) (*sqs.Queue, error) {
+	args := &sqs.QueueArgs{MessageRetentionSeconds: pulumi.Int(c.args.Queue.RetentionDays * 24 * 60 * 60), Tags: c.args.tags()}
+	if c.args.KeyArn != "" {
+		args.KmsMasterKeyId = pulumi.String(c.args.KeyArn)
+	} else {
+		args.SqsManagedSseEnabled = pulumi.Bool(true)
 	}
-	var err error
-	// A dead letter keeps its first sent time, so it needs the longest retention there is.
-	if c.DeadLetters, err = newQueue("dead-letters", func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
-		return err
+	more(args)
+	queue, err := sqs.NewQueue(ctx, c.name+"-"+name, args, c.parent)
+	if err != nil {
+		return nil, fmt.Errorf("declaring the queue %s: %w", name, err)
 	}
-	if c.Queue, err = newQueue("queue", func(a *sqs.QueueArgs) {
-		a.VisibilityTimeoutSeconds = pulumi.Int(q.VisibilitySeconds)
+	return queue, nil
+}
+
+// redriven makes a queue one that the worker consumes, with a dead-letter queue.
+func (c *Cache) redriven(deadLetters *sqs.Queue) func(*sqs.QueueArgs) {
+	return func(a *sqs.QueueArgs) {
+		a.VisibilityTimeoutSeconds = pulumi.Int(c.args.Queue.VisibilitySeconds)
 		a.ReceiveWaitTimeSeconds = pulumi.Int(20)
-		a.RedrivePolicy = pulumi.Sprintf(`{"deadLetterTargetArn":"%s","maxReceiveCount":%d}`, c.DeadLetters.Arn, q.MaxReceives)
-	}); err != nil {
-		return err
+		a.RedrivePolicy = pulumi.Sprintf(`{"deadLetterTargetArn":"%s","maxReceiveCount":%d}`, deadLetters.Arn, c.args.Queue.MaxReceives)
 	}
-	if _, err := sqs.NewRedriveAllowPolicy(ctx, c.name+"-dead-letters", &sqs.RedriveAllowPolicyArgs{
-		QueueUrl:           c.DeadLetters.Url,
-		RedriveAllowPolicy: pulumi.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":["%s"]}`, c.Queue.Arn),
+}
+
+// allowRedrive lets a queue, and no other, use a dead-letter queue.
+func (c *Cache) allowRedrive(ctx *pulumi.Context, name string, deadLetters, source *sqs.Queue) error {
+	if _, err := sqs.NewRedriveAllowPolicy(ctx, c.name+"-"+name, &sqs.RedriveAllowPolicyArgs{
+		QueueUrl:           deadLetters.Url,
+		RedriveAllowPolicy: pulumi.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":["%s"]}`, source.Arn),
 	}, c.parent); err != nil {
-		return fmt.Errorf("declaring who may use the dead-letter queue: %w", err)
-	}
-	if !q.NoRejectQueue {
-		if c.Rejects, err = newQueue("rejects", func(a *sqs.QueueArgs) { a.VisibilityTimeoutSeconds = pulumi.Int(60) }); err != nil {
-			return err
-		}
+		return fmt.Errorf("declaring who may use the queue %s: %w", name, err)
 	}
 	return nil
+}
+
+func (c *Cache) makeQueues(ctx *pulumi.Context) (err error) {
+	// A dead letter keeps its first sent time, so it needs the longest retention there is.
+	if c.DeadLetters, err = c.newQueue(ctx, "dead-letters", func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
+		return err
+	}
+	if c.Queue, err = c.newQueue(ctx, "queue", c.redriven(c.DeadLetters)); err != nil {
+		return err
+	}
+	if err := c.allowRedrive(ctx, "dead-letters", c.DeadLetters, c.Queue); err != nil {
+		return err
+	}
+	if !c.args.Queue.NoRejectQueue {
+		c.Rejects, err = c.newQueue(ctx, "rejects", func(a *sqs.QueueArgs) { a.VisibilityTimeoutSeconds = pulumi.Int(60) })
+	}
+	return err
 }
 
 func (c *Cache) makeSettings(*pulumi.Context) error {
@@ -249,20 +265,37 @@ func (c *Cache) makeSettings(*pulumi.Context) error {
 	if c.Rejects != nil {
 		c.Settings["WORKER_REJECT_QUEUE_URL"] = c.Rejects.Url
 	}
+	if o := c.args.Objects; o != nil {
+		c.Settings["WORKER_OBJECTS_QUEUE_URL"], c.Settings["WORKER_OBJECTS"] = c.ObjectsQueue.Url, pulumi.String(strings.Join(o.Prefixes, ","))
+		if o.BucketOwner != "" {
+			c.Settings["WORKER_OBJECTS_BUCKET_OWNER"] = pulumi.String(o.BucketOwner)
+		}
+	}
 	for name, value := range c.args.WorkerSettings {
 		c.Settings[name] = pulumi.String(value)
 	}
 	return nil
 }
 
-// policy declares an IAM policy that combines the named ones.
+// policy declares an IAM policy that combines the named ones. The worker's has those of the objects too.
 func (c *Cache) policy(ctx *pulumi.Context, name, description string, names ...string) (*iam.Policy, error) {
 	arns := pulumi.StringMap{"QueueArn": c.Queue.Arn, "DeadLetterQueueArn": c.DeadLetters.Arn, "TableArn": c.Table.Arn, "KeyArn": pulumi.String(c.args.KeyArn)}
 	if c.Rejects != nil {
 		arns["RejectQueueArn"] = c.Rejects.Arn
 	}
+	if c.ObjectsQueue != nil {
+		arns["ObjectsQueueArn"] = c.ObjectsQueue.Arn
+	}
+	withObjects := c.ObjectsQueue != nil && name == "worker"
 	document := arns.ToStringMapOutput().ApplyT(func(arns map[string]string) (string, error) {
-		return policies.Document(arns, names...)
+		var parts []policies.Part
+		for _, policy := range names {
+			parts = append(parts, policies.Part{Policy: policy, Names: arns})
+		}
+		if withObjects {
+			parts = append(parts, c.args.Objects.parts(arns["ObjectsQueueArn"])...)
+		}
+		return policies.Join(parts...)
 	}).(pulumi.StringOutput)
 	p, err := iam.NewPolicy(ctx, c.name+"-"+name, &iam.PolicyArgs{Description: pulumi.String(description), Policy: document, Tags: c.args.tags()}, c.parent)
 	if err != nil {
@@ -304,7 +337,11 @@ func (c *Cache) makePolicies(ctx *pulumi.Context) (err error) {
 		}
 	}
 	if c.args.Scaler {
-		if c.ScalerPolicy, err = c.policy(ctx, "scaler", "Lets KEDA ask how long the queue is", "scaler"); err != nil {
+		scaler := []string{"scaler"}
+		if c.ObjectsQueue != nil {
+			scaler = append(scaler, "scaler-objects")
+		}
+		if c.ScalerPolicy, err = c.policy(ctx, "scaler", "Lets KEDA ask how long the queues are", scaler...); err != nil {
 			return err
 		}
 	}
@@ -366,6 +403,14 @@ func (c *Cache) makeAlarms(ctx *pulumi.Context) error {
 	}
 	if err := alarm("dead-letters", "Messages were received again and again and never settled", visible, c.DeadLetters, 0, 1); err != nil {
 		return err
+	}
+	if o := c.args.Objects; o != nil {
+		if err := alarm("objects-oldest-message", "Batch outputs wait too long", "ApproximateAgeOfOldestMessage", c.ObjectsQueue, o.MaxAgeSeconds, 3); err != nil {
+			return err
+		}
+		if err := alarm("objects-dead-letters", "Events of objects, or ranges of them, were received again and again and never settled", visible, c.ObjectsDeadLetters, 0, 1); err != nil {
+			return err
+		}
 	}
 	if c.Rejects == nil {
 		return nil

@@ -38,6 +38,8 @@ func checkSettings(variables map[string]string) (errs []error) {
 		switch {
 		case slices.Contains([]string{"WORKER_QUEUE_URL", "WORKER_TABLE_NAME", "WORKER_REJECT_QUEUE_URL"}, name):
 			errs = append(errs, fmt.Errorf("workerSettings: %s is set by the stack", name))
+		case slices.Contains([]string{"WORKER_OBJECTS_QUEUE_URL", "WORKER_OBJECTS", "WORKER_OBJECTS_BUCKET_OWNER"}, name):
+			errs = append(errs, fmt.Errorf("workerSettings: %s is set by the stack: give objects", name))
 		case known:
 			if want := s.refusal(variables[name]); want != "" {
 				errs = append(errs, fmt.Errorf("workerSettings: %s is %q: must be %s", name, variables[name], want))
@@ -94,7 +96,8 @@ func egressPorts(variables map[string]string) []int {
 }
 
 // memoryNeed returns the memory in MiB that the worker may take (docs/guarantees.md, Memory): what it holds and a third, 2 MiB
-// for each write under way, 64 bytes for each remembered key, and 100 MiB for the rest.
+// for each write under way, 64 bytes for each remembered key, and 100 MiB for the rest. With batch outputs, also the rows that
+// it holds and a third, and 2 MiB for each write and for each range of theirs.
 func memoryNeed(settings map[string]string) int {
 	number := func(name string, standard float64) float64 {
 		if n, err := strconv.ParseInt(settings[name], 0, 64); err == nil {
@@ -103,5 +106,12 @@ func memoryNeed(settings map[string]string) int {
 		return standard
 	}
 	bytes := number("WORKER_MAX_HELD_BYTES", 100<<20)*4/3 + number("WORKER_WRITE_CONCURRENCY", 8)*(2<<20) + number("WORKER_DEDUP_WINDOW", 100_000)*64 + 100<<20
+	if settings["WORKER_OBJECTS_QUEUE_URL"] != "" {
+		writes := number("WORKER_OBJECTS_WRITE_CONCURRENCY", 0)
+		if writes == 0 {
+			writes = number("WORKER_WRITE_CONCURRENCY", 8) / 2
+		}
+		bytes += number("WORKER_OBJECTS_MAX_BYTES", 32<<20)*4/3 + (writes+number("WORKER_OBJECTS_CONCURRENCY", 8))*(2<<20)
+	}
 	return int(math.Ceil(bytes / (1 << 20)))
 }

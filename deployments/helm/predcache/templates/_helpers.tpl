@@ -34,12 +34,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{/* Memory in MiB that the worker may take (docs/guarantees.md, Memory): what it holds and a third, 2 MiB for each write under
-way, 64 bytes for each remembered key, and 100 MiB for the rest. */}}
+way, 64 bytes for each remembered key, and 100 MiB for the rest. With batch outputs, also the rows that it holds and a third, and
+2 MiB for each write and for each range of theirs. */}}
 {{- define "predcache.memory" -}}
 {{- $held := get .Values.worker.settings "MAX_HELD_BYTES" | default 104857600 | float64 }}
 {{- $writes := get .Values.worker.settings "WRITE_CONCURRENCY" | default 8 | float64 }}
 {{- $keys := get .Values.worker.settings "DEDUP_WINDOW" | default 100000 | float64 }}
-{{- addf (divf (mulf $held 4) 3 1048576) (mulf $writes 2) (divf (mulf $keys 64) 1048576) 100 | ceil | int64 }}
+{{- $objects := 0.0 }}
+{{- if .Values.worker.objectsQueueUrl }}
+{{- $rows := get .Values.worker.settings "OBJECTS_MAX_BYTES" | default 33554432 | float64 }}
+{{- $rowWrites := get .Values.worker.settings "OBJECTS_WRITE_CONCURRENCY" | default (divf $writes 2) | float64 }}
+{{- $ranges := get .Values.worker.settings "OBJECTS_CONCURRENCY" | default 8 | float64 }}
+{{- $objects = addf (divf (mulf $rows 4) 3 1048576) (mulf $rowWrites 2) (mulf $ranges 2) }}
+{{- end }}
+{{- addf (divf (mulf $held 4) 3 1048576) (mulf $writes 2) (divf (mulf $keys 64) 1048576) $objects 100 | ceil | int64 }}
 {{- end }}
 
 {{/* Refuses resources that the API server would refuse, or that the worker would not fit in. */}}

@@ -36,7 +36,8 @@ func main() {
 	kinds := map[string]kind{
 		"aws:dynamodb/table:Table":                          tables{dynamodb.NewFromConfig(conf)},
 		"aws:sqs/queue:Queue":                               queues{sqs.NewFromConfig(conf)},
-		"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy":     allowances{sqs.NewFromConfig(conf)},
+		"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy":     attribute{sqs.NewFromConfig(conf), "redriveAllowPolicy", "RedriveAllowPolicy"},
+		"aws:sqs/queuePolicy:QueuePolicy":                   attribute{sqs.NewFromConfig(conf), "policy", "Policy"},
 		"aws:iam/policy:Policy":                             noted{},
 		"aws:iam/role:Role":                                 noted{},
 		"aws:iam/rolePolicyAttachment:RolePolicyAttachment": noted{},

@@ -95,24 +95,27 @@ func (q queues) remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// allowances say which queues may use a dead-letter queue: an attribute of it.
-type allowances struct{ client *sqs.Client }
+// An attribute is a resource that sets an attribute of a queue by one of its properties.
+type attribute struct {
+	client         *sqs.Client
+	property, name string
+}
 
-func (a allowances) create(ctx context.Context, in props) (string, props, error) {
+func (a attribute) create(ctx context.Context, in props) (string, props, error) {
 	url := text(in, "queueUrl")
 	_, err := a.update(ctx, url, in)
 	return url, nil, err
 }
 
-func (a allowances) read(_ context.Context, _ string, in props) (now, out props, err error) {
+func (attribute) read(_ context.Context, _ string, in props) (now, out props, err error) {
 	return in, nil, nil
 }
 
-func (a allowances) update(ctx context.Context, id string, in props) (props, error) {
-	if _, err := a.client.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &id, Attributes: map[string]string{"RedriveAllowPolicy": text(in, "redriveAllowPolicy")}}); err != nil {
-		return nil, fmt.Errorf("setting who may use the queue: %w", err)
+func (a attribute) update(ctx context.Context, id string, in props) (props, error) {
+	if _, err := a.client.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &id, Attributes: map[string]string{a.name: text(in, a.property)}}); err != nil {
+		return nil, fmt.Errorf("setting the queue's %s: %w", a.name, err)
 	}
 	return nil, nil
 }
 
-func (allowances) remove(context.Context, string) error { return nil }
+func (attribute) remove(context.Context, string) error { return nil }
