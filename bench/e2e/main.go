@@ -45,6 +45,8 @@ type options struct {
 	rate             float64
 	seconds          int
 	latency          string
+	warm             int
+	formats          string
 }
 
 func main() {
@@ -58,6 +60,8 @@ func main() {
 	flag.Float64Var(&o.rate, "rate", 0, "measure only ages and requests, at this many messages a second")
 	flag.IntVar(&o.seconds, "seconds", 15, "length of a run at a rate")
 	flag.StringVar(&o.latency, "added-latency", "", "WORKER_MAX_ADDED_LATENCY of the worker")
+	flag.IntVar(&o.warm, "warm", 0, "measure only `worker warm`, with files of this many rows")
+	flag.StringVar(&o.formats, "formats", "ndjson,json,csv,gzip,zstd,parquet", "formats of the files")
 	var (
 		dir     = flag.String("bin", "bin", "where the programs are: worker, afternoon")
 		env     = flag.String("env", "", "further settings of the worker, A=1,B=2")
@@ -88,6 +92,9 @@ func (b *bench) measure(o options) error {
 			return errors.New("-soak needs -rate, in messages a second")
 		}
 		return b.soak(workload{Name: "soak", Messages: 30_000, Rate: o.rate, Soak: o.soak, Unprocessed: 0.01})
+	}
+	if o.warm > 0 {
+		return b.warm(o.warm, strings.Split(o.formats, ","), o.rounds)
 	}
 	all := workloads(o.messages)
 	if o.rate > 0 {
