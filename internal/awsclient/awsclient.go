@@ -17,6 +17,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 
@@ -45,6 +46,7 @@ type Config struct {
 type Clients struct {
 	SQS      *sqs.Client
 	DynamoDB *dynamodb.Client
+	S3       *s3.Client
 	Clock    *Clock
 }
 
@@ -80,7 +82,7 @@ func New(ctx context.Context, cfg Config) (*Clients, error) {
 	}
 	conf.HTTPClient = &http.Client{Transport: cfg.Clock.Watch(transport)}
 	conf.APIOptions = append(conf.APIOptions, plainBodies)
-	clients := &Clients{SQS: sqs.NewFromConfig(conf), DynamoDB: dynamodb.NewFromConfig(conf), Clock: cfg.Clock}
+	clients := &Clients{SQS: sqs.NewFromConfig(conf), DynamoDB: dynamodb.NewFromConfig(conf), S3: newS3(conf), Clock: cfg.Clock}
 	if err := clients.checkRegion("the queue", cfg.QueueURL); err != nil {
 		return nil, err
 	}
