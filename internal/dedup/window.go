@@ -20,7 +20,7 @@ type Waiter interface {
 }
 
 // An Observer counts outcomes. units is the number of write units that writing the prediction costs, or would have cost.
-// sent is in milliseconds since the epoch.
+// sent is in milliseconds since the epoch, and 0 for an item.Item that is Bulk.
 type Observer interface {
 	Outcome(o prediction.Outcome, units int, sent int64)
 }
@@ -114,6 +114,9 @@ func NewWindow(cfg Config) *Window {
 // the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written, it.Version.Deleted}
+	if it.Bulk {
+		me.sent = 0
+	}
 	known, submit := w.admit(it, me)
 	if known != prediction.Written {
 		me.outcome = known

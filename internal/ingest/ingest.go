@@ -55,7 +55,9 @@ type Config struct {
 	Now      func() time.Time // the AWS services' clock
 	// Grace is how long an expired prediction is still accepted, since clocks differ a little.
 	Grace time.Duration
-	Log   *slog.Logger
+	// Bulk says that the texts are of files or objects: see item.Item.
+	Bulk bool
+	Log  *slog.Logger
 }
 
 // An Ingest reads texts. It is safe for concurrent use if each goroutine has its own Batch.
@@ -162,6 +164,27 @@ func (b *Batch) Add(ctx context.Context, text Text, sink Sink) {
 	sink.Done(b.bytes)
 }
 
+// Reject adds a text that can't be read, and reports to sink as Add does.
+func (b *Batch) Reject(part prediction.RejectedPart, sink Sink) {
+	b.reject(sink, part, 1)
+	sink.Done(0)
+}
+
+// Check returns why no prediction of a text can be stored, or nil if at least one can.
+func (in *Ingest) Check(text Text) (why *prediction.Reject) {
+	var decoded prediction.Decoded
+	in.decoder.Decode(&decoded, prediction.Message{Body: text.Body, Sent: text.Sent, Order: text.Order}, in.cfg.Now())
+	for i := range decoded.Predictions {
+		if _, why = in.cfg.Layout.New(&decoded.Predictions[i]); why == nil {
+			return nil
+		}
+	}
+	if why == nil && len(decoded.Rejected) > 0 {
+		why = decoded.Rejected[0].Why
+	}
+	return why
+}
+
 // read does what Add does, but for Done.
 func (b *Batch) read(ctx context.Context, text Text, sink Sink) {
 	defer func() {
@@ -207,6 +230,7 @@ func (b *Batch) make(p *prediction.Prediction, sink Sink, expired int64) {
 	case it.Expires < expired && !it.Version.Deleted:
 		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
 	default:
+		it.Bulk = b.in.cfg.Bulk
 		b.bytes += it.Bytes()
 		b.made = append(b.made, made{it, sink.Admit(it)})
 	}

@@ -50,6 +50,7 @@ type Item struct {
 	Size    int    // as DynamoDB counts it
 	Raw     string // the prediction's original JSON text
 	Trace   any    // the prediction's trace, if tracing is on
+	Bulk    bool   // from a file or an object: how old it is when it is written says nothing about the worker
 
 	layout     *Layout
 	payload    jsonscan.Value

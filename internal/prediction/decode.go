@@ -101,6 +101,18 @@ type RejectedPart struct {
 	Whole bool   // Raw is the whole message body, with its Content-Encoding
 	Why   *Reject
 	Sent  int64 // when it was sent, in milliseconds since the epoch; 0: with its message
+	// Object is where the part was read, if it is not in its message. It is described in the reject.
+	Object *ObjectPlace
+}
+
+// An ObjectPlace is a place in an object of S3.
+type ObjectPlace struct {
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"`
+	VersionID string `json:"versionId,omitempty"`
+	// Offset is in bytes of the decompressed text. Row counts from 1; 0 is unknown, as in a range of the object.
+	Offset int64 `json:"offset"`
+	Row    int64 `json:"row,omitempty"`
 }
 
 // A Decoder decodes messages. It is safe for concurrent use if each goroutine has its own Decoded.

@@ -102,13 +102,15 @@ const (
 	ReasonIndexKey      Reason = "index_key"      // an attribute that does not match an index of the table
 	ReasonDeletesOff    Reason = "deletes_off"    // a delete, but WORKER_DELETES is off
 	ReasonTable         Reason = "table"          // refused by DynamoDB
+	ReasonObject        Reason = "object"         // an object of S3 that can't be read, or may not be
 	ReasonInternal      Reason = "internal"       // a bug of the worker
 )
 
 // Reasons lists all reasons.
 var Reasons = []Reason{
 	ReasonEncoding, ReasonTooLarge, ReasonSyntax, ReasonEnvelope, ReasonMissingField, ReasonFieldType, ReasonFieldValue, ReasonReservedName,
-	ReasonDuplicateName, ReasonFuture, ReasonPast, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonDeletesOff, ReasonTable, ReasonInternal,
+	ReasonDuplicateName, ReasonFuture, ReasonPast, ReasonKey, ReasonNumber, ReasonNesting, ReasonIndexKey, ReasonDeletesOff, ReasonTable, ReasonObject,
+	ReasonInternal,
 }
 
 // A Reject explains why a prediction or a whole message can never be written. Detail says what is wrong and what to do. It

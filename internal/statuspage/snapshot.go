@@ -139,6 +139,7 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonIndexKey:      "not what an index of the table declares",
 	prediction.ReasonDeletesOff:    "a delete, and WORKER_DELETES is off",
 	prediction.ReasonTable:         "refused by DynamoDB",
+	prediction.ReasonObject:        "an object of S3 that can't be read, or may not be",
 	prediction.ReasonInternal:      "a fault of the worker's own: please report it",
 }
 

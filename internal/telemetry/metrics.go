@@ -160,7 +160,7 @@ func (m *Metrics) Outcome(o prediction.Outcome, units int, sent int64) {
 	if c := m.saved[o]; c != nil {
 		c.Add(float64(units))
 	}
-	if o == prediction.Written {
+	if o == prediction.Written && sent > 0 {
 		m.age.Observe(max(float64(m.now().UnixMilli()-sent)/1000, 0))
 	}
 }
