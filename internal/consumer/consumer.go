@@ -95,6 +95,7 @@ type Config struct {
 	Ready func(ctx context.Context) bool
 
 	Pollers     int           // maximum number of concurrent receives
+	Limit       int           // maximum number of messages of a receive, up to MaxBatch; 0 means MaxBatch
 	Wait        time.Duration // long-poll time of a receive, 0 to 20 s
 	Visibility  time.Duration // the queue's visibility timeout
 	MaxMessages int           // maximum number of messages held
@@ -137,10 +138,13 @@ type Consumer struct {
 
 // New returns a Consumer. Run and Poll start it.
 func New(cfg Config) *Consumer {
+	if cfg.Limit == 0 {
+		cfg.Limit = MaxBatch
+	}
 	c := &Consumer{
 		cfg:     cfg,
 		budget:  newBudget(cfg.MaxMessages, cfg.MaxBytes),
-		gate:    newGate(cfg.Pollers),
+		gate:    newGate(cfg.Pollers, cfg.Limit),
 		growing: make(chan struct{}, 1),
 		abandon: make(chan struct{}),
 		held:    map[string]*Message{},
@@ -211,7 +215,7 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 			failures = 0
 			c.gate.received(len(messages))
 			c.cfg.Observer.Pollers(c.gate.pollers())
-			if n := len(messages); c.cfg.Pace > 0 && 0 < n && n < MaxBatch {
+			if n := len(messages); c.cfg.Pace > 0 && 0 < n && n < c.cfg.Limit {
 				cond.Sleep(intake, c.cfg.Pace)
 			}
 		case intake.Err() != nil:
@@ -229,23 +233,24 @@ var errNotAdmitted = errors.New("the poller is no longer admitted")
 
 // receive makes poller i's receive, once there is room for the largest possible one, and passes the messages to Handle.
 func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, error) {
-	reserved := ReceiveBytes(c.cfg.MaxMessageBytes)
-	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, MaxBatch, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
+	limit := c.cfg.Limit
+	reserved := ReceiveBytes(c.cfg.MaxMessageBytes) / MaxBatch * int64(limit)
+	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, limit, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
 		return nil, intake.Err()
 	}
 	if !c.gate.recheck(i) {
-		c.budget.release(MaxBatch, reserved)
+		c.budget.release(limit, reserved)
 		return nil, errNotAdmitted
 	}
 	ctx, cancel := context.WithTimeout(calls, c.cfg.Wait+c.cfg.CallTimeout)
 	defer cancel()
-	received, err := c.cfg.Queue.Receive(ctx, MaxBatch, c.cfg.Wait)
+	received, err := c.cfg.Queue.Receive(ctx, limit, c.cfg.Wait)
 	if err != nil {
-		c.budget.release(MaxBatch, reserved)
+		c.budget.release(limit, reserved)
 		return nil, err
 	}
 	messages, bytes := c.hold(received)
-	c.budget.release(MaxBatch-len(messages), reserved-bytes)
+	c.budget.release(limit-len(messages), reserved-bytes)
 	if len(messages) > 0 {
 		c.gate.read(func() { c.cfg.Handle(calls, messages) })
 	}

@@ -24,7 +24,8 @@ const (
 
 // A gate admits pollers: one on an empty queue, more while receives return full.
 type gate struct {
-	max int
+	max  int
+	full int // number of messages of a full receive
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -36,8 +37,8 @@ type gate struct {
 	admitted  int // pollers between wait and received or skipped
 }
 
-func newGate(pollers int) *gate {
-	g := &gate{max: pollers, wanted: 1}
+func newGate(pollers, full int) *gate {
+	g := &gate{max: pollers, full: full, wanted: 1}
 	g.changed = sync.NewCond(&g.mu)
 	return g
 }
@@ -65,9 +66,9 @@ func (g *gate) received(n int) {
 	defer g.mu.Unlock()
 	g.admitted--
 	switch {
-	case n == MaxBatch:
+	case n == g.full:
 		g.wanted = min(g.wanted+1, g.max)
-	case n < MaxBatch/2:
+	case n < (g.full+1)/2:
 		g.wanted = max(g.wanted-1, 1)
 	}
 	g.changed.Broadcast()

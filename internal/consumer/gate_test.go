@@ -13,7 +13,7 @@ import (
 
 func TestGate_skipped_poller_wakes_the_next(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2)
+		g := newGate(2, MaxBatch)
 		g.setMode(ModeOpen)
 		g.received(MaxBatch) // two pollers are wanted
 		g.admitted = 0

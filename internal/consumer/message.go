@@ -93,6 +93,7 @@ type Message struct {
 
 	mu      sync.Mutex
 	failed  bool // at least one prediction was not written, so the message must be redelivered
+	delayed bool // not at once: see BackOff
 	rejects rejects
 
 	// Guarded by Consumer.mu.
@@ -150,6 +151,14 @@ func (m *Message) Reject(part prediction.RejectedPart, count int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rejects.add(part, count)
+}
+
+// BackOff lets the message be redelivered like one that no reject queue takes: with a visibility timeout that grows with each receive.
+// Like Resolve with Failed, it does not settle the message by itself.
+func (m *Message) BackOff() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failed, m.delayed = true, true
 }
 
 // Reserve blocks until the message may take a total of bytes beside its body. It returns false if ctx is done first. Only one

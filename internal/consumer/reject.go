@@ -181,10 +181,16 @@ func (c *Consumer) sendRejects(ctx context.Context, entries []*batch.Entry[*reje
 	c.rejecting.failing = err != nil || len(failures) == len(messages)
 	c.mu.Unlock()
 	conclude(c, entries, failures, err, func(i int, failure *Failure) bool {
+		var refused error
 		if failure != nil {
-			c.cfg.Observer.Undeliverable(fmt.Errorf("the reject queue refused a message: %s", failure.Code))
+			refused = fmt.Errorf("the reject queue refused a message: %s", failure.Code)
+			c.cfg.Observer.Undeliverable(refused)
 		}
-		c.rejected(entries[i].Value, failure == nil)
+		if r := entries[i].Value; r.done != nil {
+			r.done(refused)
+		} else {
+			c.rejected(r, failure == nil)
+		}
 		return true
 	})
 }
@@ -196,7 +202,7 @@ func (c *Consumer) dropReleased(entries []*batch.Entry[*rejection]) []*batch.Ent
 	defer c.mu.Unlock()
 	live := make([]*batch.Entry[*rejection], 0, len(entries)) // the batcher needs its own slice as it is
 	for _, e := range entries {
-		if e.Attempts > 0 && e.Value.m.state != rejecting {
+		if e.Attempts > 0 && e.Value.done == nil && e.Value.m.state != rejecting {
 			e.Done()
 		} else {
 			live = append(live, e)
@@ -265,6 +271,10 @@ func (c *Consumer) runRejects(ctx context.Context) error {
 		return err
 	}
 	for _, r := range c.rejects.Drain() {
+		if r.done != nil {
+			r.done(ErrAbandoned)
+			continue
+		}
 		c.mu.Lock()
 		waits := r.m.state == rejecting
 		if waits {

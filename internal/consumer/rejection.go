@@ -51,6 +51,8 @@ type rejection struct {
 	why        *prediction.Reject
 	sent       int64 // AttrSent
 	id         rejectionID
+	object     *prediction.ObjectPlace
+	done       func(error) // set by RejectNow
 }
 
 // A rejectionID distinguishes the rejections of a message. It is a hash of the rejected text, so that it is the same in each
@@ -59,7 +61,7 @@ type rejectionID [16]byte
 
 func newRejection(m *Message, body, encoding string, part *prediction.RejectedPart) *rejection {
 	hash := sha256.Sum256([]byte(body))
-	r := &rejection{m: m, body: body, encoding: encoding, attributes: m.Attributes, why: part.Why, sent: m.SentTime(), id: rejectionID(hash[:16])}
+	r := &rejection{m: m, body: body, encoding: encoding, attributes: m.Attributes, why: part.Why, sent: m.SentTime(), id: rejectionID(hash[:16]), object: part.Object}
 	if part.Sent > 0 && (r.sent == 0 || part.Sent < r.sent) { // from its envelope, which is not sent
 		r.sent = part.Sent
 	}
@@ -115,7 +117,7 @@ func (r *rejection) outgoing(limit int) Outgoing {
 	add(AttrContentEncoding, "String", r.encoding) // without it the body can't be read
 	add(AttrField, "String", clean(r.why.Field))
 	add(AttrDetail, "String", clean(r.why.Detail))
-	if s := source(m, r.attributes); o.Size()+len(AttrSource)+len("String")+len(s) <= limit {
+	if s := source(m, r.attributes, r.object); o.Size()+len(AttrSource)+len("String")+len(s) <= limit {
 		add(AttrSource, "String", s)
 	}
 	return o
@@ -123,10 +125,12 @@ func (r *rejection) outgoing(limit int) Outgoing {
 
 // A Source describes the message that a reject came from. It is the value of AttrSource, as JSON.
 type Source struct {
-	MessageID    string            `json:"messageId"`
-	ReceiveCount int               `json:"receiveCount"`
-	Attributes   []SourceAttribute `json:"attributes,omitempty"`
-	LeftOut      int               `json:"attributesLeftOut,omitempty"` // number of attributes that did not fit
+	MessageID    string `json:"messageId"`
+	ReceiveCount int    `json:"receiveCount"`
+	// Object is where the reject was read, if it is of an object of S3.
+	Object     *prediction.ObjectPlace `json:"object,omitempty"`
+	Attributes []SourceAttribute       `json:"attributes,omitempty"`
+	LeftOut    int                     `json:"attributesLeftOut,omitempty"` // number of attributes that did not fit
 }
 
 // A SourceAttribute is an attribute of the original message. Bytes holds the value of a Binary one, others have Value.
@@ -138,8 +142,8 @@ type SourceAttribute struct {
 }
 
 // source describes a message with the attributes that fit into maxSource bytes.
-func source(m *Message, attributes []Attribute) string {
-	s := Source{MessageID: m.ID, ReceiveCount: m.Receives}
+func source(m *Message, attributes []Attribute, object *prediction.ObjectPlace) string {
+	s := Source{MessageID: m.ID, ReceiveCount: m.Receives, Object: object}
 	room := maxSource
 	for _, a := range attributes {
 		if strings.HasPrefix(a.Name, "predcache.") {

@@ -14,9 +14,11 @@ func (c *Consumer) settle(m *Message) {
 	c.gate.setUnsettled(c.unsettled)
 	c.mu.Unlock()
 	m.mu.Lock()
-	failed, rejects := m.failed, m.rejects.count
+	failed, delayed, rejects := m.failed, m.delayed, m.rejects.count
 	m.mu.Unlock()
 	switch {
+	case failed && delayed:
+		c.release(m, c.backOff(m), BackedOff)
 	case failed:
 		c.release(m, 0, Released)
 	case rejects == 0:
