@@ -66,7 +66,7 @@ type Config struct {
 	ObjectsRangeBytes       int64  `split_words:"true" default:"8388608" desc:"Size of the ranges that a large object is split into (8 MiB), larger if there would be more than 1,000. A kill repeats at most the ranges being read."`
 	ObjectsSplitCSV         bool   `split_words:"true" default:"false" desc:"Splits CSV objects into ranges too. It promises that no quoted value contains a line break. By default, one worker reads a whole CSV object."`
 	ObjectsConcurrency      int    `split_words:"true" default:"8" desc:"Maximum ranges and objects read at once, 1 to 64."`
-	ObjectsMaxBytes         int64  `split_words:"true" default:"33554432" desc:"Maximum memory of the rows of objects on their way to the table (32 MiB), beside WORKER_MAX_HELD_BYTES. At least twice WORKER_MAX_DECODED_BYTES."`
+	ObjectsMaxBytes         int64  `split_words:"true" default:"50331648" desc:"Maximum memory of the rows of objects on their way to the table (48 MiB), beside WORKER_MAX_HELD_BYTES. Twice WORKER_MAX_DECODED_BYTES of it is for one long row at a time."`
 	ObjectsWriteConcurrency int    `split_words:"true" default:"0" desc:"Maximum concurrent BatchWriteItem calls for rows of objects, beside WORKER_WRITE_CONCURRENCY and not above it. 0 means half of that."`
 	ObjectsMaxWriteUnits    int    `split_words:"true" default:"0" desc:"Maximum write units a second for rows of objects, part of WORKER_MAX_WRITE_UNITS. 0 means half of that, or no limit if that has none."`
 

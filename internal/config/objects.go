@@ -76,6 +76,7 @@ func (c *Config) validateObjects(refuse func(bool, string, ...any)) {
 	on := c.ObjectsQueueURL != ""
 	refuse(on && (c.ObjectsQueueURL == c.QueueURL || c.ObjectsQueueURL == c.RejectQueueURL), "WORKER_OBJECTS_QUEUE_URL is also the queue of predictions or of rejects: must be a queue of its own, so that batch outputs and streamed predictions do not wait for each other")
 	refuse(strings.HasSuffix(c.ObjectsQueueURL, ".fifo"), "WORKER_OBJECTS_QUEUE_URL is a FIFO queue: must be a standard one, since S3 sends no events to FIFO queues")
+	least := 2*int64(c.MaxDecodedBytes) + 4<<20
 	prefixes, err := c.ObjectPrefixes()
 	refuse(err != nil, "WORKER_OBJECTS is %q, which %w", c.Objects, err)
 	refuse(err == nil && on && len(prefixes) == 0, "WORKER_OBJECTS is not set: set it to the buckets and key prefixes that may be read, like scores/daily/")
@@ -83,7 +84,7 @@ func (c *Config) validateObjects(refuse func(bool, string, ...any)) {
 	refuse(c.ObjectsBucketOwner != "" && !accountID.MatchString(c.ObjectsBucketOwner), "WORKER_OBJECTS_BUCKET_OWNER is %q: must be the id of an account, 12 digits", c.ObjectsBucketOwner)
 	refuse(c.ObjectsRangeBytes < 1<<20 || c.ObjectsRangeBytes > 1<<30, "WORKER_OBJECTS_RANGE_BYTES is %d: must be 1048576 to 1073741824 (1 MiB to 1 GiB)", c.ObjectsRangeBytes)
 	refuse(c.ObjectsConcurrency < 1 || c.ObjectsConcurrency > 64, "WORKER_OBJECTS_CONCURRENCY is %d: must be 1 to 64", c.ObjectsConcurrency)
-	refuse(on && c.ObjectsMaxBytes < 2*int64(c.MaxDecodedBytes), "WORKER_OBJECTS_MAX_BYTES is %d: must be at least %d, twice WORKER_MAX_DECODED_BYTES, for the text and the values of one long row", c.ObjectsMaxBytes, 2*c.MaxDecodedBytes)
+	refuse(on && c.ObjectsMaxBytes < least, "WORKER_OBJECTS_MAX_BYTES is %d: must be at least %d, twice WORKER_MAX_DECODED_BYTES for the text and the values of one long row, and 4 MiB for the others", c.ObjectsMaxBytes, least)
 	refuse(c.ObjectsWriteConcurrency < 0 || c.ObjectsWriteConcurrency > c.WriteConcurrency, "WORKER_OBJECTS_WRITE_CONCURRENCY is %d: must be 0 (half of WORKER_WRITE_CONCURRENCY) to %d, that of streamed predictions", c.ObjectsWriteConcurrency, c.WriteConcurrency)
 	refuse(c.ObjectsMaxWriteUnits < 0, "WORKER_OBJECTS_MAX_WRITE_UNITS is %d: must be 0 (half of WORKER_MAX_WRITE_UNITS) or more", c.ObjectsMaxWriteUnits)
 	refuse(c.MaxWriteUnits > 0 && c.ObjectsMaxWriteUnits > c.MaxWriteUnits, "WORKER_OBJECTS_MAX_WRITE_UNITS is %d: must be at most %d, that of all writes (WORKER_MAX_WRITE_UNITS)", c.ObjectsMaxWriteUnits, c.MaxWriteUnits)
