@@ -149,13 +149,17 @@ func (s *Service) checkBatch(c *awstest.Call) ([]rowKey, *awstest.Error) {
 func (s *Service) apply(c *awstest.Call, i int, key rowKey, k *capacity) {
 	e := &c.Entries[i]
 	t := s.tables[e.Table]
+	var old row
 	if e.Delete {
-		old := t.remove(key)
+		old = t.remove(key)
 		k.write(t, old, nil, 0)
 	} else {
 		size := e.Item.Size()
-		old := t.put(key, e.Item, size)
+		old = t.put(key, e.Item, size)
 		k.write(t, old, e.Item, size)
 	}
 	s.record(c, i, t)
+	if s.effect != nil {
+		s.effect(c, i, old.item)
+	}
 }

@@ -23,6 +23,7 @@ type Service struct {
 	mu     sync.Mutex // guards what follows
 	tables map[string]*table
 	writes []writeRecord
+	effect func(c *awstest.Call, i int, old attribute.Item)
 }
 
 // New makes a fake without tables.

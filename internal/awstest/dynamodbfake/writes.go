@@ -61,6 +61,15 @@ func (s *Service) OverlappingWrites() (pairs [][2]Write) {
 	return pairs
 }
 
+// SetEffect sets a function that is called at the moment each write takes effect, in the order of the effects: with the
+// call, the place of the write in Call.Entries, and the item that it replaced or deleted, nil if there was none. The function
+// must not call the Service, which is locked.
+func (s *Service) SetEffect(effect func(c *awstest.Call, i int, old attribute.Item)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.effect = effect
+}
+
 // record adds a write that took effect. It requires that s.mu be held.
 func (s *Service) record(c *awstest.Call, i int, t *table) {
 	c.Entries[i].Applied = true
