@@ -15,6 +15,7 @@ import (
 // A bug is a deliberate bug at one of the worker's seams: a function that the worker calls, or that calls it, misbehaves.
 type bug struct {
 	name     string
+	as       invariant // the invariant by which it must be noticed; "" for any
 	config   func(*config.Config)
 	services func(s seams)
 	request  func(operation, body string) string // changes a request's body on its way
@@ -31,7 +32,7 @@ func onRequest(operation string, change func(body string) string) func(operation
 }
 
 // bugs are all deliberate bugs, by seam.
-var bugs = slices.Concat(settingBugs, admitBugs, tableBugs, queueBugs, rejectBugs)
+var bugs = slices.Concat(settingBugs, admitBugs, tableBugs, queueBugs, rejectBugs, deleteBugs)
 
 // bugSeeds is the number of seeds within which the oracle must notice each deliberate bug.
 const bugSeeds = 150
@@ -67,8 +68,9 @@ func TestBugs(t *testing.T) {
 // notice returns the first seed that shows a bug, and how. The seed is 0 if none does.
 func notice(t *testing.T, base *config.Config, b *bug) (seed uint64, violation string) {
 	for seed := range uint64(bugSeeds) {
-		if r := run(t, base, newPlan(seed+1), b); len(r.violations) > 0 {
-			return seed + 1, r.violations[0]
+		r := run(t, base, newPlan(seed+1), b)
+		if v := r.broken[b.as]; v != "" {
+			return seed + 1, v
 		}
 		runtime.Gosched()
 	}

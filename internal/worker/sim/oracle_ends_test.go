@@ -24,7 +24,7 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	from, to := began.Sub(o.s.start)-time.Minute, o.elapsed()
 	for _, f := range o.s.faults {
 		if f.class != classWrite && f.class != classReject && f.from < to && f.to > from {
-			return // a fault of SQS may have kept it from settling
+			return // a fault of SQS or of a removal may have kept it from settling
 		}
 	}
 	if r.left > 0 {
@@ -45,7 +45,7 @@ func (o *oracle) left() (what string, bad bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range o.parts {
-		if why := o.unsafe(p); why != "" && !p.bad && !o.mayBeRefused(p) && o.lost[p.key(o.s.layout)] < p.event {
+		if why := o.unsafe(p); why != "" && !p.bad && !o.mayBeRefused(p) && o.lost[p.key(o.s.plan)] < p.version() {
 			return fmt.Sprintf("#%d# %s", p.mark, why), false
 		}
 	}
@@ -71,6 +71,7 @@ func (o *oracle) final() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.checkTable(items)
+	o.checkRows(items)
 	for _, m := range dead {
 		if known := o.messages[m.ID]; o.settles(known) {
 			o.violated(noReceives, "message %s is in the dead-letter queue, after %d receives", short(m.ID), m.ReceiveCount)

@@ -22,6 +22,7 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 	}
 	o.traced("%s call %d receives %s %v", r.name, call.n, short(id), m.marks())
 	v := o.view(r)
+	o.arrived(v, m)
 	if n := len(o.received[id]); o.strict && o.settles(m) && n > 1+o.excused[id] {
 		o.violated(noReceives, "message %s was received %d times, of which faults and the platform caused %d: %s",
 			short(id), n, o.excused[id], strings.Join(o.received[id], ", "))
@@ -59,7 +60,7 @@ func (o *oracle) checkOutage(v *view, r *replica, m *message) {
 			continue
 		}
 		lasting := slices.ContainsFunc(m.parts, func(p *part) bool {
-			return !p.bad && p.expires > epoch+int64((f.to+o.s.skew)/time.Second)+120 && o.unsafe(p) != ""
+			return !p.bad && !p.deleted && p.expires > epoch+int64((f.to+o.s.skew)/time.Second)+120 && o.unsafe(p) != ""
 		})
 		if lasting {
 			if v.deep[f]++; v.deep[f] == 11 {
@@ -88,7 +89,7 @@ func (o *oracle) answered(call *call, ok bool) {
 		if v.since[id].IsZero() {
 			v.since[id] = time.Now()
 		}
-		if len(v.out) > o.s.held && (o.s.rejectsFlow() || o.sentBad == 0) {
+		if len(v.out) > o.s.held && (o.s.rejectsFlow() || o.sentBad == 0) && o.s.removalsFlow() {
 			o.violated(bounded, "%s holds %d messages, of at most %d", call.replica.name, len(v.out), o.s.held)
 		}
 	}
@@ -124,6 +125,11 @@ func (o *oracle) holds(r *replica, counted int64) {
 func (o *oracle) gone(r *replica, killed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.isGone(r, killed)
+}
+
+// isGone is gone. It requires that o.mu is held.
+func (o *oracle) isGone(r *replica, killed bool) {
 	v := o.view(r)
 	v.doomed, v.killed = true, killed
 	for id := range v.delivered {

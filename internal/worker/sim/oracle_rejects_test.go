@@ -11,8 +11,12 @@ import (
 )
 
 // settles reports whether the message leaves the queue with its first receive, if nothing else goes wrong. One with a bad part
-// does so only if the reject queue takes it and few others wait for that: otherwise it returns, each time later.
+// does so only if the reject queue takes it and few others wait for that: otherwise it returns, each time later. So does one with a
+// delete whose removal can't be made for a while.
 func (o *oracle) settles(m *message) bool {
+	if m.deletes() && !o.s.removalsFlow() {
+		return false
+	}
 	return o.badIn(m) == 0 || o.s.rejectsFlow() && o.s.held > 1000
 }
 

@@ -19,6 +19,9 @@ func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
 			if why := o.unsafe(p); why != "" && !o.lostWithTable(p, v.since[e.MessageID]) {
 				o.violated(safeDelete, "%s deletes message %s, but #%d# %s", call.replica.name, short(e.MessageID), p.mark, why)
 			}
+			if p.deleted {
+				o.removalEnded(v, call, p)
+			}
 		}
 	}
 }
@@ -31,8 +34,10 @@ func (o *oracle) unsafe(p *part) string {
 		return "is not in the reject queue"
 	case o.mayBeRefused(p) && o.rejected[p.mark] > 0:
 	case o.expired(p):
+	case p.deleted:
+		return o.unsafeDelete(p)
 	default:
-		if newest, found := o.top[p.key(o.s.layout)]; !found || newest < p.event {
+		if newest, found := o.top[p.key(o.s.plan)]; (!found || newest < p.version()) && !o.removed(p) {
 			return fmt.Sprintf("(%s, event %d) is not in the table", p.id, p.event)
 		}
 	}
@@ -45,7 +50,7 @@ func (o *oracle) mayBeRefused(p *part) bool { return p.noted && o.noted }
 
 // expired reports whether a prediction may be dropped: it expired more than a minute ago. The worker's clock may be a few
 // seconds off.
-func (o *oracle) expired(p *part) bool { return p.expires < o.now()-60+7 }
+func (o *oracle) expired(p *part) bool { return !p.deleted && p.expires < o.now()-60+7 }
 
 // visibilityAsked records released messages. A running worker never needs to release one. It requires that o.mu be
 // held.
@@ -57,8 +62,8 @@ func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {
 			if !v.doomed {
 				o.violated(noReceives, "%s releases message %s without need", call.replica.name, short(e.MessageID))
 			}
-		} else if m := o.messages[e.MessageID]; m != nil && m.anyBad() {
-			delete(v.out, e.MessageID) // perhaps it backs off: too many messages wait for the reject queue
+		} else if m := o.messages[e.MessageID]; m != nil && (m.anyBad() || m.deletes() && !o.s.removalsFlow()) {
+			delete(v.out, e.MessageID) // perhaps it backs off: too many messages wait for the reject queue or for a removal
 		}
 	}
 }

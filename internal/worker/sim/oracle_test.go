@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -28,12 +29,16 @@ const (
 	unlogged    invariant = "8, the log has nothing of a message"
 
 	// Beyond the numbered ones.
-	stored     invariant = "an item is what its prediction says"
-	newestLeft invariant = "the newest version is left"
-	explained  invariant = "a reject says why"
-	needless   invariant = "what is known to be written or rejected is not sent again"
-	hotLoop    invariant = "no call is repeated without a pause"
-	stuck      invariant = "everything ends"
+	stored      invariant = "an item is what its prediction says"
+	newestLeft  invariant = "the newest version is left"
+	hidden      invariant = "what a delete hides is never returned"
+	removalLast invariant = "a delete's message goes after its removal"
+	removalDue  invariant = "an item is removed only after the tombstone that hides it"
+	newerStays  invariant = "nothing newer than a delete is lost"
+	explained   invariant = "a reject says why"
+	needless    invariant = "what is known to be written or rejected is not sent again"
+	hotLoop     invariant = "no call is repeated without a pause"
+	stuck       invariant = "everything ends"
 )
 
 // An oracle checks the invariants. The fakes call it for each call before its effect, and for each effect before its answer.
@@ -42,7 +47,8 @@ type oracle struct {
 
 	mu         sync.Mutex // taken after a fake's own
 	violations []string
-	struck     map[string]int // faults and events, by kind
+	broken     map[invariant]string // the first violation of each invariant, and of "" the first of all
+	struck     map[string]int       // faults and events, by kind
 	calls      int
 	trace      trace
 
@@ -55,7 +61,7 @@ type oracle struct {
 
 	// What became of it.
 	messages   map[string]*message // by SQS's id, once received
-	top        map[string]int64    // by key: the newest event time that was ever written
+	top        map[string]int64    // by key: the newest version that was ever written
 	sentAt     map[int]time.Time   // by mark: when it was first sent
 	rejected   map[int]int         // by mark: how often the reject queue has taken it
 	deliveries map[int]int         // by mark: how often it was received
@@ -70,6 +76,8 @@ type oracle struct {
 	lost    map[string]int64 // top of the table that was deleted
 	noted   bool             // an index refuses notes that are strings
 
+	deletesOracle
+
 	late   bool // effects may come after their call was given up
 	strict bool // each receive beyond the first needs an excuse
 }
@@ -81,21 +89,22 @@ type view struct {
 	out            map[string]bool      // message ids that it must be holding
 	since          map[string]time.Time // by message id: when it was first received, since its last release
 	underWay       map[string]*call     // by key: its write
-	acked          map[string]ack       // by key: the newest event time that it knows to be written
+	acked          map[string]ack       // by key: the newest version that it knows to be written
 	ackedMark      map[int]ack          // what it knows to be written, with the sent time that the item has
 	downSince      map[*fault]time.Time // when an outage first struck it
 	deep           map[*fault]int       // receives long after that
 	throttled      map[*fault]int       // calls in the first 40 s of throttling
-	second         int64                // the second that failures counts the faults of
+	removals       removalView
+	second         int64 // the second that failures counts the faults of
 	failures       int
 }
 
 func newOracle(s *simulation) *oracle {
 	o := &oracle{
-		s: s, struck: map[string]int{}, parts: map[int]*part{}, byKey: map[string][]*part{}, tied: map[string]map[int64]int{},
+		s: s, broken: map[invariant]string{}, struck: map[string]int{}, parts: map[int]*part{}, byKey: map[string][]*part{}, tied: map[string]map[int64]int{},
 		bodies: map[string]*message{}, messages: map[string]*message{}, top: map[string]int64{}, rejected: map[int]int{}, sentAt: map[int]time.Time{}, deliveries: map[int]int{},
 		received: map[string][]string{}, excused: map[string]int{}, holder: map[string]*replica{}, views: map[*replica]*view{},
-		strict: s.visibility >= 20*time.Second,
+		strict: s.visibility >= 20*time.Second, deletesOracle: newDeletesOracle(),
 	}
 	for _, f := range s.faults {
 		o.late = o.late || f.kind == "late"
@@ -111,6 +120,7 @@ func (o *oracle) view(r *replica) *view {
 		v = &view{
 			delivered: map[string]bool{}, out: map[string]bool{}, underWay: map[string]*call{}, acked: map[string]ack{},
 			ackedMark: map[int]ack{}, since: map[string]time.Time{}, downSince: map[*fault]time.Time{}, throttled: map[*fault]int{}, deep: map[*fault]int{},
+			removals: newRemovalView(),
 		}
 		o.views[r] = v
 	}
@@ -128,8 +138,16 @@ func (o *oracle) violate(broken invariant, format string, args ...any) {
 func (o *oracle) violated(broken invariant, format string, args ...any) {
 	const most = 5
 	o.trace.ended = true
+	first := o.broken[broken] == ""
+	if !first && len(o.violations) >= most {
+		return
+	}
+	text := fmt.Sprintf("invariant %s: %s (after %v)", broken, brief(fmt.Sprintf(format, args...)), o.elapsed())
+	if first {
+		o.broken[broken], o.broken[""] = text, cmp.Or(o.broken[""], text)
+	}
 	if len(o.violations) < most {
-		o.violations = append(o.violations, fmt.Sprintf("invariant %s: %s (after %v)", broken, brief(fmt.Sprintf(format, args...)), o.elapsed()))
+		o.violations = append(o.violations, text)
 	}
 }
 
@@ -187,7 +205,8 @@ func (o *oracle) sent(m *message) {
 		if p.bad {
 			continue
 		}
-		key := p.key(o.s.layout)
+		o.known(p)
+		key := p.key(o.s.plan)
 		o.byKey[key] = append(o.byKey[key], p)
 		at := o.tied[key]
 		if at == nil {
@@ -214,8 +233,10 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	o.tracedCall(call, c)
 	v := o.view(call.replica)
 	switch class {
-	case classWrite:
+	case classWrite, classRemove:
 		o.writeAsked(v, call, c)
+	case classQuery:
+		call.pass = o.seq
 	case classDelete:
 		o.deleteAsked(v, call, c)
 	case classVisible:
@@ -223,8 +244,10 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	}
 	f := o.choose(v, class, call, c)
 	switch class {
-	case classWrite:
+	case classWrite, classRemove:
 		f.After = func() { o.writeTookEffect(call, c) }
+	case classQuery:
+		f.After = func() { o.queried(call) }
 	case classReceive:
 		redeliver := f.Redeliver
 		f.Redeliver = func(e awstest.Entry) bool { return o.delivered(call, e, redeliver != nil && redeliver(e)) }
@@ -245,7 +268,7 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 func (o *oracle) choose(v *view, class class, call *call, c *awstest.Call) awstest.Fault {
 	var chosen *fault
 	for i, f := range o.s.faults {
-		if f.class != class || !f.at(o.elapsed()) || chosen != nil && chosen.outage() {
+		if !f.strikes(class) || !f.at(o.elapsed()) || chosen != nil && chosen.outage() {
 			continue
 		}
 		if f.outage() || chosen == nil && o.random(uint64(i)<<40^uint64(c.N)<<8^uint64(len(class))) < f.chance {

@@ -20,9 +20,9 @@ type write struct {
 
 // An ack is a replica's knowledge of a write that it has made.
 type ack struct {
-	at    time.Time
-	event int64
-	sent  string
+	at      time.Time
+	version int64
+	sent    string
 }
 
 // remembered reports whether a replica must remember a write: what it wrote in the last half of WORKER_DEDUP_MAX_AGE, and not
@@ -69,12 +69,16 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 	call.table = o.table
 	for i := range c.Entries {
 		e := &c.Entries[i]
-		if !e.Applied {
+		if !e.Applied || e.Delete {
+			continue
+		}
+		if isTombstone(e.Item) {
+			o.tombstoneTookEffect(v, call, e.Item)
 			continue
 		}
 		p := o.parts[markOf(e.Item.Text(item.AttrPayload))]
 		key := o.tableKey(e.Item)
-		if p == nil || p.bad || key != p.key(o.s.layout) || e.Item.Text(item.AttrPayload) != p.payload {
+		if p == nil || p.bad || key != p.key(o.s.plan) || e.Item.Text(item.AttrPayload) != p.payload {
 			o.violated(stored, "%s wrote %s", call.replica.name, e.Item.JSON())
 			continue
 		}
@@ -85,19 +89,24 @@ func (o *oracle) writeTookEffect(call *call, c *awstest.Call) {
 		if got := e.Item.Text(ttl); got != strconv.FormatInt(p.expires, 10) {
 			o.violated(stored, "#%d# expires at %s, want %d", p.mark, got, p.expires)
 		}
-		if newest := v.acked[key]; o.remembered(newest) && p.event < newest.event && !o.late {
+		if newest := v.acked[key]; o.remembered(newest) && p.version() < newest.version && !o.late {
 			o.violated(keyOrder, "%s replaced a newer version of %s that it had written by #%d#", call.replica.name, key, p.mark)
 		}
-		if newest, found := o.top[key]; !found || p.event > newest {
-			o.checkAge(key, newest, p.event)
-			o.top[key] = p.event
-		}
+		o.written(key, p)
 		call.writes = append(call.writes, write{p, key, e.Item.Text(item.AttrSent)})
 	}
 }
 
 // maxAge is how long after it was sent a prediction must be written, if nothing keeps it from that.
 const maxAge = 30 * time.Second
+
+// written records that a version of a key is safe. It requires that o.mu is held.
+func (o *oracle) written(key string, p *part) {
+	if newest, found := o.top[key]; !found || p.version() > newest {
+		o.checkAge(key, newest, p.version())
+		o.top[key] = p.version()
+	}
+}
 
 // checkAge checks how old the versions of a key are that are safe now, and were not while the newest one was before. It
 // requires that o.mu is held.
@@ -106,7 +115,7 @@ func (o *oracle) checkAge(key string, before, now int64) {
 		return
 	}
 	for _, p := range o.byKey[key] {
-		if age := time.Since(o.sentAt[p.mark]); p.event > before && p.event <= now && age > maxAge {
+		if age := time.Since(o.sentAt[p.mark]); p.version() > before && p.version() <= now && age > maxAge {
 			o.violated(prompt, "#%d# is written %v after it was sent", p.mark, age)
 		}
 	}
@@ -123,9 +132,9 @@ func (o *oracle) writesAnswered(v *view, call *call, ok bool) {
 		return
 	}
 	for _, w := range call.writes {
-		a := ack{time.Now(), w.part.event, w.sent}
+		a := ack{time.Now(), w.part.version(), w.sent}
 		v.ackedMark[w.part.mark] = a
-		if a.event >= v.acked[w.key].event {
+		if a.version >= v.acked[w.key].version {
 			v.acked[w.key] = a
 		}
 	}
@@ -138,13 +147,16 @@ func (o *oracle) checkTable(items []attribute.Item) {
 	remembered := o.elapsed() < o.s.base.DedupMaxAge/2 && o.table == 0 // a worker forgets a table, and once more when it reads that it has another
 	ordered := len(o.s.replicas) == 1 && !o.late && remembered || o.s.ordering == config.OrderingNewest
 	for _, it := range items {
+		if isTombstone(it) {
+			continue
+		}
 		p := o.parts[markOf(it.Text(item.AttrPayload))]
 		if p == nil {
 			o.violated(stored, "the table %s has %s", workertest.TableName, it.JSON())
 			continue
 		}
-		if newest := o.top[p.key(o.s.layout)]; ordered && p.event < newest {
-			o.violated(newestLeft, "%s is left at event %d, though %d had been written", p.id, p.event, newest)
+		if newest := o.top[p.key(o.s.plan)]; ordered && p.version() < newest {
+			o.violated(newestLeft, "%s is left at version %d, though %d had been written", p.id, p.version(), newest)
 		}
 	}
 }

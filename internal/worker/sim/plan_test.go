@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type plan struct {
 	visibility, receiveWait, linger, drain, callTimeout, addedLatency time.Duration
 	pollers, writers, held, units                                     int
 	ordering                                                          string
+	deletes                                                           string // WORKER_DELETES
+	perSecond                                                         int    // sort units per second
 
 	// The queue and the reject queue.
 	fifo        bool
@@ -84,30 +87,54 @@ func (m *message) size() int64 {
 
 func (m *message) anyBad() bool { return m.bad() > 0 }
 
-// A part is one prediction of a message, and what should become of it: an item, or a reject. Its text contains its mark
-// between two #, by which it is recognized in the table and in the reject queue.
+// deletes reports whether the message has a delete.
+func (m *message) deletes() bool {
+	return slices.ContainsFunc(m.parts, func(p *part) bool { return p.deleted })
+}
+
+// A part is one prediction or delete of a message, and what should become of it: an item, or a reject. Its text contains its
+// mark between two #, by which a prediction is recognized in the table, and both in the reject queue.
 type part struct {
 	mark    int
 	id      string
 	event   int64 // microseconds since the epoch
-	expires int64 // seconds since the epoch
+	expires int64 // seconds since the epoch; of a delete, its own end, if it has one
 	raw     string
 	payload string
 	bad     bool   // it can't be stored
 	noted   bool   // it has an attribute "note"
 	why     string // the reason in the reject queue, if it must be this one
+	deleted bool   // it is a delete that the worker accepts
+	life    int64  // of a delete in seconds, if it has its own
 }
 
 // key returns the table's primary key as docs/data-model.md defines it, without the worker's code.
-func (p *part) key(layout item.Kind) string {
-	switch layout {
-	case item.Versioned:
-		return fmt.Sprintf("%s/%d", p.id, p.event/1e6)
-	case item.ExpirySorted:
-		return fmt.Sprintf("%s/%d", p.id, p.expires)
-	default:
+func (p *part) key(of *plan) string {
+	unit := int64(1e6) / int64(of.perSecond) // microseconds
+	switch {
+	case of.layout == item.LatestOnly:
 		return p.id
+	case of.layout == item.Versioned && p.deleted: // the unit, and (1 + its fraction) / 2
+		decimals := len(strconv.FormatInt(unit, 10)) // one more than the fraction has
+		fraction := fmt.Sprintf("%0*d", decimals, (unit+p.event%unit)*5)
+		return fmt.Sprintf("%s/%d.%s", p.id, p.event/unit, strings.TrimRight(fraction, "0"))
+	case of.layout == item.Versioned:
+		return fmt.Sprintf("%s/%d", p.id, p.event/unit)
+	case p.deleted: // its end depends on the sent time
+		return fmt.Sprintf("%s/delete of %d", p.id, p.event)
+	default:
+		return fmt.Sprintf("%s/%d", p.id, p.expires)
 	}
+}
+
+// version orders the versions of a key: by event time, and a delete after a prediction.
+func (p *part) version() int64 { return versionOf(p.event, p.deleted) }
+
+func versionOf(event int64, deleted bool) int64 {
+	if deleted {
+		return 2*event + 1
+	}
+	return 2 * event
 }
 
 // An event is an action of the platform.
@@ -155,6 +182,7 @@ func newPlan(seed uint64) *plan {
 		p.trouble(r)
 	}
 	p.themes(rand.New(rand.NewPCG(seed, 3)))
+	p.planDeletes(rand.New(rand.NewPCG(seed, 4)))
 	p.finish()
 	return p
 }
@@ -177,7 +205,7 @@ func (p *plan) finish() {
 
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d replicas, %d messages, ordering %s", p.layout, p.replicas, len(p.messages), p.ordering)
+	fmt.Fprintf(&b, "%s, %d replicas, %d messages, ordering %s, deletes %s", p.layout, p.replicas, len(p.messages), p.ordering, p.deletes)
 	for _, also := range []struct {
 		is   bool
 		what string

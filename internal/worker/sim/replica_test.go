@@ -54,6 +54,8 @@ type call struct {
 	writes    []write
 	table     int      // oracle.table when these took effect
 	delivered []string // message ids
+	pass      int      // the effects that a Query certainly sees
+	id        string   // the id that a Query reads from its first item on, or ""
 }
 
 // callKey is the context key under which the oracle finds the call.
@@ -103,6 +105,7 @@ func (s *simulation) config() *config.Config {
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
 	cfg.MaxDecodedBytes, cfg.MaxHeldBytes = maxDecodedBytes, s.heldBytes
 	cfg.Ordering, cfg.MaxAddedLatency = s.ordering, s.addedLatency
+	cfg.Deletes, cfg.SortUnit = s.deletes, map[int]string{1: "s", 1000: "ms"}[s.perSecond]
 	return &cfg
 }
 
@@ -111,6 +114,9 @@ var errKilled = errors.New("the process was killed")
 // RoundTrip carries a call of the replica to the fake that it is for.
 func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := &call{replica: r}
+	if strings.HasSuffix(req.Header.Get("X-Amz-Target"), ".Query") {
+		c.id = firstPageOf(req)
+	}
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
 	made, err := r.begin(ctx, c, cancel)
@@ -208,17 +214,23 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// kill acts like SIGKILL: from now on the process has no effect on anything.
+// kill acts like SIGKILL.
 func (r *replica) kill() {
+	r.doomed = true
+	r.s.oracle.gone(r, true)
+	r.die()
+	r.terminate() // its goroutines must end before the bubble does
+}
+
+// die makes the process have no effect on anything from now on.
+func (r *replica) die() {
 	r.mu.Lock()
-	r.dead, r.doomed = true, true
+	r.dead = true
 	cancels := slices.Collect(maps.Values(r.calls))
 	r.mu.Unlock()
-	r.s.oracle.gone(r, true)
 	for _, cancel := range cancels {
 		cancel()
 	}
-	r.terminate() // its goroutines must end before the bubble does
 }
 
 // A cappedLog keeps the first MiB of the log.

@@ -22,8 +22,9 @@ import (
 // A result is the outcome of a run.
 type result struct {
 	violations []string
-	took       time.Duration  // simulated
-	struck     map[string]int // faults and events, by kind
+	broken     map[invariant]string // the first violation of each invariant, and of "" the first of all
+	took       time.Duration        // simulated
+	struck     map[string]int       // faults and events, by kind
 	calls      int
 	trace      []string // what led to the first violation
 	log        string   // of all replicas
@@ -48,12 +49,13 @@ type simulation struct {
 
 	oracle   *oracle
 	replicas []*replica
+	crashed  chan *replica // those that the oracle has killed; it has room for each event
 	log      cappedLog
 }
 
 // simulate runs a plan. It must be called in a bubble.
 func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
-	s := &simulation{plan: p, t: t, base: base, bug: b, start: time.Unix(epoch, 0)}
+	s := &simulation{plan: p, t: t, base: base, bug: b, start: time.Unix(epoch, 0), crashed: make(chan *replica, len(p.events))}
 	s.oracle = newOracle(s)
 	time.Sleep(time.Until(s.start.Add(-ttlInterval)))
 	s.queues, s.tables = sqsfake.New(), dynamodbfake.New()
@@ -68,7 +70,7 @@ func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
 	s.queues.Close()
 	s.tables.Close()
 	return result{
-		violations: s.oracle.violations, took: time.Since(s.start), struck: s.oracle.struck,
+		violations: s.oracle.violations, broken: s.oracle.broken, took: time.Since(s.start), struck: s.oracle.struck,
 		calls: s.queues.CallCount("") + s.tables.CallCount(""), trace: s.oracle.trace.lines, log: s.log.String(),
 	}
 }
@@ -85,6 +87,7 @@ func (s *simulation) prepare() {
 	workertest.CreateTable(s.t, s.tables.Client(), workertest.TableName, s.layout, "S")
 	s.queues.SetFault(s.oracle.fault)
 	s.tables.SetFault(s.oracle.fault)
+	s.tables.SetEffect(s.oracle.effect)
 }
 
 // createQueues makes the queue, the reject queue and, where the queue has a redrive policy, the dead-letter queue.
@@ -130,7 +133,16 @@ func (s *simulation) send(m *message) {
 
 // play sends the messages and applies the platform events, each at its time.
 func (s *simulation) play() {
-	until := func(d time.Duration) { time.Sleep(time.Until(s.start.Add(d))) }
+	until := func(d time.Duration) {
+		for at := time.After(time.Until(s.start.Add(d))); ; {
+			select {
+			case r := <-s.crashed:
+				s.replace(r)
+			case <-at:
+				return
+			}
+		}
+	}
 	messages, events := s.messages, s.events
 	for len(messages) > 0 || len(events) > 0 {
 		if len(events) == 0 || len(messages) > 0 && messages[0].at <= events[0].at {
@@ -148,9 +160,10 @@ func (s *simulation) play() {
 
 // happen applies a platform event to a running replica. If none is running, it starts one.
 func (s *simulation) happen(what string) {
-	if s.changeTable(what) {
+	if s.changeTable(what) || s.crashAt(what) {
 		return
 	}
+	s.replaceCrashed()
 	var running []*replica
 	for _, r := range s.replicas {
 		if !r.doomed {
@@ -197,6 +210,7 @@ const rejectBackOff = time.Hour
 
 // settleDown waits until the queue is empty, and then stops the replicas.
 func (s *simulation) settleDown() {
+	s.endCrashes()
 	if !slices.ContainsFunc(s.replicas, func(r *replica) bool { return !r.doomed }) {
 		s.launch()
 	}

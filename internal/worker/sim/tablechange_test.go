@@ -146,6 +146,6 @@ func (o *oracle) indexAdded() {
 // lostWithTable reports whether a prediction was safe in the table that was deleted, and its message was received before the
 // worker could know that it has another table. It requires that o.mu is held.
 func (o *oracle) lostWithTable(p *part, received time.Time) bool {
-	newest, found := o.lost[p.key(o.s.layout)]
-	return found && newest >= p.event && (o.created.IsZero() || received.Sub(o.created) < noticeTable)
+	newest, found := o.lost[p.key(o.s.plan)]
+	return found && newest >= p.version() && (o.created.IsZero() || received.Sub(o.created) < noticeTable)
 }

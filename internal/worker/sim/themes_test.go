@@ -95,10 +95,10 @@ func (p *plan) rejectTrouble(r *rand.Rand) {
 	}
 }
 
-// calm reports whether only trouble with rejects may delay a prediction.
+// calm reports whether only trouble with rejects, or the lack of a permission for removals, may delay a prediction.
 func (p *plan) calm() bool {
 	for _, f := range p.faults {
-		if f.class != classReject {
+		if denied := f.kind == "denied" && (f.class == classQuery || f.class == classRemove); f.class != classReject && !denied {
 			return false
 		}
 	}

@@ -51,6 +51,12 @@ func (o *oracle) tracedCall(call *call, c *awstest.Call) {
 	var b strings.Builder
 	for _, e := range c.Entries {
 		fmt.Fprintf(&b, " [%s %d %s %d]", short(e.MessageID), e.Visibility, e.Item.Text("predictionId"), markOf(e.Item.Text(item.AttrPayload)))
+		if e.Delete || isTombstone(e.Item) {
+			fmt.Fprintf(&b, " deletes %s", o.tableKey(e.Item))
+		}
+	}
+	if call.id != "" {
+		fmt.Fprintf(&b, " %s", call.id)
 	}
 	o.traced("%s call %d %s%s", call.replica.name, c.N, c.Operation, &b)
 }

@@ -20,6 +20,8 @@ const (
 	classDelete  class = "delete"
 	classVisible class = "visibility"
 	classReject  class = "reject"
+	classQuery   class = "query"  // of a removal
+	classRemove  class = "remove" // conditional removals; the others are in a BatchWriteItem
 )
 
 // classOf returns the class of a call, or "" for one that no fault strikes.
@@ -27,6 +29,10 @@ func classOf(c *awstest.Call) class {
 	switch c.Operation {
 	case "BatchWriteItem", "PutItem", "UpdateItem":
 		return classWrite
+	case "Query":
+		return classQuery
+	case "DeleteItem":
+		return classRemove
 	case "ReceiveMessage":
 		return classReceive
 	case "DeleteMessageBatch", "DeleteMessage":
@@ -56,6 +62,8 @@ var faultKinds = map[class][]string{
 	classDelete:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "throttle"},
 	classVisible: {"partial", "error", "drop", "hang", "lose", "delay", "throttle"},
 	classReject:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "denied", "refuse"},
+	classQuery:   {"throttle", "error", "drop", "hang", "lose", "tear", "hang answer", "delay", "denied"},
+	classRemove:  {"throttle", "error", "drop", "hang", "lose", "tear", "error after", "hang answer", "delay", "denied", "late"},
 }
 
 // outageKinds keep everything from being written where they strike each write.
@@ -64,6 +72,17 @@ var outageKinds = []string{"throttle", "error", "drop", "hang", "denied"}
 // outage reports whether the fault keeps everything from being written.
 func (f *fault) outage() bool {
 	return f.class == classWrite && f.chance == 1 && slices.Contains(outageKinds, f.kind)
+}
+
+// strikes reports whether the fault is for calls of a class. A worker that may not write may still remove. Everything else that keeps
+// items from being written keeps them from being removed too.
+func (f *fault) strikes(c class) bool {
+	return f.class == c || f.class == classWrite && c == classRemove && f.kind != "denied"
+}
+
+// ofTable reports whether the fault is DynamoDB's.
+func (f *fault) ofTable() bool {
+	return f.class == classWrite || f.class == classQuery || f.class == classRemove
 }
 
 // at reports whether the fault may strike at a time after the start.
@@ -116,7 +135,7 @@ func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 	n := uint64(c.N) << 16
 	switch f.kind {
 	case "throttle":
-		if f.class != classWrite {
+		if !f.ofTable() {
 			return awstest.Fault{Err: sqsfake.RequestThrottled()}, true
 		}
 		return awstest.Fault{Err: dynamodbfake.ProvisionedThroughputExceeded()}, true
@@ -142,7 +161,7 @@ func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 		switch {
 		case o.random(n) < 0.3:
 			return awstest.Fault{Err: awstest.ServiceUnavailable()}, true
-		case f.class != classWrite:
+		case !f.ofTable():
 			return awstest.Fault{Err: sqsfake.InternalError()}, true
 		}
 		return awstest.Fault{Err: dynamodbfake.InternalServerError()}, true

@@ -1,0 +1,151 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/predcache/predcache/internal/awstest/attribute"
+)
+
+// A removalView is the oracle's knowledge of a replica's removals.
+type removalView struct {
+	arrivals int
+	first    map[int]int          // by mark: the first arrival of a part
+	last     map[int]int          // by mark: the last one
+	passes   map[string]int       // by id: the effects that its last consistent Query certainly saw
+	ended    map[string][]removal // by id
+}
+
+// A removal is one whose message was deleted.
+type removal struct {
+	event   int64 // of the delete
+	arrived int   // of the delete, for the first time
+	pass    int   // the effects before it
+}
+
+func newRemovalView() removalView {
+	return removalView{first: map[int]int{}, last: map[int]int{}, passes: map[string]int{}, ended: map[string][]removal{}}
+}
+
+// arrived records that a replica has received a message. It requires that o.mu is held.
+func (o *oracle) arrived(v *view, m *message) {
+	v.removals.arrivals++
+	for _, p := range m.parts {
+		if v.removals.first[p.mark] == 0 {
+			v.removals.first[p.mark] = v.removals.arrivals
+		}
+		v.removals.last[p.mark] = v.removals.arrivals
+	}
+}
+
+// checkRemoved checks that a prediction may be removed. It requires that o.mu is held.
+func (o *oracle) checkRemoved(call *call, id, key string, old row) {
+	if until, found := o.deletedUntil(id); found && old.event <= until {
+		return
+	}
+	for _, p := range o.deleteOf[id] {
+		if p.event >= old.event {
+			o.violated(removalDue, "%s removes #%d# at %s before the tombstone is written", call.replica.name, old.mark, key)
+			return
+		}
+	}
+	o.violated(newerStays, "%s removes #%d# at %s, which is newer than every delete", call.replica.name, old.mark, key)
+}
+
+// checkLanding checks that no prediction that a replica had received before a delete is written after the removal. It requires that
+// o.mu is held.
+func (o *oracle) checkLanding(call *call, id string, r row) {
+	if o.late {
+		return
+	}
+	v := o.view(call.replica)
+	for _, ended := range v.removals.ended[id] {
+		if r.event <= ended.event && v.removals.last[r.mark] < ended.arrived {
+			o.violated(removalLast, "%s writes #%d# of %s after the removal of what is not newer than %d, whose delete it received later", call.replica.name, r.mark, id, ended.event)
+		}
+	}
+}
+
+// queried records that a Query took effect.
+func (o *oracle) queried(call *call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if call.id != "" {
+		o.view(call.replica).removals.passes[call.id] = call.pass
+	}
+}
+
+// removalEnded checks, before a delete's message is deleted, that what was written before its tombstone or before the last pass over
+// the id has been removed. It requires that o.mu is held.
+func (o *oracle) removalEnded(v *view, call *call, p *part) {
+	if o.s.deletes != deletesRemove {
+		return
+	}
+	pass := v.removals.passes[p.id]
+	for event, t := range o.tombstones[p.id] {
+		if event >= p.event {
+			pass = max(pass, t.seq)
+			break
+		}
+	}
+	for key, r := range o.rows[p.id] {
+		if !r.deleted && r.event <= p.event && r.seq <= pass {
+			o.violated(removalLast, "%s deletes the message of the delete #%d# while #%d# at %s is still there", call.replica.name, p.mark, r.mark, key)
+		}
+	}
+	v.removals.ended[p.id] = append(v.removals.ended[p.id], removal{p.event, v.removals.first[p.mark], pass})
+}
+
+// removed reports whether the worker may drop a prediction because its id is deleted. It requires that o.mu is held.
+func (o *oracle) removed(p *part) bool {
+	until, found := o.deletedUntil(p.id)
+	return found && o.s.deletes == deletesRemove && p.event <= until
+}
+
+// checkRows checks that the oracle knows the table's content, and that no removal has left what it should have removed. It requires
+// that o.mu is held.
+func (o *oracle) checkRows(items []attribute.Item) {
+	n := 0
+	for _, rows := range o.rows {
+		n += len(rows)
+	}
+	if n != len(items) && o.table == 0 {
+		o.violated(stored, "the table has %d items, and %d are known", len(items), n)
+	}
+	for _, v := range o.views {
+		for id, ended := range v.removals.ended {
+			for _, removal := range ended {
+				for key, r := range o.rows[id] {
+					if !r.deleted && r.event <= removal.event && r.seq <= removal.pass {
+						o.violated(removalLast, "#%d# at %s outlived the removal of what is not newer than %d", r.mark, key, removal.event)
+					}
+				}
+			}
+		}
+	}
+}
+
+// firstPageOf returns the id that a Query reads from its first item on, or "" if it reads a later page.
+func firstPageOf(req *http.Request) string {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return ""
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	var in struct {
+		ExclusiveStartKey         map[string]any
+		ExpressionAttributeValues map[string]struct{ S string }
+	}
+	if json.Unmarshal(body, &in) != nil || in.ExclusiveStartKey != nil {
+		return ""
+	}
+	for _, v := range in.ExpressionAttributeValues {
+		if strings.HasPrefix(v.S, secret) {
+			return v.S
+		}
+	}
+	return ""
+}
