@@ -162,7 +162,7 @@ func (s *clientSource) query(ctx context.Context, r *request, options []func(*dy
 	}
 	if r.after != nil {
 		in.ExclusiveStartKey = s.key(r.layout, r.after.ID)
-		in.ExclusiveStartKey[r.layout.SortKey] = attributeValue("N", fmt.Sprint(r.after.Sort))
+		in.ExclusiveStartKey[r.layout.SortKey] = attributeValue("N", string(r.after.AppendSort(nil)))
 	}
 	out, err := s.client.Query(ctx, in, options...)
 	if err == nil && out == nil {

@@ -135,15 +135,16 @@ func (g *computation) run(ctx context.Context) (*Prediction, error) {
 	bounded, cancel := context.WithTimeout(ctx, g.setup.readTimeout)
 	p, err := g.get(bounded, g.layout, g.key, g.options)
 	cancel()
-	if !errors.Is(err, ErrNotFound) {
+	var m *miss
+	if !errors.As(err, &m) {
 		return p, err
 	}
-	return g.make(ctx, checked)
+	return g.make(ctx, checked, m.tombstone)
 }
 
 // make computes, remembers and publishes a prediction. A read sent at checked was a miss, or not newer than the prediction to
-// replace.
-func (g *computation) make(ctx context.Context, checked int64) (*Prediction, error) {
+// replace. tombstone is the one that it found, or nil.
+func (g *computation) make(ctx context.Context, checked int64, tombstone *Prediction) (*Prediction, error) {
 	began := g.mono()
 	failed := true
 	defer func() {
@@ -169,11 +170,14 @@ func (g *computation) make(ctx context.Context, checked int64) (*Prediction, err
 	p.ID = strings.Clone(g.key) // the key may be a substring of a large string
 	if p.EventTime.IsZero() {
 		p.EventTime = g.now().UTC()
+		if tombstone != nil && !p.EventTime.After(tombstone.EventTime) { // deletes may be a little ahead of the clock
+			p.EventTime = tombstone.EventTime.Add(1)
+		}
 	}
 	p.created = eventTime(&p)
 	failed = false
 	g.stats.computed.Add(1)
-	if p.ExpiresAt.IsZero() || p.ExpiresAt.After(g.now()) {
+	if (p.ExpiresAt.IsZero() || p.ExpiresAt.After(g.now())) && !(tombstone != nil && older(&p, tombstone)) {
 		k := g.computed.put(p.ID, &p, began, checked, g.now())
 		if g.front != nil {
 			g.front.add(k)
@@ -211,9 +215,9 @@ func (g *computation) early(ctx context.Context, p *Prediction) {
 		}()
 		checked := g.mono()
 		newest, err := g.again(ctx)
-		if err == nil && older(newest, p) || err == nil && !older(p, newest) {
+		if err == nil && (newest.shown() == nil || !older(p, newest)) {
 			g.stats.early.Add(1)
-			newest, err = g.make(ctx, checked)
+			newest, err = g.make(ctx, checked, newest)
 		}
 		ok = err == nil
 		return newest, err

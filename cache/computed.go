@@ -103,12 +103,12 @@ func (m *computed) read(key string, got found, now time.Time) *remembered {
 		return nil
 	}
 	visible := !older(got.p, k.p)
-	if !k.seen && got.sent > k.began {
+	if !k.seen && got.sent > k.began && (got.p == nil || !got.p.deleted) {
 		m.lag.observe(time.Duration(got.sent-k.began), visible)
 	}
 	if visible {
 		k.seen = true
-		if older(k.p, got.p) {
+		if older(k.p, got.p) { // a newer prediction, or a tombstone
 			delete(m.byKey, key)
 		}
 		return nil
@@ -121,16 +121,33 @@ func (m *computed) read(key string, got found, now time.Time) *remembered {
 // newer returns p, which a read that bypassed the front returned, or the remembered prediction if it is newer and matches the
 // call's options.
 func (m *computed) newer(key string, p *Prediction, o *options, now time.Time) *Prediction {
-	if k := m.get(key, now); k != nil && older(p, k.p) && o.match(k.p) {
+	if k := m.unless(p, key, now); k != nil && o.match(k.p) {
 		return k.p
 	}
 	if !o.own {
 		return p
 	}
-	if k := m.get(variant(key, o), now); k != nil && older(p, k.p) {
+	if k := m.unless(p, variant(key, o), now); k != nil {
 		return k.p
 	}
 	return p
+}
+
+// unless returns the remembered prediction of a key if it is newer than p. It forgets one that is older.
+func (m *computed) unless(p *Prediction, key string, now time.Time) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.live(key, now)
+	switch {
+	case k == nil:
+		return nil
+	case older(p, k.p):
+		copied := *k
+		return &copied
+	case older(k.p, p):
+		delete(m.byKey, key)
+	}
+	return nil
 }
 
 // variant returns the key of predictions computed under a call's own options.

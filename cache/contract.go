@@ -22,7 +22,7 @@ type contract struct {
 func newContract(cfg PublisherConfig) *contract {
 	k := &contract{
 		decoder: prediction.NewDecoder(prediction.Config{
-			Fields:     prediction.Fields{ID: fieldID, Timestamp: fieldTimestamp, Payload: fieldPayload, TTLSeconds: fieldTTL, ExpiresAt: fieldExpiresAt},
+			Fields:     prediction.Fields{ID: fieldID, Timestamp: fieldTimestamp, Payload: fieldPayload, TTLSeconds: fieldTTL, ExpiresAt: fieldExpiresAt, Deleted: fieldDeleted},
 			Attributes: prediction.Attributes{All: true}, TTL: 24 * time.Hour, MaxFuture: cfg.MaxFuture,
 			MinEventTime: prediction.FromTime(cfg.MinEventTime), MaxDecodedBytes: 8 << 20,
 		}),

@@ -83,7 +83,7 @@ const maxRenewals = 64
 
 // An entry is the result of reading one id. It is immutable except for renew: another read makes another entry.
 type entry struct {
-	p       *Prediction  // nil for a remembered miss
+	p       *Prediction  // nil for a remembered miss; a tombstone is one too
 	sent    int64        // when its read was sent; see mono
 	expires int64        // the end of p's life, in epoch seconds
 	renew   atomic.Int64 // when a caller renews it; see mono
@@ -111,7 +111,8 @@ func (f *front) size() (entries int, bytes int64) {
 	return f.entries.EstimatedSize(), int64(f.entries.WeightedSize())
 }
 
-// life returns how long an entry can still be used. It is evicted after that.
+// life returns how long an entry can still be used. It is evicted after that. A tombstone is a miss for NegativeAge only, but
+// is kept for as long as it hides anything: an eventually consistent read that misses it must not bring back what it hides.
 func (f *front) life(e *entry) time.Duration {
 	age := time.Duration(f.cache.mono() - e.sent)
 	if e.p == nil {
@@ -130,7 +131,7 @@ func (c *Cache) mono() int64 { return int64(time.Since(c.made)) }
 // hit returns a prediction that is younger than MaxAge and not expired, or nil. Most calls end here; it allocates nothing.
 func (f *front) hit(ctx context.Context, id string) *Prediction {
 	e, found := f.entries.GetIfPresent(id)
-	if !found || e.p == nil {
+	if !found || e.p.shown() == nil {
 		return nil
 	}
 	now := time.Now()
@@ -157,10 +158,11 @@ const (
 )
 
 func (f *front) state(e *entry, age time.Duration) state {
+	hidden := e.p.shown() == nil
 	switch {
-	case e.p == nil && age < f.NegativeAge:
+	case hidden && age < f.NegativeAge:
 		return missed
-	case e.p == nil || !f.live(e):
+	case hidden || !f.live(e):
 		return absent
 	case age < f.MaxAge:
 		return fresh
@@ -170,7 +172,16 @@ func (f *front) state(e *entry, age time.Duration) state {
 	return absent
 }
 
+// live reports whether an entry has a version that is not over, perhaps a tombstone.
 func (f *front) live(e *entry) bool { return e.p != nil && f.cache.now().Unix() < e.expires }
+
+// answer returns what a caller gets of an entry: a live prediction, or nil.
+func (f *front) answer(e *entry) *Prediction {
+	if !f.live(e) {
+		return nil
+	}
+	return e.p.shown()
+}
 
 // look returns the entry of a key and its state, from the front or from the predictions that this process has computed. It counts
 // a fresh entry and a remembered miss as answers.
@@ -194,7 +205,7 @@ func (f *front) look(ctx context.Context, key string) (*entry, state) {
 		return e, s
 	}
 	// The front may have evicted a prediction that was computed here and is not in the table yet.
-	if k := c.computed.get(key, c.now()); k != nil && (s == absent || k.p.created.Compare(e.p.created) > 0) {
+	if k := c.computed.get(key, c.now()); k != nil && (!found || !f.live(e) || older(e.p, k.p)) {
 		e = k.entry(c)
 		s = f.state(e, time.Duration(mono-e.sent))
 		if s == fresh {
@@ -213,7 +224,7 @@ func (f *front) get(ctx context.Context, l *item.Layout, key string) (*Predictio
 		case s == fresh:
 			return e.p, nil
 		case s == missed:
-			return nil, notFound(key)
+			return nil, notFound(key, e.p)
 		case c.health.away():
 			return f.unanswered(key, e, s, nil)
 		case ctx.Err() != nil:
@@ -237,10 +248,11 @@ func (f *front) get(ctx context.Context, l *item.Layout, key string) (*Predictio
 			return nil, fl.err
 		case fl.err != nil:
 			return f.unanswered(key, e, s, fl.err)
-		case young && f.live(fl.value):
-			return fl.value.p, nil
 		case young:
-			return nil, notFound(key)
+			if p := f.answer(fl.value); p != nil {
+				return p, nil
+			}
+			return nil, notFound(key, fl.value.p)
 		}
 	}
 }

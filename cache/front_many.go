@@ -60,8 +60,8 @@ func (m *many) byFront(ctx context.Context) {
 			m.take(f.unanswered(w.key, w.held, w.state, fl.err))
 		case fl.err != nil:
 			m.failed(fl.err)
-		case f.live(fl.value):
-			m.have(w.key, fl.value.p)
+		default:
+			m.have(w.key, f.answer(fl.value))
 		}
 	}
 }

@@ -49,15 +49,12 @@ type found struct {
 // read can lag behind an earlier one ("Read consistency in DynamoDB"); or an item was deleted by hand.
 func (f *front) contradicted(key string, p *Prediction) bool {
 	e, found := f.entries.GetIfPresent(key)
-	if !found || !f.live(e) || !older(p, e.p) {
-		return false
+	if !found || !f.live(e) || !older(p, e.p) || p == nil && e.p.deleted {
+		return false // of a deleted id, a miss is no contradiction
 	}
 	k := f.cache.computed.get(key, f.cache.now())
 	return k == nil || older(k.p, e.p) // a prediction computed here may be missing from the table for a while
 }
-
-// older reports whether p is nil or an older version than q.
-func older(p, q *Prediction) bool { return p == nil || p.created.Compare(q.created) < 0 }
 
 // store puts the result of a read into the front, unless the front has a newer entry. It returns the entry in the front after
 // that.
@@ -74,6 +71,9 @@ func (f *front) store(key string, got found) *entry {
 		// Here, under the key's lock: a concurrent computation is either seen here or replaces this entry.
 		if k := c.computed.read(key, got, c.now()); k != nil {
 			p, until = k.p, k.until
+		}
+		if found && f.live(old) && old.p.deleted && p == nil && !got.consistent {
+			p = old.p // the read may have missed the tombstone
 		}
 		if found && f.live(old) && old.p != p {
 			switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/predcache/predcache/internal/item"
 )
@@ -54,20 +55,29 @@ func (c *Cache) get(ctx context.Context, l *item.Layout, key string, o *options)
 	default: // it may have left out something newer
 		p = c.computed.newer(key, p, o, c.now())
 	}
-	if p == nil {
-		return nil, notFound(key)
+	if p.shown() == nil {
+		return nil, notFound(key, p)
 	}
 	return p, nil
 }
 
-func notFound(key string) error { return fmt.Errorf("%w of %q", ErrNotFound, key) }
+// A miss is the error for an id without a live prediction.
+type miss struct {
+	key       string
+	tombstone *Prediction // the newest, or nil if none was met
+}
+
+func notFound(key string, tombstone *Prediction) error { return &miss{key, tombstone} }
+
+func (m *miss) Error() string { return fmt.Sprintf("%v of %q", ErrNotFound, m.key) }
+func (m *miss) Unwrap() error { return ErrNotFound }
 
 // refreshes tells whether what a call reads past the front may stand in it: it is what the front would read, consistently.
 func (o *options) refreshes(d *options) bool {
 	return o.consistent && o.limited == d.limited && len(o.where) == len(d.where) && o.skipForeign == d.skipForeign
 }
 
-// read returns the newest live prediction that the table has, or nil. It counts what it finds.
+// read returns the newest live version that the table has, which may be a tombstone, or nil. It counts what it finds.
 func (c *Cache) read(ctx context.Context, l *item.Layout, key string, o *options, attempt bool) (*Prediction, error) {
 	var p *Prediction
 	var expired bool
@@ -98,8 +108,9 @@ func (c *Cache) getItem(ctx context.Context, l *item.Layout, key string, o *opti
 	return a.results[0].Prediction, false, a.results[0].err
 }
 
-// first returns the first live one by descending sort key: pages hold one item, then a few, then as many as fit, since the
-// newest is nearly always live.
+// first returns the first live version by descending sort key: pages hold one item, then a few, then as many as fit, since the
+// newest is nearly always live. After a tombstone it reads on to the first prediction, in the versioned layout only within the
+// tombstone's sort unit, and returns the newer of the two.
 func (c *Cache) first(ctx context.Context, l *item.Layout, key string, o *options, attempt bool) (_ *Prediction, expired bool, _ error) {
 	q := c.query(l, key, o)
 	q.one, q.attempt = true, attempt
@@ -107,23 +118,39 @@ func (c *Cache) first(ctx context.Context, l *item.Layout, key string, o *option
 	if len(o.where) > 0 {
 		limits = limits[1:]
 	}
+	var tombstone *Prediction
+	floor := int64(math.MinInt64) // what is below this sort unit is hidden
 	for page := 0; ; page++ {
 		q.limit = limits[min(page, len(limits)-1)]
 		a, more, err := q.next(ctx)
 		if err != nil {
 			return nil, false, err
 		}
-		if len(a.results) > 0 {
-			return a.results[0].Prediction, false, a.results[0].err
+		for _, r := range a.results {
+			switch {
+			case r.unit < floor:
+				return tombstone, false, nil
+			case r.err != nil:
+				return nil, false, r.err
+			case !r.deleted && older(tombstone, r.Prediction):
+				return r.Prediction, false, nil
+			case !r.deleted: // so are all that follow
+				return tombstone, false, nil
+			case older(tombstone, r.Prediction):
+				tombstone = r.Prediction
+				if l.Kind == item.Versioned {
+					floor = max(floor, r.unit)
+				}
+			}
 		}
 		expired = expired || a.expired > 0
-		if !more {
-			return nil, expired, nil
+		if !more || floor > math.MinInt64 && !q.endAt(floor) {
+			return tombstone, expired && tombstone == nil, nil
 		}
 	}
 }
 
-// newest returns the live one with the greatest event time, which need not be the one that expires last.
+// newest returns the live version with the greatest event time, which need not be the one that expires last.
 func (c *Cache) newest(ctx context.Context, l *item.Layout, key string, o *options, attempt bool) (newest *Prediction, err error) {
 	q := c.query(l, key, o)
 	q.attempt = attempt
@@ -137,7 +164,7 @@ func (c *Cache) newest(ctx context.Context, l *item.Layout, key string, o *optio
 				return nil, r.err
 			}
 			// Sorted by expiry, descending: of two of one event time, the one that lives longer came first.
-			if newest == nil || r.created.Compare(newest.created) > 0 {
+			if older(newest, r.Prediction) {
 				newest = r.Prediction
 			}
 		}

@@ -24,11 +24,11 @@ import (
 type stored struct {
 	event   time.Time
 	expires int64
-	payload string
+	payload string // empty for a tombstone
 }
 
-// model writes random predictions, of mixed lives, several in one second, some of them over, and remembers what the table
-// must then hold.
+// model writes random predictions, of mixed lives, several in one second, some of them over, and deletes of every other id, some
+// of the event time of a prediction. It remembers what the table must then hold.
 func model(t *testing.T, s *store, ids, each int) map[string]map[item.Key]stored {
 	random := rand.New(rand.NewPCG(1, 2))
 	now := time.Now()
@@ -39,6 +39,16 @@ func model(t *testing.T, s *store, ids, each int) map[string]map[item.Key]stored
 		for n := range each {
 			event := now.Add(-time.Duration(random.IntN(3600))*time.Second + time.Duration(random.IntN(4))*250*time.Millisecond)
 			life := []time.Duration{time.Minute, time.Hour / 2, 2 * time.Hour}[random.IntN(3)]
+			if i%2 == 1 && random.IntN(3) == 0 {
+				for _, v := range table[id] {
+					if random.IntN(3) == 0 {
+						event = v.event
+					}
+				}
+				it := s.put(t, s.tombstone(id, event, life))[0]
+				table[id][it.Key] = stored{it.Version.Event.Clock(), it.Expires, ""}
+				continue
+			}
 			payload := fmt.Sprintf(`{"n":%d}`, n)
 			it := s.put(t, s.message(id, event, life, payload, ""))[0]
 			table[id][it.Key] = stored{it.Version.Event.Clock(), it.Expires, payload}
@@ -51,15 +61,22 @@ func model(t *testing.T, s *store, ids, each int) map[string]map[item.Key]stored
 func live(versions map[item.Key]stored) []stored {
 	now := time.Now().Unix()
 	found := slices.DeleteFunc(slices.Collect(maps.Values(versions)), func(v stored) bool { return v.expires <= now })
+	var deleted time.Time
+	for _, v := range found {
+		if v.payload == "" && v.event.After(deleted) {
+			deleted = v.event
+		}
+	}
+	found = slices.DeleteFunc(found, func(v stored) bool { return !v.event.After(deleted) })
 	slices.SortFunc(found, func(a, b stored) int { return b.event.Compare(a.event) })
 	return found
 }
 
 func TestReadsAreWhatASimpleModelSays(t *testing.T) {
 	overTheWire(t, func(t *testing.T, s *store) {
-		table := model(t, s, 12, 9)
+		table := model(t, s, 24, 9)
 		ids := []string{s.id(999)}
-		for i := range 12 {
+		for i := range 24 {
 			ids = append(ids, s.id(i), s.id(i/2))
 		}
 		many, err := s.cache.GetMany(t.Context(), ids)
@@ -73,6 +90,7 @@ func TestReadsAreWhatASimpleModelSays(t *testing.T) {
 				if !errors.Is(err, cache.ErrNotFound) || many[i] != nil {
 					t.Fatalf("%s: got %v, %v and %v, want a miss", id, p, err, many[i])
 				}
+				checkHistory(t, s, id, want)
 				continue
 			}
 			if err != nil || many[i] == nil {
@@ -107,11 +125,21 @@ func checkHistory(t *testing.T, s *store, id string, want []stored) {
 	if got := events(time.Time{}, time.Time{}); !slices.Equal(got, all) {
 		t.Fatalf("%s: the history is %v, want %v", id, got, all)
 	}
-	from, to := all[len(all)-1-len(all)/3], all[len(all)/3]
+	from, to := time.Now().Add(-40*time.Minute), time.Now().Add(-20*time.Minute)
+	if len(all) > 0 {
+		from, to = all[len(all)-1-len(all)/3], all[len(all)/3]
+	}
 	part := slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool { return at.Before(from) || !at.Before(to) })
+	if got := events(from, to); !slices.Equal(got, part) {
+		t.Fatalf("%s: from %v to %v the history is %v, want %v", id, from, to, got, part)
+	}
 	slices.Reverse(part)
 	if got := events(from, to, cache.OldestFirst()); !slices.Equal(got, part) {
-		t.Fatalf("%s: from %v to %v the history is %v, want %v", id, from, to, got, part)
+		t.Fatalf("%s: oldest first, from %v to %v the history is %v, want %v", id, from, to, got, part)
+	}
+	slices.Reverse(all)
+	if got := events(time.Time{}, time.Time{}, cache.OldestFirst()); !slices.Equal(got, all) {
+		t.Fatalf("%s: oldest first, the history is %v, want %v", id, got, all)
 	}
 	for range s.cache.History(t.Context(), id, time.Time{}, time.Time{}) {
 		break // stopping early is allowed
@@ -455,8 +483,8 @@ func TestMillisecondsAreFoundOut(t *testing.T) {
 			t.Errorf("got %d, want 2", n)
 		}
 		queries := db.CallCount("Query")
-		if n := count(); n != 2 || db.CallCount("Query") != queries+1 {
-			t.Errorf("got %d by %d queries, want 2 by 1", n, db.CallCount("Query")-queries)
+		if n := count(); n != 2 || db.CallCount("Query") != queries+2 { // the first looks for a delete above the range
+			t.Errorf("got %d by %d queries, want 2 by 2", n, db.CallCount("Query")-queries)
 		}
 		for range s.cache.History(t.Context(), "unknown", time.Time{}, time.Time{}) {
 			t.Error("a prediction of an unknown id")

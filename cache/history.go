@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"iter"
+	"math"
 	"slices"
 	"time"
 
@@ -17,8 +18,12 @@ import (
 //
 // An item that can't be read is an *ItemError, after which the range goes on; any other error ends it.
 //
+// What a delete hides is left out. In the versioned layout a range with an end, or OldestFirst, therefore begins with a Query
+// for the newest delete, which reads the id's items from the newest down to the end of the range, or with OldestFirst to its
+// beginning.
+//
 // In the expiry-sorted layout all live versions of the id are read and put in order first, unless UniformLife says that
-// they are. In the latest-only layout there is at most one.
+// they are, newest first. In the latest-only layout there is at most one.
 func (c *Cache) History(ctx context.Context, id string, from, to time.Time, options ...Option) iter.Seq2[*Prediction, error] {
 	return func(yield func(*Prediction, error) bool) {
 		o, err := c.with(options)
@@ -54,11 +59,12 @@ const lastSecond = 1e12
 // history is one range over a History.
 type history struct {
 	*Cache
-	layout   *item.Layout
-	id       string
-	options  *options
-	from, to prediction.Time
-	yield    func(*Prediction, error) bool
+	layout    *item.Layout
+	id        string
+	options   *options
+	from, to  prediction.Time
+	tombstone *Prediction // the newest that was met
+	yield     func(*Prediction, error) bool
 }
 
 func (h *history) run(ctx context.Context) {
@@ -67,26 +73,77 @@ func (h *history) run(ctx context.Context) {
 		p, _, err := h.getItem(ctx, h.layout, h.id, h.options, false)
 		if err != nil {
 			h.yield(nil, err)
-		} else if p != nil && h.in(p) {
+		} else if p.shown() != nil && h.in(p) {
 			h.yield(p, nil)
 		}
-		return
 	case item.Versioned:
-		perSecond, err := h.unit(ctx)
-		if err != nil {
+		if err := h.versions(ctx); err != nil {
 			h.yield(nil, err)
-			return
 		}
-		if perSecond == 0 {
-			return // there is nothing
+	default:
+		h.byExpiry(ctx)
+	}
+}
+
+// versions yields the range in the versioned layout. It returns an error of its first calls.
+func (h *history) versions(ctx context.Context) error {
+	perSecond, err := h.unit(ctx)
+	if err != nil || perSecond == 0 { // without a unit there is no item
+		return err
+	}
+	lo, hi := h.from.In(perSecond), h.to.In(perSecond)
+	var hidden int64 // the range does not meet, or meets too late, what hides it from this unit on
+	switch {
+	case h.options.oldestFirst:
+		hidden = lo
+	case h.to.Sec < lastSecond:
+		hidden = hi
+	default:
+		hidden = math.MaxInt64
+	}
+	if hidden < math.MaxInt64 {
+		unit, err := h.newestTombstone(ctx, hidden)
+		if err != nil {
+			return err
 		}
-		q := h.query(h.layout, h.id, h.options)
-		q.between(h.from.In(perSecond), h.to.In(perSecond))
-		h.pages(ctx, q, h.yield)
-		return
+		if lo = max(lo, min(unit, hi)); h.tombstone != nil && h.tombstone.created.Compare(h.to) >= 0 {
+			return nil
+		}
 	}
 	q := h.query(h.layout, h.id, h.options)
-	if h.options.uniform {
+	q.between(lo, hi)
+	h.pages(ctx, q, h.yield)
+	return nil
+}
+
+// newestTombstone finds the newest tombstone of the id whose sort unit is not below unit, and returns its unit.
+func (h *history) newestTombstone(ctx context.Context, unit int64) (int64, error) {
+	q := h.query(h.layout, h.id, h.forKeys())
+	q.from(unit)
+	q.tombstones()
+	q.filter += " AND #d = :true"
+	for more := true; more; {
+		var a answer
+		var err error
+		if a, more, err = q.next(ctx); err != nil {
+			return 0, err
+		}
+		for _, r := range a.results {
+			if r.err != nil {
+				return 0, r.err
+			}
+			h.tombstone = r.Prediction
+			return r.unit, nil
+		}
+	}
+	return 0, nil
+}
+
+// byExpiry yields the range in the expiry-sorted layout. Under UniformLife the versions come newest first, and each tombstone
+// before what it hides; otherwise, and oldest first, they are put in order.
+func (h *history) byExpiry(ctx context.Context) {
+	q := h.query(h.layout, h.id, h.options)
+	if h.options.uniform && !h.options.oldestFirst {
 		h.pages(ctx, q, h.yield)
 		return
 	}
@@ -107,7 +164,7 @@ func (h *history) run(ctx context.Context) {
 		return b.created.Compare(a.created)
 	})
 	for _, p := range all {
-		if !h.yield(p, nil) {
+		if older(h.tombstone, p) && !h.yield(p, nil) {
 			return
 		}
 	}
@@ -117,9 +174,13 @@ func (h *history) in(p *Prediction) bool {
 	return p.created.Compare(h.from) >= 0 && p.created.Compare(h.to) < 0
 }
 
-// pages hands on what is asked for of each page. It returns false where it was told to stop, or had to.
+// pages yields the range of each page, without what a tombstone hides that came before. It returns false if it was told to stop,
+// or failed.
 func (h *history) pages(ctx context.Context, q *pager, yield func(*Prediction, error) bool) bool {
-	q.forward = h.options.oldestFirst
+	versioned := h.layout.Kind == item.Versioned
+	q.forward = versioned && h.options.oldestFirst
+	inOrder := h.layout.Kind == item.ExpirySorted && h.options.uniform && !h.options.oldestFirst
+	floor := int64(math.MinInt64) // below this sort unit all is hidden
 	for more := true; more; {
 		var a answer
 		var err error
@@ -128,29 +189,62 @@ func (h *history) pages(ctx context.Context, q *pager, yield func(*Prediction, e
 			return false
 		}
 		for _, r := range a.results {
-			if r.err == nil && !h.in(r.Prediction) {
-				continue
-			}
-			if !yield(r.Prediction, r.err) {
+			switch {
+			case r.unit < floor:
+				return true
+			case r.err != nil:
+				if !yield(nil, r.err) {
+					return false
+				}
+			case r.deleted:
+				if older(h.tombstone, r.Prediction) {
+					h.tombstone = r.Prediction
+				}
+				if versioned && !q.forward {
+					floor = max(floor, r.unit)
+				}
+			case !older(h.tombstone, r.Prediction):
+				if inOrder {
+					return true // what follows is older
+				}
+			case h.in(r.Prediction) && !yield(r.Prediction, nil):
 				return false
 			}
+		}
+		if floor > math.MinInt64 && !q.endAt(floor) {
+			return true
 		}
 	}
 	return true
 }
 
-// unit is how many sort units a second has, which the table can't say: its items can. It is 0 where the id has none.
+// unit returns the number of sort units in a second, which only items tell. It is 0 if no item of the id does.
 func (h *history) unit(ctx context.Context) (uint64, error) {
 	if n := h.perSecond.Load(); n != 0 {
 		return n, nil
 	}
-	q := h.query(h.layout, h.id, &options{consistent: h.options.consistent, limited: true})
+	q := h.query(h.layout, h.id, h.forKeys())
 	q.condition, q.filter, q.values = "#h = :h", "", q.values[:1]
 	q.names = slices.DeleteFunc(q.names, func(n alias) bool { return n.alias == "#t" })
 	q.limit = 1
-	a, _, err := q.next(ctx)
-	if err == nil && len(a.results) > 0 {
-		err = a.results[0].err
+	var unreadable error
+	for more := true; more && h.perSecond.Load() == 0; q.limit = 0 {
+		var a answer
+		var err error
+		if a, more, err = q.next(ctx); err != nil {
+			return 0, err
+		}
+		if len(a.results) > 0 && unreadable == nil {
+			unreadable = a.results[0].err
+		}
 	}
-	return h.perSecond.Load(), err // decode has stored it, even if the item has expired
+	if n := h.perSecond.Load(); n != 0 { // decode has stored it, even if the item has expired
+		return n, nil
+	}
+	return 0, unreadable
+}
+
+// forKeys returns the options of a read whose payloads do not matter.
+func (h *history) forKeys() *options {
+	return &options{consistent: h.options.consistent, skipForeign: h.options.skipForeign, limited: true}
 }

@@ -56,8 +56,8 @@ func (c *Cache) GetMany(ctx context.Context, ids []string, options ...Option) ([
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := c.now()
-	for i, p := range m.found { // while it waited for others
-		if p != nil && !p.ExpiresAt.IsZero() && !p.ExpiresAt.After(now) {
+	for i, p := range m.found { // one may have expired while others were read
+		if p.shown() == nil || !p.ExpiresAt.IsZero() && !p.ExpiresAt.After(now) {
 			m.found[i] = nil
 		}
 	}
@@ -89,7 +89,7 @@ type many struct {
 // none is the place before the first.
 const none = -1
 
-// have sets the prediction of a key at each of its places.
+// have sets the version of a key at each of its places.
 func (m *many) have(key string, p *Prediction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

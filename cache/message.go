@@ -21,13 +21,14 @@ const (
 	fieldPayload   = "prediction"
 	fieldExpiresAt = "expiresAt"
 	fieldTTL       = "ttlSeconds"
+	fieldDeleted   = "deleted"
 )
 
-// message returns the prediction as the worker reads it, one line of JSON. Equal predictions have equal texts, so that the
-// worker knows a repeat.
+// message returns the prediction, or the delete, as the worker reads it: one line of JSON. Equal predictions have equal texts,
+// so that the worker knows a repeat.
 func (p *Prediction) message(numericID bool) (string, error) {
 	wrong := func(format string, args ...any) (string, error) {
-		return "", fmt.Errorf("the prediction %q can't be published: %w", abbreviated(p.ID), fmt.Errorf(format, args...))
+		return "", fmt.Errorf("%s can't be published: %w", subject(p), fmt.Errorf(format, args...))
 	}
 	if p.EventTime.Unix() < 0 || p.EventTime.Year() > 9999 {
 		return wrong("its event time is %v", p.EventTime)
@@ -49,6 +50,10 @@ func (p *Prediction) message(numericID bool) (string, error) {
 	}
 	b.WriteString(`,"` + fieldTimestamp + `":"`)
 	b.WriteString(p.EventTime.UTC().Format(time.RFC3339Nano))
+	if p.deleted {
+		b.WriteString(`","` + fieldDeleted + `":true}`)
+		return sendable(b.String()), nil
+	}
 	b.WriteString(`","` + fieldPayload + `":`)
 	if err := json.Compact(&b, p.Payload); err != nil {
 		return wrong("its payload is not JSON: %w", err)
@@ -58,7 +63,7 @@ func (p *Prediction) message(numericID bool) (string, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Attributes)) {
 		switch name {
-		case fieldID, fieldTimestamp, fieldPayload, fieldExpiresAt, fieldTTL:
+		case fieldID, fieldTimestamp, fieldPayload, fieldExpiresAt, fieldTTL, fieldDeleted:
 			return wrong("its attribute %q is a field of the message", name)
 		}
 		b.WriteByte(',')
@@ -70,6 +75,14 @@ func (p *Prediction) message(numericID bool) (string, error) {
 	}
 	b.WriteByte('}')
 	return sendable(b.String()), nil
+}
+
+// subject names what is published, for errors.
+func subject(p *Prediction) string {
+	if p.deleted {
+		return fmt.Sprintf("the delete of %q", abbreviated(p.ID))
+	}
+	return fmt.Sprintf("the prediction %q", abbreviated(p.ID))
 }
 
 // oneLine checks a JSON object that is to be published as it is, and takes the white space out from between its tokens, so

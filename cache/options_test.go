@@ -130,7 +130,7 @@ func TestWhereOfOwnAttributes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, layout := range []string{"versioned", "expiry-sorted", "latest-only"} {
 			s, db := fake(t, layout)
-			for _, name := range []string{"predictionId", "timestamp", "expiresAt", "createdAt", "prediction", "encoding"} {
+			for _, name := range []string{"predictionId", "timestamp", "expiresAt", "createdAt", "prediction", "encoding", "deleted"} {
 				if layout == "expiry-sorted" && name == "expiresAt" {
 					continue // an attribute like others
 				}

@@ -31,6 +31,26 @@ type Prediction struct {
 
 	created prediction.Time // the event time at full precision
 	partial bool            // Only left the payload out
+	// deleted marks a tombstone: a version of the id like any other, which hides the predictions that are not newer. No caller
+	// of the package gets one.
+	deleted bool
+}
+
+// older reports whether p is nil or an older version than q. At one event time a tombstone is newer than a prediction.
+func older(p, q *Prediction) bool {
+	if p == nil {
+		return true
+	}
+	order := p.created.Compare(q.created)
+	return order < 0 || order == 0 && q.deleted && !p.deleted
+}
+
+// shown returns p, or nil if it is a tombstone.
+func (p *Prediction) shown() *Prediction {
+	if p == nil || p.deleted {
+		return nil
+	}
+	return p
 }
 
 // NewPrediction makes a prediction to publish: payload is marshaled, unless it is a json.RawMessage.
@@ -54,32 +74,36 @@ func (p *Prediction) Decode(v any) error {
 }
 
 // decode reads an item, of which it keeps no memory. It returns nil for one that a reader must not see, and whether that is
-// because it has expired at now, in epoch seconds.
-func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options, now int64) (_ *Prediction, expired bool, _ error) {
+// because it has expired at now, in epoch seconds. unit is the whole part of the sort key.
+func (c *Cache) decode(l *item.Layout, fields []item.Field, o *options, now int64) (_ *Prediction, unit int64, expired bool, _ error) {
 	if o.skipForeign && item.Find(fields, item.AttrCreatedAt).Type == "" {
-		return nil, false, nil
+		return nil, 0, false, nil
 	}
 	s, err := l.Decode(fields, o.withPayload())
 	if err != nil {
-		return nil, false, c.itemError(l, fields, err)
+		return nil, 0, false, c.itemError(l, fields, err)
 	}
 	if l.Kind == item.Versioned && c.perSecond.Load() == 0 {
 		c.perSecond.Store(unitOf(&s))
 	}
 	if visible, expired := visible(&s, now); !visible {
-		return nil, expired, nil
+		return nil, 0, expired, nil
 	}
 	p := &Prediction{
 		EventTime: s.CreatedAt.Clock(), ExpiresAt: time.Unix(s.Expires, 0).UTC(), Payload: s.Payload,
-		created: s.CreatedAt, partial: !o.withPayload(),
+		created: s.CreatedAt, partial: !o.withPayload(), deleted: s.Deleted,
+	}
+	if s.Deleted {
+		p.ID = strings.Clone(s.Key.ID)
+		return p, s.Key.Sort, false, nil
 	}
 	if p.ID, p.Attributes, err = texts(s.Key.ID, l.Others(fields)); err != nil {
-		return nil, false, c.itemError(l, fields, err)
+		return nil, 0, false, c.itemError(l, fields, err)
 	}
 	if !o.match(p) {
-		return nil, false, nil
+		return nil, 0, false, nil
 	}
-	return p, false, nil
+	return p, s.Key.Sort, false, nil
 }
 
 // visible decides whether readers may see an item. It is the one place that hides items: expired ones.

@@ -138,7 +138,22 @@ func (p *Publisher) tryPublish(prediction *Prediction, l *item.Layout) error {
 	return p.take(text, size)
 }
 
-// PublishJSON publishes a JSON object that is a prediction already, with the fields that the worker is configured to read. It
+// Delete queues a delete of an id as of a time: it hides the predictions of the id whose event time is not later, and none that
+// is. The zero time is the time of the call. It blocks and fails as Publish does. The delete lives for the worker's
+// WORKER_TOMBSTONE_TTL; PublishJSON sends one with a life of its own.
+//
+// The worker accepts deletes under WORKER_DELETES=hide or remove, and rejects them otherwise, which a Publisher cannot know.
+// Readers see the delete once the worker has written it, in about a second, and a front within MaxAge after that.
+func (p *Publisher) Delete(ctx context.Context, id string, at time.Time) error {
+	return p.Publish(ctx, &Prediction{ID: id, EventTime: at, deleted: true})
+}
+
+// TryDelete is Delete without blocking: it returns ErrFull while the buffer is full.
+func (p *Publisher) TryDelete(id string, at time.Time) error {
+	return p.TryPublish(&Prediction{ID: id, EventTime: at, deleted: true})
+}
+
+// PublishJSON publishes a JSON object that is a prediction or a delete already, with the fields that the worker is configured to read. It
 // checks only that the text is an object.
 func (p *Publisher) PublishJSON(ctx context.Context, object string) error {
 	text, err := oneLine(object)
@@ -168,10 +183,10 @@ func (p *Publisher) text(prediction *Prediction, l *item.Layout) (string, error)
 		return "", err
 	}
 	if err := p.rules.check(text, l); err != nil {
-		return "", fmt.Errorf("the prediction %q can't be published: %w", abbreviated(prediction.ID), err)
+		return "", fmt.Errorf("%s can't be published: %w", subject(prediction), err)
 	}
 	if len(text) > maxMessage {
-		return "", fmt.Errorf("the prediction %q can't be published: it %w", abbreviated(prediction.ID), errTooLarge)
+		return "", fmt.Errorf("%s can't be published: it %w", subject(prediction), errTooLarge)
 	}
 	return text, nil
 }

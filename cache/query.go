@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,16 +31,35 @@ func (c *Cache) query(l *item.Layout, id string, o *options) *pager {
 		q.name("#t", l.TTLAttribute)
 		q.filter = "NOT #t <= :now"
 	}
-	for i := range o.where {
+	if len(o.where) > 0 {
+		q.where(o.where)
+	}
+	return q
+}
+
+// where leaves out the predictions that don't match. A tombstone has no attributes, but hides predictions that match.
+func (q *pager) where(conditions []condition) {
+	if q.filter != "" {
+		q.filter += " AND "
+	}
+	q.filter += "("
+	for i, c := range conditions {
 		n := strconv.Itoa(i)
-		q.name("#w"+n, o.where[i].name)
-		q.values = append(q.values, bound{":w" + n, o.where[i].kind, o.where[i].raw})
-		if q.filter != "" {
+		q.name("#w"+n, c.name)
+		q.values = append(q.values, bound{":w" + n, c.kind, c.raw})
+		if i > 0 {
 			q.filter += " AND "
 		}
 		q.filter += "#w" + n + " = :w" + n
 	}
-	return q
+	q.tombstones()
+	q.filter += " OR #d = :true)"
+}
+
+// tombstones defines the names of a filter on tombstones.
+func (q *pager) tombstones() {
+	q.name("#d", item.AttrDeleted)
+	q.values = append(q.values, bound{":true", "BOOL", "true"})
 }
 
 func (q *pager) name(short, attribute string) { q.names = append(q.names, alias{short, attribute}) }
@@ -49,6 +69,29 @@ func (q *pager) between(lo, hi int64) {
 	q.name("#s", q.layout.SortKey)
 	q.condition = "#h = :h AND #s BETWEEN :lo AND :hi"
 	q.values = append(q.values, bound{":lo", "N", strconv.FormatInt(lo, 10)}, bound{":hi", "N", strconv.FormatInt(hi, 10)})
+}
+
+// endAt ends a range that goes down with a sort unit, in the versioned layout. A tombstone hides what is older, and its sort key
+// is in the unit of its event time, above that of a prediction: what it does not hide is in its unit or in later ones. endAt
+// returns false if the next page would begin below the unit.
+func (q *pager) endAt(unit int64) bool {
+	if q.after == nil || q.after.Sort < unit || q.after.Sort == unit && q.after.Frac == 0 {
+		return false
+	}
+	q.from(unit)
+	return true
+}
+
+// from takes only sort keys from lo on, in the versioned layout.
+func (q *pager) from(lo int64) {
+	text := strconv.FormatInt(lo, 10)
+	if i := slices.IndexFunc(q.values, func(b bound) bool { return b.alias == ":lo" }); i >= 0 {
+		q.values[i].text = text
+		return
+	}
+	q.name("#s", q.layout.SortKey)
+	q.condition = "#h = :h AND #s >= :lo"
+	q.values = append(q.values, bound{":lo", "N", text})
 }
 
 // next reads a page, and tells whether there are more.
@@ -70,7 +113,7 @@ func projection(l *item.Layout, o *options) (string, []alias) {
 	if !o.limited {
 		return "", nil
 	}
-	wanted := []string{l.HashKey, l.TTLAttribute, item.AttrCreatedAt}
+	wanted := []string{l.HashKey, l.TTLAttribute, item.AttrCreatedAt, item.AttrDeleted}
 	if l.SortKey != "" && l.SortKey != l.TTLAttribute {
 		wanted = append(wanted, l.SortKey)
 	}

@@ -190,7 +190,7 @@ func appendKey(b []byte, l *item.Layout, id string, full *item.Key) []byte {
 	b = appendValue(b, string(l.HashType), id)
 	if full != nil {
 		b = append(jsonscan.AppendQuoted(append(b, ','), l.SortKey), ':')
-		b = appendValue(b, "N", strconv.FormatInt(full.Sort, 10))
+		b = append(full.AppendSort(append(b, `{"N":"`...)), `"}`...)
 	}
 	return append(b, '}')
 }
@@ -213,7 +213,7 @@ func (p *page) read(w *jsonscan.Walker, r *request, a *answer) {
 	scanned, count := 0, 0
 	var room [16]item.Field // enough for most items
 	one := func() {
-		if r.one && len(a.results) > 0 {
+		if r.done(a) {
 			return // the walker skips it
 		}
 		p.items.Reset()

@@ -66,11 +66,12 @@ type answer struct {
 	now      int64     // by which items expire, in epoch seconds: when the answer came
 }
 
-// A result is a live prediction, or an item that can't be read.
+// A result is a live prediction, a live tombstone, or an item that can't be read.
 type result struct {
 	*Prediction
-	key string // of the item; empty if that can't be read either
-	err error
+	key  string // of the item; empty if that can't be read either
+	unit int64  // the whole part of the item's sort key
+	err  error
 }
 
 // A reader decodes the items that a call brings.
@@ -78,26 +79,32 @@ type reader struct {
 	cache   *Cache
 	layout  *item.Layout
 	options *options
-	one     bool // the first that is found will do
+	one     bool // the first that is not a tombstone will do
+}
+
+// done reports whether an answer needs no more items.
+func (r *reader) done(a *answer) bool {
+	last := len(a.results) - 1
+	return r.one && last >= 0 && (a.results[last].err != nil || !a.results[last].deleted)
 }
 
 // item decodes an item into the answer. fields are read, not kept.
 func (r *reader) item(a *answer, fields []item.Field) {
-	if len(fields) == 0 || r.one && len(a.results) > 0 {
+	if len(fields) == 0 || r.done(a) {
 		return
 	}
 	if a.now == 0 {
 		a.now = r.cache.now().Unix()
 	}
-	switch p, expired, err := r.cache.decode(r.layout, fields, r.options, a.now); {
+	switch p, unit, expired, err := r.cache.decode(r.layout, fields, r.options, a.now); {
 	case err != nil:
 		failed := result{err: err}
 		if key, err := r.layout.DecodeKey(fields); err == nil {
-			failed.key = strings.Clone(key.ID)
+			failed.key, failed.unit = strings.Clone(key.ID), key.Sort
 		}
 		a.results = append(a.results, failed)
 	case p != nil:
-		a.results = append(a.results, result{Prediction: p, key: p.ID})
+		a.results = append(a.results, result{Prediction: p, key: p.ID, unit: unit})
 	case expired:
 		a.expired++
 	}

@@ -22,6 +22,7 @@ type Stats struct {
 	TableHits   int64
 	Misses      int64 // of which
 	ExpiredOnly int64 // had only expired items. It is not known in the expiry-sorted layout, and not with Where
+	Deleted     int64 // of Misses: a delete hides what there was
 	ItemErrors  int64 // items that can't be read
 	Errors      int64 // reads that failed, after their retries
 
@@ -72,13 +73,13 @@ func (s Stats) HitRate() float64 {
 
 // counters are what Stats shows.
 type counters struct {
-	frontAges                                                 ages // their number is that of front hits
-	negative, computedHits, stale, unavailable, shared        counter
-	tableHits, misses, expiredOnly, itemErrors, errors, calls counter
-	refreshes, hedges, hedgeWins, probes                      counter
-	computed, early, computeErrors                            counter
-	eventAges                                                 ages
-	milliUnits                                                counter // thousandths of a read unit
+	frontAges                                                          ages // their number is that of front hits
+	negative, computedHits, stale, unavailable, shared                 counter
+	tableHits, misses, expiredOnly, deleted, itemErrors, errors, calls counter
+	refreshes, hedges, hedgeWins, probes                               counter
+	computed, early, computeErrors                                     counter
+	eventAges                                                          ages
+	milliUnits                                                         counter // thousandths of a read unit
 }
 
 // stripes are how many places a counter has, so that many cores that count don't wait for each other's cache line.
@@ -140,13 +141,16 @@ func (s *counters) read(p *Prediction, expired bool, err error, now time.Time) {
 		s.itemErrors.Add(1)
 	case err != nil:
 		s.errors.Add(1)
-	case p != nil:
+	case p != nil && !p.deleted:
 		s.tableHits.Add(1)
 		s.eventAges.add(now.Sub(p.EventTime))
 	default:
 		s.misses.Add(1)
 		if expired {
 			s.expiredOnly.Add(1)
+		}
+		if p != nil {
+			s.deleted.Add(1)
 		}
 	}
 }
@@ -157,7 +161,7 @@ func (c *Cache) Stats() Stats {
 	out := Stats{
 		NegativeHits: s.negative.Load(), ComputedHits: s.computedHits.Load(), StaleHits: s.stale.Load(),
 		Unavailable: s.unavailable.Load(), Shared: s.shared.Load(),
-		TableHits: s.tableHits.Load(), Misses: s.misses.Load(), ExpiredOnly: s.expiredOnly.Load(),
+		TableHits: s.tableHits.Load(), Misses: s.misses.Load(), ExpiredOnly: s.expiredOnly.Load(), Deleted: s.deleted.Load(),
 		ItemErrors: s.itemErrors.Load(), Errors: s.errors.Load(),
 		Calls: s.calls.Load(), ReadUnits: float64(s.milliUnits.Load()) / 1000,
 		Hedges: s.hedges.Load(), HedgeWins: s.hedgeWins.Load(), Refreshes: s.refreshes.Load(), Probes: s.probes.Load(),

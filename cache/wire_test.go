@@ -63,28 +63,31 @@ func overTheWire(t *testing.T, test func(t *testing.T, s *store)) {
 // fake opens a store of a layout on a fake without a network, for a bubble.
 func fake(t *testing.T, name string) (*store, *dynamodbfake.Service) {
 	for _, s := range layouts {
-		if s.name != name {
-			continue
+		if s.name == name {
+			return &s, s.fake(t)
 		}
-		db := dynamodbfake.New()
-		client := db.Client()
-		s.open(t, client, func(in dynamodb.CreateTableInput, ttl string) string {
-			table := "predictions"
-			in.TableName, in.BillingMode = &table, types.BillingModePayPerRequest
-			if _, err := client.CreateTable(t.Context(), &in); err != nil {
-				t.Fatal(err)
-			}
-			on := true
-			if _, err := client.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{TableName: &table,
-				TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &ttl, Enabled: &on}}); err != nil {
-				t.Fatal(err)
-			}
-			return table
-		})
-		return &s, db
 	}
 	t.Fatalf("no layout %q", name)
 	return nil, nil
+}
+
+func (s *store) fake(t *testing.T) *dynamodbfake.Service {
+	db := dynamodbfake.New()
+	client := db.Client()
+	s.open(t, client, func(in dynamodb.CreateTableInput, ttl string) string {
+		table := "predictions"
+		in.TableName, in.BillingMode = &table, types.BillingModePayPerRequest
+		if _, err := client.CreateTable(t.Context(), &in); err != nil {
+			t.Fatal(err)
+		}
+		on := true
+		if _, err := client.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{TableName: &table,
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &ttl, Enabled: &on}}); err != nil {
+			t.Fatal(err)
+		}
+		return table
+	})
+	return db
 }
 
 func (s *store) open(t *testing.T, client *dynamodb.Client, create func(in dynamodb.CreateTableInput, ttl string) string) {
@@ -142,6 +145,12 @@ func (s *store) message(id string, event time.Time, life time.Duration, payload,
 		s.field(id), event.UTC().Format(time.RFC3339Nano), int(life.Seconds()), payload, more)
 }
 
+// tombstone is a delete as a message has it.
+func (s *store) tombstone(id string, event time.Time, life time.Duration) string {
+	return fmt.Sprintf(`{"predictionId":%s,"timestamp":%q,"ttlSeconds":%d,"deleted":true}`,
+		s.field(id), event.UTC().Format(time.RFC3339Nano), int(life.Seconds()))
+}
+
 // put writes messages as the worker does, one after the other, and returns their items.
 func (s *store) put(t *testing.T, messages ...string) []*item.Item {
 	t.Helper()
@@ -159,8 +168,9 @@ func (s *store) put(t *testing.T, messages ...string) []*item.Item {
 func (s *store) items(t *testing.T, messages ...string) (items []*item.Item) {
 	t.Helper()
 	d := prediction.NewDecoder(prediction.Config{
-		Fields:     prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"},
-		Attributes: prediction.Attributes{All: true}, TTL: 24 * time.Hour, MaxFuture: 5 * time.Minute, MaxDecodedBytes: 8 << 20,
+		Fields:     prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt", Deleted: "deleted"},
+		Attributes: prediction.Attributes{All: true}, TTL: time.Second, // so that deletes may have short lives too
+		MaxFuture: 5 * time.Minute, MaxDecodedBytes: 8 << 20,
 	})
 	var decoded prediction.Decoded
 	d.Decode(&decoded, prediction.Message{Body: strings.Join(messages, "\n"), Sent: time.Now().UnixMilli()}, time.Now())

@@ -33,8 +33,9 @@ func Register(source Source, meter metric.Meter, attributes ...attribute.KeyValu
 	})
 	r.labeled("reads", "Reads of the table, one for each id, by result.", "result", map[string]func(*cache.Stats) int64{
 		"hit":        func(s *cache.Stats) int64 { return s.TableHits },
-		"miss":       func(s *cache.Stats) int64 { return s.Misses - s.ExpiredOnly },
+		"miss":       func(s *cache.Stats) int64 { return s.Misses - s.ExpiredOnly - s.Deleted },
 		"expired":    func(s *cache.Stats) int64 { return s.ExpiredOnly },
+		"deleted":    func(s *cache.Stats) int64 { return s.Deleted },
 		"item_error": func(s *cache.Stats) int64 { return s.ItemErrors },
 		"error":      func(s *cache.Stats) int64 { return s.Errors },
 	})

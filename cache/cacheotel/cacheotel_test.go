@@ -69,7 +69,7 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%s is %v, %v, want %v", name, v, found, want)
 		}
 	}
-	if len(got) != 14+13 {
+	if len(got) != 14+14 {
 		t.Errorf("%d series: %v", len(got), got)
 	}
 	if err := registration.Unregister(); err != nil {

@@ -76,7 +76,8 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 		"shared": s.Shared, "unavailable": s.Unavailable,
 	})
 	labeled(c.reads, map[string]int64{
-		"hit": s.TableHits, "miss": s.Misses - s.ExpiredOnly, "expired": s.ExpiredOnly, "item_error": s.ItemErrors, "error": s.Errors,
+		"hit": s.TableHits, "miss": s.Misses - s.ExpiredOnly - s.Deleted, "expired": s.ExpiredOnly, "deleted": s.Deleted,
+		"item_error": s.ItemErrors, "error": s.Errors,
 	})
 	labeled(c.computations, map[string]int64{
 		"miss": s.Computed - s.EarlyComputed, "early": s.EarlyComputed, "error": s.ComputeErrors,

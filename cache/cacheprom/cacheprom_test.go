@@ -19,7 +19,7 @@ func (s stats) Stats() cache.Stats { return cache.Stats(s) }
 func TestCollector(t *testing.T) {
 	c := cacheprom.NewCollector(stats{
 		FrontHits: 3, NegativeHits: 4, ComputedHits: 5, StaleHits: 6, Shared: 7, Unavailable: 8,
-		TableHits: 10, Misses: 12, ExpiredOnly: 5, ItemErrors: 1, Errors: 2, Computed: 9, EarlyComputed: 4, ComputeErrors: 1, ReadUnits: 1.5,
+		TableHits: 10, Misses: 12, ExpiredOnly: 5, Deleted: 3, ItemErrors: 1, Errors: 2, Computed: 9, EarlyComputed: 4, ComputeErrors: 1, ReadUnits: 1.5,
 		EventAges: cache.Histogram{Bounds: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, Counts: []int64{1, 2, 3, 4}, Sum: 30 * time.Second},
 	}, prometheus.Labels{"table": "t"})
 	const want = `
@@ -48,11 +48,12 @@ predcache_reader_event_age_seconds_count{table="t"} 10
 predcache_reader_read_units_total{table="t"} 1.5
 # HELP predcache_reader_reads_total Reads of the table, one for each id, by result.
 # TYPE predcache_reader_reads_total counter
+predcache_reader_reads_total{result="deleted",table="t"} 3
 predcache_reader_reads_total{result="error",table="t"} 2
 predcache_reader_reads_total{result="expired",table="t"} 5
 predcache_reader_reads_total{result="hit",table="t"} 10
 predcache_reader_reads_total{result="item_error",table="t"} 1
-predcache_reader_reads_total{result="miss",table="t"} 7
+predcache_reader_reads_total{result="miss",table="t"} 4
 # HELP predcache_reader_table_available 1 while the table answers, 0 while the front answers alone.
 # TYPE predcache_reader_table_available gauge
 predcache_reader_table_available{table="t"} 0
