@@ -14,8 +14,8 @@ import (
 	"github.com/predcache/predcache/cache"
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
-	"github.com/predcache/predcache/internal/jsonlines"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/records"
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
@@ -23,11 +23,12 @@ func newPublishCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "publish FILE", GroupID: groupMove, Args: takes(1),
 		Short: "Send predictions from a file to the queue",
-		Long: `Send predictions to WORKER_QUEUE_URL, ten messages per call. FILE has one JSON object per line,
-plain or compressed with gzip or zstd; - is standard input.
+		Long: `Send predictions to WORKER_QUEUE_URL, ten messages per call. FILE is NDJSON, JSON, CSV with a
+header, a DynamoDB JSON export, plain or compressed with gzip or zstd, or Parquet; - is standard
+input. Its content determines the format.
 
-A line has up to 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and so on). The
-command stops at the first line that the worker would reject, and prints its number. The lines
+A row has up to 1 MiB, and the fields that the worker reads (WORKER_FIELD_ID and so on). The
+command stops at the first row that the worker would reject, and prints its number. The rows
 before it are sent.`,
 		Example: `  # Send a file
   worker publish predictions.ndjson
@@ -55,16 +56,16 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
-	lines, err := jsonlines.Open(file, stdin)
+	rows, err := records.OpenFile(file, stdin, records.Options{Fields: cfg.Prediction().Fields, MaxRow: maxLine + len("\r\n")})
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
 	}
-	defer lines.Close()
+	defer rows.Close()
 	clients, err := awsclient.New(ctx, awsclient.Config{QueueURL: cfg.QueueURL, Connections: publishCalls, Clock: &awsclient.Clock{}})
 	if err != nil {
 		return problems{"nothing can be sent", err}
 	}
-	bar := newBar(stderr, "publishing", lines.Size)
+	bar := newBar(stderr, "publishing", rows.Size)
 	sending, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	tracer, err := telemetry.NewTracer(ctx, telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat), "predcache-publisher", version(), cfg.QueueURL, cfg.TableName)
@@ -87,11 +88,11 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 	if err != nil {
 		return problems{"nothing can be sent", err}
 	}
-	sender := linePublisher{publisher: p, bar: bar}
+	sender := rowPublisher{publisher: p, bar: bar}
 	if !unchecked {
 		sender.decoder = prediction.NewDecoder(cfg.Prediction())
 	}
-	err = sender.publish(sending, lines)
+	err = sender.publish(sending, rows)
 	if closing := p.Close(sending); err == nil {
 		err = closing
 	}

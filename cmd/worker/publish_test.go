@@ -39,11 +39,13 @@ func TestPublish(t *testing.T) {
 		{"a line too long, unchecked", good + long, "--unchecked", "line 2 is longer than 1,048,576 bytes, the most that SQS takes", 1},
 		{"gzip", string(packed["gzip"](good + good)), "", "sent 2 predictions in 2 messages", 2},
 		{"zstd", string(packed["zstd"](good + good)), "", "sent 2 predictions in 2 messages", 2},
-		{"broken gzip", "\x1f\x8b\x08\x00", "", "reading ", 0},
-		{"Parquet", "PAR1\x15", "", " is Parquet: give one JSON object a line", 0},
-		{"UTF-16", "\xff\xfe{\x00", "", " is UTF-16: give one JSON object a line", 0},
-		{"CSV", "id,score\n1,2\n", "", " does not begin with a JSON object: if it is CSV, convert it", 0},
-		{"a JSON array", "[\n" + `{"predictionId":"2","prediction":1}` + "\n]", "", " is one JSON array: make it one object a line, as `jq -c '.[]'` does", 0},
+		{"broken gzip", "\x1f\x8b\x08\x00", "", " is damaged", 0},
+		{"a zip archive", "PK\x03\x04", "", " is a zip archive: give NDJSON, JSON, CSV with a header", 0},
+		{"UTF-16", "\xff\xfe{\x00", "", " is UTF-16: give NDJSON", 0},
+		{"CSV", "predictionId,prediction\n1,2\n2,\n", "", `row 2: missing_field: prediction is missing`, 1},
+		{"CSV of something else", "id,score\n1,2\n", "", ` does not begin with JSON, and read as CSV it has no column "predictionId" (WORKER_FIELD_ID)`, 0},
+		{"a JSON array", "[\n" + `{"predictionId":"2","prediction":1}` + "\n]", "", "sent 1 predictions in 1 messages", 1},
+		{"damaged Parquet", "PAR1\x15", "", " is not Parquet: it is too short", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, stdin := range []bool{false, true} {

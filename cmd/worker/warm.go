@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,20 +25,21 @@ func newWarmCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "warm FILE...", GroupID: groupMove,
 		Short: "Fill the table directly from files, without the queue",
-		Long: `Fill WORKER_TABLE_NAME directly from files, without the queue. A file has one prediction per
-line, in the format of a message, plain or compressed with gzip or zstd; - is standard input.
-Fields, checks, deduplication, encoding and settings are the same as for "worker run". The exit
-status is 1 if a prediction was rejected.
+		Long: `Fill WORKER_TABLE_NAME directly from files, without the queue. A file is NDJSON, JSON, CSV with a
+header, a DynamoDB JSON export, plain or compressed with gzip or zstd, or Parquet; - is standard
+input. Its content determines the format. Fields, checks, deduplication, encoding and settings are
+the same as for "worker run". The exit status is 1 if a prediction was rejected.
 
-It uses all the write capacity that it can get: set --max-write-units beside live traffic.
+It uses all the write capacity that it can get: set --max-write-units beside live traffic. It
+prints what the table takes, and about how long the job will take at that rate.
 
 A table that keeps only the newest prediction of an id is written conditionally, as with
 WORKER_ORDERING=newest, so a newer item stays. Of two predictions with the same id and event time,
-the one in the later line, file or run wins. A message from the queue wins over every file.
+the one in the later row, file or run wins. A message from the queue wins over every file.
 
-To continue an interrupted run, repeat the command. FILE.warm (--state) stores the byte offset up
-to which everything is durable. Predictions that can't be stored go to FILE.rejects (--rejects),
-with their line and the reason.`,
+To continue an interrupted run, repeat the command. FILE.warm (--state) stores the position up to
+which everything is durable. Predictions that can't be stored go to FILE.rejects (--rejects), with
+their row and the reason.`,
 		Example: `  # See what a file would cost
   worker warm --dry-run predictions.ndjson.gz
 
@@ -60,7 +62,7 @@ with their line and the reason.`,
 	fs.StringVar(&f.state, "state", "", "`FILE` that stores the progress (default: the first file's name with .warm)")
 	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for rejected predictions (default: the first file's name with .rejects)")
 	fs.BoolVar(&f.allowRejects, "allow-rejects", false, "exit with status 0 even if predictions were rejected")
-	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none, or \"now\"; without this flag they are rejected")
+	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none: a time, now, or modified (the file's); else they are rejected")
 	fs.DurationVar(&f.every, "every", 10*time.Second, "how often to print progress without a terminal")
 	return cmd
 }
@@ -86,6 +88,9 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	if err != nil {
 		return problems{"the settings are not valid", err}
 	}
+	if f.timestamp == "modified" && slices.Contains(f.files, "-") {
+		return usageError{"worker warm", "--timestamp modified: standard input has no time of modification"}
+	}
 	at, err := eventTime(f.timestamp)
 	if err != nil {
 		return err
@@ -99,7 +104,8 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	}
 	run, err := warm.New(ctx, warm.Options{
 		Config: cfg, Clients: clients, Files: f.files, Stdin: stdin, DryRun: f.dryRun, State: f.state, Rejects: f.rejects, EventTime: at,
-		Notify: func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) },
+		Modified: f.timestamp == "modified",
+		Notify:   func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) },
 	})
 	if err != nil {
 		return problems{"the table can't be filled", err}
@@ -107,6 +113,7 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	if file, offset := run.Resumed(); file != "" {
 		fmt.Fprintf(stderr, "continuing in %s at byte %s\n", file, thousands(offset))
 	}
+	printThroughput(stderr, run)
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ignore := context.AfterFunc(intake, func() {
@@ -130,10 +137,23 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	return err //nolint:wrapcheck // it says what was being done
 }
 
+// printThroughput prints what the table takes and how long the run will take at that rate, as far as both are known.
+func printThroughput(w io.Writer, run *warm.Run) {
+	perSecond, needed := run.Throughput()
+	if perSecond == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%s write units a second are available", thousands(perSecond))
+	if needed > 0 {
+		fmt.Fprintf(w, ": about %s are needed, which takes %s", thousands(needed), lasting(time.Duration(needed/perSecond+1)*time.Second))
+	}
+	fmt.Fprintln(w)
+}
+
 // eventTime reads --timestamp, in milliseconds since the epoch.
 func eventTime(text string) (int64, error) {
 	switch text {
-	case "":
+	case "", "modified":
 		return 0, nil
 	case "now":
 		return time.Now().UnixMilli(), nil

@@ -221,15 +221,15 @@ func TestWarm_continues_after_interrupt(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "interrupted") {
 				t.Fatalf("%s, %v", out.String(), err)
 			}
-			var at struct{ Offset, Line int64 }
+			var at struct{ Offset, Row int64 }
 			text, err := os.ReadFile(name + ".warm")
 			if err == nil {
 				err = json.Unmarshal(text, &at)
 			}
-			if err != nil || at.Offset == 0 || at.Offset >= int64(lines.Len()) || int(at.Line) != strings.Count(lines.String()[:at.Offset], "\n") {
+			if err != nil || at.Offset == 0 || at.Offset >= int64(lines.Len()) || int(at.Row) != strings.Count(lines.String()[:at.Offset], "\n") {
 				t.Fatalf("the state is %+v, %v, after %d calls and the output %s", at, err, calls.Load(), out.String())
 			}
-			for i := range at.Line { // what counts as in the table is there
+			for i := range at.Row { // what counts as in the table is there
 				if got := w.payload(t, fmt.Sprint(i)); got != fmt.Sprintf(`{"n":%d}`, i) && i%50 == 0 {
 					t.Fatalf("%d is %s", i, got)
 				}
@@ -238,7 +238,7 @@ func TestWarm_continues_after_interrupt(t *testing.T) {
 				}
 			}
 			again, err := runCommand(t, "warm", "--timestamp", "now", name)
-			if err != nil || strings.Contains(again, "interrupted") || !strings.Contains(again, fmt.Sprintf("continuing in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Line)+" predictions of") {
+			if err != nil || strings.Contains(again, "interrupted") || !strings.Contains(again, fmt.Sprintf("continuing in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Row)+" predictions of") {
 				t.Fatalf("%s, %v", again, err)
 			}
 			ids := map[string]bool{}
@@ -255,7 +255,7 @@ func TestWarm_continues_after_interrupt(t *testing.T) {
 func TestWarmRefusesAFileThatHasChanged(t *testing.T) {
 	newWire(t, backend.All(t)[0], item.Versioned, item.TypeS, false)
 	name := fileOf(t, []byte("{\"predictionId\":\"1\",\"prediction\":1}\n"))
-	if err := os.WriteFile(name+".warm", []byte(fmt.Sprintf(`{"file":%q,"index":0,"offset":10,"line":1,"size":5}`, name)), 0o600); err != nil {
+	if err := os.WriteFile(name+".warm", []byte(fmt.Sprintf(`{"file":%q,"index":0,"offset":10,"row":1,"size":5}`, name)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := runCommand(t, "warm", name); err == nil || !strings.Contains(err.Error(), "no longer the file") {
@@ -315,9 +315,11 @@ func TestWarmFormats(t *testing.T) {
 		{"a byte order mark", "\ufeff" + good, ""},
 		{"an array a line", "[" + strings.TrimSpace(good) + "]\n" + good, ""},
 		{"nothing", "", ""},
-		{"CSV", "predictionId,prediction\na,1\n", "if it is CSV, convert it"},
-		{"an array over several lines", "[\n" + good + "]\n", "is one JSON array: make it one object a line"},
-		{"Parquet", "PAR1\x15\x04", "is Parquet: give one JSON object a line"},
+		{"CSV", "predictionId,prediction\na,1\n", ""},
+		{"CSV of something else", "id,score\na,1\n", `read as CSV it has no column "predictionId" (WORKER_FIELD_ID)`},
+		{"an array over several lines", "[\n" + good + "]\n", ""},
+		{"objects back to back", strings.TrimSpace(good) + good, ""},
+		{"damaged Parquet", "PAR1\x15\x04", "is not Parquet: it is too short"},
 		{"a zip archive", "PK\x03\x04\x14", "is a zip archive"},
 		{"UTF-16", string(utf16), "is UTF-16"},
 	} {

@@ -111,6 +111,19 @@ func (in *input) discardTo(offset int64) error {
 	return nil
 }
 
+// seek continues at an offset if the text is stored as it is, in something that can seek.
+func (in *input) seek(offset int64) bool {
+	s, ok := in.source.r.(io.Seeker)
+	if !ok || in.compressed {
+		return false
+	}
+	if _, err := s.Seek(offset, io.SeekStart); err != nil {
+		return false
+	}
+	in.window = &window{r: in.source, at: offset}
+	return true
+}
+
 func (in *input) close() {
 	if in.closer != nil {
 		in.closer()

@@ -180,7 +180,18 @@ func (r *Reader) Skip(offset, row int64) error {
 		return nil
 	}
 	r.row = row
+	if offset > r.in.offset() && r.in.seek(offset) {
+		return nil
+	}
 	return r.in.discardTo(offset)
+}
+
+// NumRows returns the number of rows of a Parquet file, and -1 for others, which do not say.
+func (r *Reader) NumRows() int64 {
+	if p, ok := r.rows.(*parquetRows); ok {
+		return p.file.NumRows()
+	}
+	return -1
 }
 
 // Close frees what decompression holds. It does not close the text.

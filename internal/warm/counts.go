@@ -38,8 +38,8 @@ func (c *counts) predictions() (n int64) {
 
 // Progress is the progress of a run.
 type Progress struct {
-	// Durable is the number of bytes of the files whose predictions are in the table or rejected. Total is the size of the files, -1 if
-	// unknown.
+	// Durable is the number of bytes of the sources whose predictions are in the table or rejected. Total is the size of the sources, -1
+	// if unknown.
 	Durable, Total int64
 	Predictions    int64 // predictions of this run that have an outcome
 }

@@ -10,33 +10,36 @@ import (
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/records"
 )
 
-// A ledger records how far a run is durable. Chunks are settled in any order, and the durable position is the end of the last chunk
+// A ledger records up to where a run is durable. Chunks are settled in any order, and the durable position is the end of the last chunk
 // before the first unsettled one. The ledger also bounds the memory of the chunks in flight.
 type ledger struct {
 	run  *Run
 	room *semaphore.Weighted // bytes
 
 	mu      sync.Mutex
-	open    []*chunk // not yet durable, in the order of the lines
+	open    []*chunk // not yet durable, in the order of the rows
 	durable position
-	passed  int64         // bytes of the files up to durable
+	passed  int64         // bytes of the sources up to durable
 	idle    chan struct{} // closed when no chunk is pending; nil unless wait waits
 	pending int           // chunks with predictions that have no outcome
 }
 
-// A chunk is a group of lines that are read, submitted and settled together.
+// A chunk is a group of rows that are read, submitted and settled together.
 type chunk struct {
 	run    *Run
+	index  int              // of the source
+	rows   []records.Record // until they are submitted
 	end    position
-	passed int64 // bytes of the files up to end
+	passed int64 // bytes of the sources up to end
 	cost   int64
-	left   atomic.Int32 // predictions without an outcome, plus one while the chunk is being read
+	left   atomic.Int32 // predictions without an outcome, plus one until it is submitted
 	failed atomic.Bool
 
 	mu      sync.Mutex
-	rejects []rejectedLine
+	rejects []rejectedRow
 
 	done bool // left is 0; guarded by ledger.mu
 }
@@ -55,7 +58,7 @@ func (l *ledger) begin(ctx context.Context, c *chunk) error {
 }
 
 // resolved records that one of a chunk's predictions has an outcome. When chunks become durable, it writes their rejects in the order
-// of the lines, so that a resumed run writes no reject twice.
+// of the rows, so that a resumed run writes no reject twice.
 func (c *chunk) resolved() {
 	if c.left.Add(-1) > 0 {
 		return
@@ -98,53 +101,53 @@ func (l *ledger) wait(ctx context.Context) {
 	}
 }
 
-// position returns the durable position, and the size of the rejects file and the bytes of the files up to it.
+// position returns the durable position, and the size of the rejects file and the bytes of the sources up to it.
 func (l *ledger) position() (at position, rejects, passed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.durable, l.run.rejects.size, l.passed
 }
 
-// A line is the ingest's sink of one line.
-type line struct {
+// A row is the ingest's sink of one row.
+type row struct {
 	chunk  *chunk
 	number int64
 }
 
 // Reserve implements ingest.Sink. It grants everything, since ledger.begin has waited for room for the chunk.
-func (l *line) Reserve(context.Context, int) bool { return true }
+func (s *row) Reserve(context.Context, int) bool { return true }
 
 // Admit implements ingest.Sink.
-func (l *line) Admit(*item.Item) dedup.Waiter {
-	l.chunk.left.Add(1)
-	return l
+func (s *row) Admit(*item.Item) dedup.Waiter {
+	s.chunk.left.Add(1)
+	return s
 }
 
 // Reject implements ingest.Sink.
-func (l *line) Reject(part prediction.RejectedPart, _ int) { l.reject(part.Raw, part.Why) }
+func (s *row) Reject(part prediction.RejectedPart, _ int) { s.reject(part.Raw, part.Why) }
 
 // NoRoom implements ingest.Sink.
-func (l *line) NoRoom() { l.chunk.failed.Store(true) }
+func (s *row) NoRoom() { s.chunk.failed.Store(true) }
 
 // Done implements ingest.Sink.
-func (l *line) Done(int) {}
+func (s *row) Done(int) {}
 
 // Resolve implements dedup.Waiter.
-func (l *line) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
+func (s *row) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
 	switch o {
 	case prediction.Failed:
-		l.chunk.failed.Store(true)
+		s.chunk.failed.Store(true)
 	case prediction.Rejected:
-		l.reject(raw, why)
+		s.reject(raw, why)
 	}
-	l.chunk.resolved()
+	s.chunk.resolved()
 }
 
 // reject keeps a reject until its chunk is durable.
-func (l *line) reject(raw string, why *prediction.Reject) {
-	c := l.chunk
+func (s *row) reject(raw string, why *prediction.Reject) {
+	c := s.chunk
 	c.run.counts.reasons[why.Reason].Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rejects = append(c.rejects, rejectedLine{c.end.File, l.number, why.Reason, why.Field, why.Detail, raw})
+	c.rejects = append(c.rejects, rejectedRow{c.end.File, s.number, why.Reason, why.Field, why.Detail, raw})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/predcache/predcache/internal/prediction"
 )
 
-// A rejectedLine is a line of the rejects file, which is NDJSON.
-type rejectedLine struct {
+// A rejectedRow is a line of the rejects file, which is NDJSON.
+type rejectedRow struct {
 	File   string            `json:"file"`
 	Line   int64             `json:"line"`
 	Reason prediction.Reason `json:"reason"`
@@ -48,11 +48,11 @@ func (f *rejectsFile) open(o Options, resumed *position) error {
 	return nil
 }
 
-func (f *rejectsFile) write(lines []rejectedLine) error {
+func (f *rejectsFile) write(lines []rejectedRow) error {
 	if f.name == "" || len(lines) == 0 {
 		return nil
 	}
-	slices.SortFunc(lines, func(a, b rejectedLine) int { return int(a.Line - b.Line) })
+	slices.SortFunc(lines, func(a, b rejectedRow) int { return int(a.Line - b.Line) })
 	var text []byte
 	for i := range lines {
 		line, err := json.Marshal(lines[i])

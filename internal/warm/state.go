@@ -10,17 +10,16 @@ import (
 	"time"
 )
 
-// A position is a place in the files of a run. Everything before the durable position is in the table or rejected.
+// A position is a place in the sources of a run. Everything before the durable position is in the table or rejected.
 type position struct {
-	File        string    `json:"file"`
-	Index       int       `json:"index"`  // of the file among those of the command
-	Offset      int64     `json:"offset"` // bytes, decompressed
-	Line        int64     `json:"line"`
-	LinesBefore int64     `json:"linesBefore"` // of the files before it
-	Size        int64     `json:"size"`        // of the file; a file with another Size or Time has changed
-	Time        time.Time `json:"modified"`
-	Started     int64     `json:"started"` // the run's start, seconds since the epoch
-	Rejects     int64     `json:"rejects"` // bytes of the rejects file
+	File     string    `json:"file"`
+	Index    int       `json:"index"`  // of the source
+	Offset   int64     `json:"offset"` // as records.Record counts
+	Row      int64     `json:"row"`
+	Size     int64     `json:"size"` // of the source; one with another Size or Modified has changed
+	Modified time.Time `json:"modified"`
+	Started  int64     `json:"started"` // the run's start, seconds since the epoch
+	Rejects  int64     `json:"rejects"` // bytes of the rejects file
 }
 
 // resume reads the state of an interrupted run of the same files, if there is one.
@@ -39,7 +38,7 @@ func (r *Run) resume() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("reading the state of the interrupted run: %w", err)
-	case at.Index >= len(r.o.Files) || r.o.Files[at.Index] != at.File:
+	case at.Index >= len(r.sources) || r.sources[at.Index].name != at.File:
 		return fmt.Errorf("%s is the state of a run of other files, interrupted in %s: repeat that command, or remove the state to start again", r.o.State, at.File)
 	}
 	r.resumed, r.started, r.ledger.durable = &at, at.Started, at

@@ -1,17 +1,13 @@
-// Package warm fills the table directly from files of predictions, one per line. It uses the worker's ingest, dedup window and
-// writer. In place of the queue, a ledger records how far the files are durable.
+// Package warm fills the table directly from files of predictions. It uses the worker's ingest, dedup window and writer. In place of
+// the queue, a ledger records up to where the files are durable.
 package warm
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"math"
-	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,21 +33,16 @@ type Options struct {
 	// State is the name of the file that keeps the progress, and Rejects that of the file for predictions that can't be stored. With
 	// "", no such file is written.
 	State, Rejects string
-	// EventTime is the event time of predictions that have none, in milliseconds since the epoch. With 0 they are rejected.
+	// EventTime is the event time of predictions that have none, in milliseconds since the epoch. With 0 they are rejected, unless
+	// Modified is set: then it is the time when their file was modified.
 	EventTime int64
+	Modified  bool
 	// Notify is called with a message when the table can't be written. It may be nil.
 	Notify func(format string, args ...any)
 }
 
-const (
-	// room is the maximum memory of the chunks in flight, text and items: about 10,000 predictions of 1 KB.
-	room = 32 << 20
-	// A chunk of lines is read, submitted and settled together.
-	chunkBytes = 64 << 10
-	chunkLines = 100
-	// lineBytes is the approximate memory of a line beside its text.
-	lineBytes = 1 << 10
-)
+// room is the maximum memory of the chunks in flight, text and items: about 10,000 predictions of 1 KB.
+const room = 32 << 20
 
 // Connections returns the number of concurrent calls that a run may make, for awsclient.Config.
 func Connections(cfg *config.Config) int {
@@ -60,9 +51,17 @@ func Connections(cfg *config.Config) int {
 
 // A Run fills the table from files once:
 //
-//	read -> ingest (decode, admit) -> batch -> write -> ledger
+//	read -> chunks -> ingest (decode, admit) -> batch -> write -> ledger
+//
+// Sources are read side by side, and their chunks are decoded by several goroutines.
 type Run struct {
 	o       Options
+	sources []*source
+	stdin   bool // one of them is standard input
+	fields  prediction.Fields
+	table   item.Table
+	units   int64 // write units a second that the table takes; 0 is unknown
+	needs   int64 // write units of all sources, roughly; 0 is unknown
 	layout  *item.Layout
 	ingest  *ingest.Ingest
 	window  *dedup.Window
@@ -70,10 +69,9 @@ type Run struct {
 	ledger  ledger
 	rejects rejectsFile
 	counts  counts
-	passed  atomic.Int64 // bytes of the files that have been read
-	total   int64        // bytes of the files; -1 if unknown
-	started int64        // start of the run in seconds since the epoch: see order
-	resumed *position    // durable position of the interrupted run; nil for a new one
+	total   int64     // bytes of the sources; -1 if unknown
+	started int64     // start of the run in seconds since the epoch: see order
+	resumed *position // durable position of the interrupted run; nil for a new one
 
 	abort context.CancelFunc // stops reading
 	mu    sync.Mutex
@@ -91,7 +89,10 @@ func New(ctx context.Context, o Options) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{o: o, layout: found.Layout, started: time.Now().Unix()}
+	r := &Run{o: o, layout: found.Layout, fields: cfg.Prediction().Fields, table: found.Table, started: time.Now().Unix()}
+	if found.TableInfo != nil {
+		r.units = found.TableInfo.WriteUnits
+	}
 	r.ledger.run, r.ledger.room = r, semaphore.NewWeighted(room)
 	r.counts.init()
 	r.window = dedup.NewWindow(dedup.Config{
@@ -100,18 +101,36 @@ func New(ctx context.Context, o Options) (*Run, error) {
 	})
 	r.writer = writer.New(r.writerConfig(found), r.window.Begin)
 	decoder := cfg.Prediction()
-	decoder.RequireTimestamp = o.EventTime == 0
+	decoder.RequireTimestamp = o.EventTime == 0 && !o.Modified
 	r.ingest = ingest.New(ingest.Config{
 		Decoder: decoder, Layout: found.Layout, Admit: r.window.Admit, Submit: r.writer.Submit,
 		Observer: &r.counts, Now: o.Clients.Clock.Now, Grace: writer.ExpiryGrace, Log: slog.New(slog.DiscardHandler),
 	})
-	if err := r.measure(); err != nil {
+	if r.sources, err = fileSources(o.Files, o.Stdin); err != nil {
 		return nil, err
+	}
+	for _, s := range r.sources {
+		if s.size < 0 {
+			r.stdin, r.total = true, -1
+		} else if r.total >= 0 {
+			r.total += s.size
+		}
 	}
 	if err := r.resume(); err != nil {
 		return nil, err
 	}
+	r.needs = r.estimate(ctx, prediction.NewDecoder(decoder))
 	return r, nil
+}
+
+// Throughput returns the write units a second that the run can use: what the table takes, or the run's own limit. It also returns
+// roughly how many units the run needs. Either is 0 if it is unknown.
+func (r *Run) Throughput() (perSecond, needed int64) {
+	perSecond = r.units
+	if limit := int64(r.o.Config.MaxWriteUnits); limit > 0 && (perSecond == 0 || limit < perSecond) {
+		perSecond = limit
+	}
+	return perSecond, r.needs
 }
 
 // findTable reads the table's description. It selects conditional writes for a latest-only table, so that a newer item stays.
@@ -152,22 +171,6 @@ type unobserved struct{}
 
 func (unobserved) Batch(int, int) {}
 func (unobserved) Limit(int)      {}
-
-// measure sets total to the sum of the files' sizes.
-func (r *Run) measure() error {
-	for _, name := range r.o.Files {
-		info, err := os.Stat(name)
-		switch {
-		case name == "-":
-			r.total = -1
-		case err != nil:
-			return fmt.Errorf("opening the predictions: %w", err)
-		case r.total >= 0:
-			r.total += info.Size()
-		}
-	}
-	return nil
-}
 
 // ErrInterrupted is the error of a run that was stopped before everything was durable.
 var ErrInterrupted = errors.New("interrupted")
@@ -212,96 +215,6 @@ func (r *Run) openRejects() error {
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
 	return r.rejects.open(r.o, r.resumed)
-}
-
-// readAll reads all files, from the position of an interrupted run. It returns false if it did not reach the end.
-func (r *Run) readAll(ctx context.Context) (all bool, err error) {
-	first := 0
-	if r.resumed != nil {
-		first = r.resumed.Index
-	}
-	var bytes, lines int64 // of the files that have been read
-	for i, name := range r.o.Files {
-		if i < first {
-			if info, err := os.Stat(name); err == nil {
-				bytes += info.Size()
-			}
-			continue
-		}
-		var from *position
-		if i == first {
-			from = r.resumed
-		}
-		s, err := r.open(name, i, from)
-		if err != nil {
-			return false, err
-		}
-		s.bytesBefore = bytes
-		if from == nil {
-			s.linesBefore = lines
-		}
-		err = r.readFile(ctx, s)
-		s.Close()
-		if err != nil || ctx.Err() != nil {
-			return false, err
-		}
-		bytes += s.Read()
-		lines = s.linesBefore + s.Line()
-	}
-	return true, nil
-}
-
-// readFile reads a file in chunks. It stops without an error when ctx is done.
-func (r *Run) readFile(ctx context.Context, s *source) error {
-	type text struct {
-		line    string
-		number  int64
-		tooLong bool
-	}
-	var lines []text
-	for more := true; more && ctx.Err() == nil; {
-		lines = lines[:0]
-		size := 0
-		for size < chunkBytes && len(lines) < chunkLines {
-			line, tooLong, err := s.Next(r.o.Config.MaxDecodedBytes)
-			if errors.Is(err, io.EOF) {
-				more = false
-				break
-			}
-			if err != nil {
-				return err
-			}
-			size += len(line)
-			lines = append(lines, text{line, s.Line(), tooLong})
-		}
-		passed := s.bytesBefore + s.Read()
-		r.passed.Store(passed)
-		c := &chunk{run: r, end: s.position(), passed: passed, cost: min(int64(2*size+lineBytes*len(lines)), room)}
-		if err := r.ledger.begin(ctx, c); err != nil {
-			return nil //nolint:nilerr // ctx is done
-		}
-		batch := r.ingest.Begin()
-		for _, l := range lines {
-			sink := &line{c, l.number}
-			switch {
-			case l.tooLong:
-				r.counts.Outcome(prediction.Rejected, 0, 0)
-				sink.reject(l.line[:min(len(l.line), 1<<10)], prediction.Rejectf(prediction.ReasonTooLarge, "", "the line is longer than %d bytes: see WORKER_MAX_DECODED_BYTES", r.o.Config.MaxDecodedBytes))
-			case !blank(l.line):
-				batch.Add(ctx, ingest.Text{Name: s.Name, Body: l.line, Sent: r.o.EventTime, Order: r.order(s.linesBefore + l.number)}, sink)
-			}
-		}
-		batch.End(ctx)
-		c.resolved()
-	}
-	return nil
-}
-
-// order returns the ingest.Text.Order of a line. Of two predictions of one id and event time, the one in the later line, file or run
-// wins. The result is negative, so that a message wins over every file: a message's order is its sent time. The upper 31 bits hold
-// the run's start in seconds since the epoch, the lower 32 the line's number across all files.
-func (r *Run) order(line int64) int64 {
-	return math.MinInt64 + r.started<<32 + min(line, math.MaxUint32)
 }
 
 // fail stops the run with an error.
