@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -110,3 +111,65 @@ def test_get_or_compute_is_written_behind(tmp_path: Path) -> None:
         read = cache.get("user-42")
         assert read is not None
         assert (read.text, read.attributes, read.created) == (made.text, made.attributes, made.created)
+
+
+DELETES = [
+    ("versioned", "hide", {"WORKER_SORT_UNIT": "ms"}),
+    ("versioned", "hide", {"WORKER_ORDERING": "newest"}),
+    ("expiry-sorted", "hide", {"WORKER_ORDERING": "newest"}),
+    ("latest-only", "hide", {"WORKER_ORDERING": "newest"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "deletes", "extra"), DELETES)
+@pytest.mark.parametrize("json_library", ["orjson"], indirect=True)
+def test_deletes(kind: str, deletes: str, extra: dict[str, str], tmp_path: Path) -> None:
+    """Predictions and deletes of 60 ids, sent in any order: a reader finds what is newer than the last delete."""
+    table, queue = world.create_table(kind), world.create_queue()
+    log = tmp_path / "worker.log"
+    rng = random.Random(7)
+    now = int(time.time())
+    sent: list[tuple[str, float, bool]] = []
+    for i in range(60):
+        # An event time for each second, some fractions of it, and some of both kinds.
+        times = [
+            now - 40 + rng.randrange(30) + rng.choice([0, 0.25, 0.5]) for _ in range(rng.randint(1, 6))
+        ]
+        sent += [(f"user-{i}", t, rng.random() < 0.4) for t in times]
+        sent += [(id_, t, not deleted) for id_, t, deleted in sent[-1:] if rng.random() < 0.5]
+    rng.shuffle(sent)
+    deleted = {id_: max((t for i, t, d in sent if d and i == id_), default=0.0) for id_, *_ in sent}
+    visible = {
+        id_: sorted({t for i, t, d in sent if not d and i == id_ and t > deleted[id_]}) for id_ in deleted
+    }
+    with Publisher(queue, endpoint_url=world.SQS, session=world.SESSION) as publisher:
+        for id_, t, delete in sent:
+            if delete:
+                publisher.delete(id_, timestamp=t)
+            else:
+                publisher.publish(id_, t, timestamp=t, ttl=3600)
+    want = {id_: times[-1] if times else None for id_, times in visible.items()}
+    assert None in want.values()
+    with (
+        world.worker(queue, table, log, WORKER_DELETES=deletes, **extra),
+        Cache(table, endpoint_url=world.DYNAMODB, session=world.SESSION) as cache,
+    ):
+
+        def found() -> dict[str, Any]:
+            return {id_: p and p.payload for id_, p in cache.get_many(want).items()}
+
+        def drained() -> bool:
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            got = world.sqs().get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+            return {int(n) for n in got["Attributes"].values()} == {0}
+
+        world.eventually(drained, log)
+        assert found() == want
+        for id_, times in visible.items():
+            history = [p.payload for p in cache.history(id_)]
+            assert history[:1] == times[::-1][:1]
+            assert set(history) <= set(times)
+            if "WORKER_SORT_UNIT" in extra:  # where each has an item of its own
+                assert history == times[::-1]
+                assert [p.payload for p in cache.history(id_, until=now)] == times[::-1]
+                assert [p.payload for p in cache.history(id_, oldest_first=True)] == times
