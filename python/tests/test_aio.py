@@ -287,7 +287,7 @@ def test_what_fails(aws: FakeAWS, publisher: Callable[..., Publisher]) -> None:
         aws.script = lambda operation, body: error("ServiceUnavailable", 503)
         p = publisher(attempts=1)
         await p.publish("a", 1)
-        with pytest.raises(PublishError, match="1 predictions"):
+        with pytest.raises(PublishError, match="1 prediction "):
             await p.flush()
         await p.close()
         p = publisher(attempts=1000, linger=0)

@@ -38,7 +38,7 @@ def test_the_command_line_shows_a_prediction(
     output = capsys.readouterr()
     assert "published 2 of 3" in output.out
     assert "line 3" in output.err
-    assert "0.10" in aws.queue[0]
+    assert any("0.10" in body for body in aws.queue)  # one message, or two on a slow machine
     aws.script = lambda operation, body: error("AccessDeniedException")
     assert main(["get", "a"]) == 2
     assert "policy" in capsys.readouterr().err

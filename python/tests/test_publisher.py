@@ -415,7 +415,7 @@ def test_close_gives_up_in_time(aws: FakeAWS, make: Callable[..., Publisher]) ->
     aws.script = lambda operation, body: error("ServiceUnavailable", 503)
     publisher = make(attempts=100, linger=0)
     publisher.publish("a", 1)
-    with pytest.raises(TimeoutError, match="1 predictions"):
+    with pytest.raises(TimeoutError, match="1 prediction "):
         publisher.flush(timeout=0.01)
     with pytest.raises(PublishError, match="closed"):
         publisher.close(timeout=0.01)

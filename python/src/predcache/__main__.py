@@ -11,7 +11,7 @@ from pathlib import Path
 from predcache import _json
 from predcache._version import __version__
 from predcache.cache import Cache
-from predcache.errors import ConfigurationError, InvalidPredictionError, PredcacheError
+from predcache.errors import ConfigurationError, InvalidPredictionError, PredcacheError, counted
 from predcache.prediction import Prediction
 from predcache.publisher import Publisher
 
@@ -113,7 +113,8 @@ def _publish_lines(queue_url: str, lines: Iterable[str]) -> int:
             except InvalidPredictionError as err:
                 rejected += 1
                 print(f"predcache: line {number}: {err}", file=sys.stderr)
-    print(f"published {taken} of {taken + rejected} predictions; calls of SQS: {publisher.stats().calls}")
+    what = counted(taken + rejected, "prediction")
+    print(f"published {taken} of {what}; calls of SQS: {publisher.stats().calls}")
     return 1 if rejected else 0
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
+import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from predcache import _contract as contract
+from predcache._arguments import Arguments
 from predcache._json import quoted, quoted_bytes
 from predcache._message import body_of
-from predcache.errors import NetworkError, PredcacheError, PublishError, ServiceError
+from predcache.errors import NetworkError, PredcacheError, PublishError, ServiceError, counted
+from predcache.rules import Rules
+
+logger = logging.getLogger("predcache")
 
 OVERHEAD = 256  # about what a prediction takes in memory beside its text
 
@@ -66,28 +74,71 @@ class PublisherStats:
     waiting: int = 0
 
 
-class Unreported:
-    """Failures that nobody was told of yet. Of more than ``limit`` bytes of bodies, the bodies are gone."""
+def check_publisher(numbers: dict[str, Any], rules: Any, on_failure: Any) -> None:
+    """Check the arguments of a Publisher, of which ``numbers`` are those that are numbers.
 
-    def __init__(self, limit: int) -> None:
+    Raises:
+        ConfigurationError: Something is wrong.
+    """
+    arguments = Arguments("Publisher")
+    arguments.at_least("linger", numbers["linger"], 0)
+    for name in ("buffer", "calls", "attempts"):
+        arguments.at_least(name, numbers[name], 1, Integral)
+    arguments.above_zero("timeout", numbers["timeout"])
+    arguments.instance("rules", rules, Rules, "give Rules, or None")
+    if on_failure is not None and not callable(on_failure):
+        arguments.wrong("on_failure", on_failure, "give a function of one Failure, or None")
+    arguments.check()
+
+
+def still_waiting(stats: PublisherStats) -> str:
+    """Return the text of the error that a flush was not in time."""
+    what = counted(stats.waiting, "prediction")
+    return f"{what} still {'waits' if stats.waiting == 1 else 'wait'} to be sent"
+
+
+class Failures:
+    """Reports messages that were given up: to a function or, without one, by the log and an exception.
+
+    Args:
+        on_failure: The function.
+        limit: How many bytes of bodies are kept for the exception. Beyond it they are dropped.
+    """
+
+    def __init__(self, on_failure: Callable[[Failure], object] | None, limit: int) -> None:
+        self._on_failure = on_failure
         self._limit = limit
+        self._lock = threading.Lock()  # of everything below
         self._bytes = 0
-        self._failures: list[Failure] = []
+        self._kept: list[Failure] = []
 
-    def add(self, failure: Failure) -> None:
-        """Keep a failure."""
-        self._bytes += len(failure.body)
-        if self._bytes > self._limit:
-            failure = Failure(failure.error, failure.predictions, "")
-        self._failures.append(failure)
+    def report(self, failures: list[Failure]) -> None:
+        """Report failures."""
+        for failure in failures:
+            if self._on_failure is None:
+                logger.error("gave up %s: %s", counted(failure.predictions, "prediction"), failure.error)
+                self._keep(failure)
+                continue
+            try:
+                self._on_failure(failure)
+            except Exception:
+                logger.exception("on_failure raised")
 
-    def raise_all(self) -> None:
+    def _keep(self, failure: Failure) -> None:
+        with self._lock:
+            self._bytes += len(failure.body)
+            if self._bytes > self._limit:
+                failure = Failure(failure.error, failure.predictions, "")
+            self._kept.append(failure)
+
+    def raise_kept(self) -> None:
         """Raise a PublishError of what was kept, once.
 
         Raises:
             PublishError: There were some.
         """
-        failures, self._failures, self._bytes = self._failures, [], 0
+        with self._lock:
+            failures, self._kept, self._bytes = self._kept, [], 0
         if failures:
             raise PublishError(failures)
 
@@ -248,6 +299,16 @@ class Outbox:
                 more = f',"MessageGroupId":"{digest[:16]}","MessageDeduplicationId":"{digest}"'.encode()
             entries.append(b'{"Id":"%d","MessageBody":%b%b}' % (i, quoted_bytes(body), more))
         return self._head + b",".join(entries) + b"]}"
+
+    def answered(
+        self, messages: list[Message], answer: Any, error: PredcacheError | None
+    ) -> list[list[Message]]:
+        """Decide what becomes of the messages of a call, and return what to call at once instead."""
+        self.stats.calls += 1
+        if error is not None:
+            return self.failed(messages, error)
+        self.settle(messages, answer)
+        return []
 
     def settle(self, messages: list[Message], answer: dict[str, Any]) -> None:
         """Go by the answer's entries: a message that it doesn't name was not accepted."""

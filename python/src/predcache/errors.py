@@ -41,6 +41,11 @@ __all__ = [
 ]
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number of things: 1 prediction, 2 predictions."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 class PredcacheError(Exception):
     """The base of every exception that this package raises by itself."""
 
@@ -156,7 +161,8 @@ class PartialError(PredcacheError):
 
     def __str__(self) -> str:
         first = next(iter(self.errors.values()))
-        return f"{len(self.errors)} of {len(self.errors) + len(self.found)} ids not read: {first}"
+        ids = counted(len(self.errors) + len(self.found), "id")
+        return f"{len(self.errors)} of {ids} not read: {first}"
 
 
 class PublishError(PredcacheError):
@@ -171,8 +177,8 @@ class PublishError(PredcacheError):
         self.failures = failures
 
     def __str__(self) -> str:
-        count = sum(f.predictions for f in self.failures)
-        return f"{count} predictions not sent: {self.failures[0].error}"
+        what = counted(sum(f.predictions for f in self.failures), "prediction")
+        return f"{what} not sent: {self.failures[0].error}"
 
 
 class BufferFullError(PredcacheError):

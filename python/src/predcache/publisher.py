@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,16 @@ from predcache import _contract as contract
 from predcache import _exit, _fork
 from predcache._frames import rows_of
 from predcache._message import Encoder
-from predcache._packing import OVERHEAD, Failure, Message, Outbox, PublisherStats, Unreported
+from predcache._packing import (
+    OVERHEAD,
+    Failure,
+    Failures,
+    Message,
+    Outbox,
+    PublisherStats,
+    check_publisher,
+    still_waiting,
+)
 from predcache._signed import Service, Settings, queue_region
 from predcache.errors import (
     BufferFullError,
@@ -28,8 +36,6 @@ from predcache.errors import (
 from predcache.rules import Rules
 
 __all__ = ["Failure", "Publisher", "PublisherStats"]
-
-logger = logging.getLogger("predcache")
 
 
 class Publisher:
@@ -81,15 +87,23 @@ class Publisher:
         endpoint_url: str | None = None,
         config: Any = None,
     ) -> None:
+        numbers = {
+            "linger": linger,
+            "buffer": buffer,
+            "calls": calls,
+            "attempts": attempts,
+            "timeout": timeout,
+        }
+        check_publisher(numbers, rules, on_failure)
         settings = Settings("sqs", session, endpoint_url, config, queue_region(queue_url))
-        self._service = Service(settings, max(calls, 1))
+        self._service = Service(settings, calls)
         self._encoder = Encoder(rules or Rules(), nan)
         self.nan = nan
         self._on_failure = on_failure
         self._buffer = max(buffer, 2 * contract.MAX_MESSAGE)
-        self._calls = max(calls, 1)
+        self._calls = calls
         self._timeout = timeout
-        self._queue = queue_url, pack, linger, max(attempts, 1)
+        self._queue = queue_url, pack, linger, attempts
         self._closed = False
         self._begin()
         _fork.watch(self)
@@ -103,7 +117,7 @@ class Publisher:
         self._threads: list[threading.Thread] = []
         self._idle = 0  # threads that wait for work
         self._flushing = 0
-        self._unreported = Unreported(self._buffer)
+        self._failures = Failures(self._on_failure, self._buffer)
 
     def after_fork(self) -> None:
         """Leave the parent's predictions, threads and locks to the parent."""
@@ -256,7 +270,7 @@ class Publisher:
         except (BufferFullError, ClosedError) as err:
             with self._lock:
                 self._outbox.stats.failed += 1
-            self._report([Failure(err, 1, line.decode())])
+            self._failures.report([Failure(err, 1, line.decode())])
 
     def _add(self, line: bytes, block: bool = True) -> None:
         cost = len(line) + OVERHEAD
@@ -321,34 +335,17 @@ class Publisher:
             error = err
         except Exception as err:  # noqa: BLE001 # a sender that ends would strand what waits
             error = NetworkError("SendMessageBatch", f"{type(err).__name__}: {err}")
-        halves: list[list[Message]] = []
         with self._lock:
-            outbox.stats.calls += 1
-            if error is None:
-                outbox.settle(messages, answer)
-            else:
-                halves = outbox.failed(messages, error)
+            halves = outbox.answered(messages, answer, error)
             failed = outbox.take_failures()
             self._room.notify_all()
         if failed:
-            self._report([failure for failure, _ in failed])
+            self._failures.report([failure for failure, _ in failed])
             with self._lock:  # only now, so that flush() finds that they were reported
                 outbox.reported(failed)
                 self._room.notify_all()
         for half in halves:
             self._send(outbox, half)
-
-    def _report(self, failures: list[Failure]) -> None:
-        for failure in failures:
-            if self._on_failure is not None:
-                try:
-                    self._on_failure(failure)
-                except Exception:
-                    logger.exception("on_failure raised")
-                continue
-            logger.error("gave up %d predictions: %s", failure.predictions, failure.error)
-            with self._lock:
-                self._unreported.add(failure)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything taken so far was sent or given up.
@@ -361,8 +358,8 @@ class Publisher:
             TimeoutError: Some still wait after ``timeout``. They go on being sent.
         """
         if not self._drain(timeout):
-            raise TimeoutError(f"{self.stats().waiting} predictions still wait to be sent")
-        self._unreported.raise_all()
+            raise TimeoutError(still_waiting(self.stats()))
+        self._failures.raise_kept()
 
     def _drain(self, timeout: float | None) -> bool:
         """Wait until what was taken so far was sent, and tell whether it was in time.
@@ -416,14 +413,14 @@ class Publisher:
                 self._outbox.abandon(ClosedError("the publisher was closed before it was sent"))
                 failed = self._outbox.take_failures()
                 self._work.notify_all()
-            self._report([failure for failure, _ in failed])
+            self._failures.report([failure for failure, _ in failed])
             with self._lock:
                 self._outbox.reported(failed)
         for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(self._timeout + 1 if timeout is None else max(timeout, 0.1))
         self._service.close()
-        self._unreported.raise_all()
+        self._failures.raise_kept()
 
     def stats(self) -> PublisherStats:
         """Return the counts since the start, in this process."""

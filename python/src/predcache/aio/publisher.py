@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import dataclasses
 import datetime
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -17,7 +16,16 @@ from predcache import _contract as contract
 from predcache import _fork
 from predcache._frames import rows_of
 from predcache._message import Encoder
-from predcache._packing import OVERHEAD, Failure, Message, Outbox, PublisherStats, Unreported
+from predcache._packing import (
+    OVERHEAD,
+    Failure,
+    Failures,
+    Message,
+    Outbox,
+    PublisherStats,
+    check_publisher,
+    still_waiting,
+)
 from predcache._signed import queue_region
 from predcache.aio._signed import AsyncService
 from predcache.errors import (
@@ -30,8 +38,6 @@ from predcache.errors import (
 from predcache.rules import Rules
 
 __all__ = ["Publisher"]
-
-logger = logging.getLogger("predcache")
 
 _YIELD_AFTER = 64 << 10  # bytes that publish_many encodes before the event loop has its turn
 
@@ -60,16 +66,22 @@ class Publisher:
         endpoint_url: str | None = None,
         config: Any = None,
     ) -> None:
-        self._service = AsyncService(
-            "sqs", max(calls, 1), session, endpoint_url, config, queue_region(queue_url)
-        )
+        numbers = {
+            "linger": linger,
+            "buffer": buffer,
+            "calls": calls,
+            "attempts": attempts,
+            "timeout": timeout,
+        }
+        check_publisher(numbers, rules, on_failure)
+        self._service = AsyncService("sqs", calls, session, endpoint_url, config, queue_region(queue_url))
         self._encoder = Encoder(rules or Rules(), nan)
         self.nan = nan
         self._on_failure = on_failure
         self._buffer = max(buffer, 2 * contract.MAX_MESSAGE)
-        self._calls = max(calls, 1)
+        self._calls = calls
         self._timeout = timeout
-        self._queue = queue_url, pack, linger, max(attempts, 1)
+        self._queue = queue_url, pack, linger, attempts
         self._closed = False
         self._begin()
         _fork.watch(self)
@@ -81,7 +93,7 @@ class Publisher:
         self._pump: asyncio.Task[None] | None = None
         self._sending: dict[asyncio.Task[None], list[Message]] = {}  # calls under way
         self._flushing = 0
-        self._unreported = Unreported(self._buffer)
+        self._failures = Failures(self._on_failure, self._buffer)
 
     def after_fork(self) -> None:
         """Leave the parent's predictions and its event loop to the parent."""
@@ -168,7 +180,7 @@ class Publisher:
             return
         self._outbox.stats.failed += 1
         error = ClosedError("the publisher is closed") if self._closed else BufferFullError()
-        self._report([Failure(error, 1, line.decode())])
+        self._failures.report([Failure(error, 1, line.decode())])
 
     def _has_room(self, line: bytes) -> bool:
         return self._outbox.bytes + len(line) + OVERHEAD <= self._buffer
@@ -237,46 +249,31 @@ class Publisher:
             error = err
         except Exception as err:  # noqa: BLE001 # what waits must not be stranded
             error = NetworkError("SendMessageBatch", f"{type(err).__name__}: {err}")
-        for half in self._settle(messages, answer, error):
+        halves = self._settle(messages, answer, error)
+        self._left.set()
+        for half in halves:
             await self._send(half)
 
     def _settle(
         self, messages: list[Message], answer: Any, error: PredcacheError | None
     ) -> list[list[Message]]:
-        outbox = self._outbox
-        outbox.stats.calls += 1
-        halves: list[list[Message]] = []
-        if error is None:
-            outbox.settle(messages, answer)
-        else:
-            halves = outbox.failed(messages, error)
+        """Decide about a call's messages, report those given up, and return what to call instead."""
+        halves = self._outbox.answered(messages, answer, error)
         self._report_failed()
-        self._left.set()
         return halves
 
     def _report_failed(self) -> None:
         failed = self._outbox.take_failures()
-        self._report([failure for failure, _ in failed])
+        self._failures.report([failure for failure, _ in failed])
         self._outbox.reported(failed)
-
-    def _report(self, failures: list[Failure]) -> None:
-        for failure in failures:
-            if self._on_failure is None:
-                logger.error("gave up %d predictions: %s", failure.predictions, failure.error)
-                self._unreported.add(failure)
-                continue
-            try:
-                self._on_failure(failure)
-            except Exception:
-                logger.exception("on_failure raised")
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything taken so far was sent or given up: see ``predcache.Publisher.flush``."""
         try:
             await asyncio.wait_for(self._drain(), timeout)
         except asyncio.TimeoutError as err:
-            raise TimeoutError(f"{self.stats().waiting} predictions still wait to be sent") from err
-        self._unreported.raise_all()
+            raise TimeoutError(still_waiting(self.stats())) from err
+        self._failures.raise_kept()
 
     async def _drain(self) -> None:
         outbox = self._outbox
@@ -306,7 +303,7 @@ class Publisher:
         await self._end_pump()
         _open.discard(self)
         await self._service.close()
-        self._unreported.raise_all()
+        self._failures.raise_kept()
 
     async def _end_pump(self) -> None:
         tasks = [task for task in (self._pump, *self._sending) if task is not None]
@@ -334,18 +331,15 @@ class Publisher:
                 break
             if due > now:
                 time.sleep(due - now)
-            pending = [outbox.take(time.monotonic())]
+            pending = [messages] if (messages := outbox.take(time.monotonic())) else []
             while pending:
                 messages = pending.pop()
-                if not messages:
-                    continue
+                answer, error = None, None
                 try:
-                    outbox.settle(
-                        messages, service.once("SendMessageBatch", outbox.request(messages), self._timeout)
-                    )
+                    answer = service.once("SendMessageBatch", outbox.request(messages), self._timeout)
                 except PredcacheError as err:
-                    pending += outbox.failed(messages, err)
-            self._report_failed()
+                    error = err
+                pending += self._settle(messages, answer, error)
 
 
 _open: set[Publisher] = set()  # those with something to send, which must not be forgotten before
