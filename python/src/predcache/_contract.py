@@ -20,6 +20,15 @@ EXPIRES_AT = "expiresAt"
 DELETED = "deleted"  # also the attribute that marks a tombstone
 FIELDS = (ID, TIMESTAMP, PAYLOAD, TTL_SECONDS, EXPIRES_AT, DELETED)
 
+# The arguments of publish, by their fields.
+ARGUMENTS = {
+    ID: "id",
+    TIMESTAMP: "timestamp",
+    PAYLOAD: "payload",
+    TTL_SECONDS: "ttl",
+    EXPIRES_AT: "expires_at",
+}
+
 # The attributes that every item has beside its key and its TTL.
 CREATED_AT = "createdAt"
 ENCODING = "encoding"

@@ -79,6 +79,8 @@ class Encoder:
 
     def _head(self, id: Any, timestamp: Any) -> tuple[dict[str, Any], int | None]:  # noqa: A002
         """Return the fields of id and event time, and the event time in attoseconds unless it is now."""
+        if id is None:
+            raise _no_id()
         if type(id) is str and self._plain_ids:
             key: Any = contract.string_key(id, contract.ID)
         else:
@@ -142,18 +144,30 @@ class Encoder:
                 yield line
 
     def _row(self, prediction: Mapping[str, Any] | tuple[Any, ...]) -> bytes:
-        if isinstance(prediction, tuple):
+        if isinstance(prediction, tuple) and 2 <= len(prediction) <= 3:
             id_, payload, *rest = prediction
             return self.line(id_, payload, rest[0] if rest else None, None, None, {})
+        if not isinstance(prediction, Mapping):
+            what = (
+                f"a tuple of {len(prediction)}"
+                if isinstance(prediction, tuple)
+                else type(prediction).__name__
+            )
+            raise bad(
+                "field_type",
+                "",
+                f"is {what}: give a mapping of the arguments of publish, or a tuple of id, payload and"
+                " perhaps timestamp",
+            )
         others = dict(prediction)
         id_ = others.pop("id", None)
         if _is_delete(others.pop("deleted", False), id_):
             times = [others.get(name) for name in ("timestamp", "ttl", "expires_at")]
             return self.delete(id_, *times)
         if "payload" not in others:
-            err = bad("missing_field", contract.PAYLOAD, "is missing: give a payload")
+            err = bad("missing_field", contract.PAYLOAD, "is missing: give the argument `payload`")
             err.id = id_
-            raise err
+            raise err if id_ is not None else _no_id()
         return self.line(
             id_,
             others.pop("payload"),
@@ -202,6 +216,10 @@ class Encoder:
         payload = members[contract.PAYLOAD]
         rules.check_payload(payload)
         rules.check_size(key, created, others, len(_json.encode(payload, contract.PAYLOAD)))
+
+
+def _no_id() -> InvalidPredictionError:
+    return bad("missing_field", contract.ID, "is missing: the argument `id` is absent or None")
 
 
 def _is_delete(deleted: Any, id_: Any) -> bool:

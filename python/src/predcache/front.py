@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from predcache import _fork
+from predcache._arguments import Arguments
 from predcache.prediction import Found, Prediction, Tombstone
 
 __all__ = ["Front", "FrontStats"]
@@ -64,12 +65,15 @@ class Front:
         negative_age: How many seconds an id without a prediction is taken for one. 0 remembers none.
 
     Raises:
-        ValueError: An age or a size is negative.
+        ConfigurationError: An age or a size is none, or out of range. It is a ValueError.
     """
 
     def __init__(self, max_bytes: int = 64 << 20, max_age: float = 60.0, negative_age: float = 1.0) -> None:
-        if max_bytes <= 0 or max_age <= 0 or negative_age < 0:
-            raise ValueError("a Front needs max_bytes and max_age above 0, and negative_age of at least 0")
+        arguments = Arguments("Front")
+        arguments.above_zero("max_bytes", max_bytes)
+        arguments.above_zero("max_age", max_age)
+        arguments.at_least("negative_age", negative_age, 0)
+        arguments.check()
         self.max_bytes = max_bytes
         self.max_age = max_age
         self.negative_age = negative_age

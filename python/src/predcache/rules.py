@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from predcache import _contract as contract
 from predcache import _json, _times
+from predcache._arguments import Arguments
 from predcache._json import bad
 from predcache.errors import InvalidPredictionError
 from predcache.layout import Layout
@@ -39,6 +40,24 @@ class Rules:
     indexes: Mapping[str, str] = field(default_factory=dict)
     max_future: float = contract.MAX_FUTURE
     min_event_time: int = contract.MIN_EVENT_TIME
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigurationError: One is wrong.
+        """
+        arguments = Arguments("Rules")
+        if not isinstance(self.layout, Layout):
+            arguments.wrong("layout", self.layout, 'give a Layout, such as Layout.of("latest-only")')
+        if self.payload_encoding not in get_args(contract.Encoding):
+            arguments.wrong("payload_encoding", self.payload_encoding, "give json, map or zstd")
+        for name, declared in self.indexes.items():
+            if declared not in ("S", "N"):
+                arguments.wrong(f"indexes[{name!r}]", declared, "give S or N")
+        arguments.at_least("max_future", self.max_future, 0)
+        arguments.at_least("min_event_time", self.min_event_time, 0)
+        arguments.check()
 
     @cached_property
     def reserved(self) -> frozenset[str]:
@@ -158,7 +177,8 @@ class Rules:
             if name == contract.DELETED:
                 raise bad("reserved_name", name, "marks a delete: use delete(), or rename the attribute")
             if name in contract.FIELDS:
-                raise bad("reserved_name", name, "is a field of the message: it can't be an attribute")
+                remedy = f"give it as the argument `{contract.ARGUMENTS[name]}`"
+                raise bad("reserved_name", name, f"is a field of the message: {remedy}")
             if name in self.reserved:
                 raise bad("reserved_name", name, "is an attribute that the worker sets: rename it")
             size += len(name.encode()) + contract.native_size(value, name)
