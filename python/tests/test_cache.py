@@ -42,8 +42,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_arguments_that_cannot_work(make: Callable[..., Cache]) -> None:
-    with pytest.raises(ConfigurationError, match="the table's name is empty"):
-        Cache("", session=SESSION)
     with pytest.raises(TypeError, match="a list of ids"):
         make().get_many("user-42")
 

@@ -12,7 +12,14 @@ from predcache import _contract as contract
 from predcache import _times
 from predcache._json import quoted, quoted_bytes
 from predcache._query import MAX_UNIT, Call, Pause, Query, unit_of
-from predcache.errors import CallError, ConfigurationError, ItemError, PredcacheError
+from predcache.errors import (
+    CallError,
+    ConfigurationError,
+    ItemError,
+    PredcacheError,
+    ServiceError,
+    counted,
+)
 from predcache.layout import Layout, from_description
 from predcache.prediction import Found, Prediction, Tombstone, item_error, newest
 from predcache.rules import Rules
@@ -37,6 +44,7 @@ class Reads:
         decimals: Whether predictions decode fractions to Decimal.
         consistent: Whether reads are strongly consistent, for twice the read units.
         uniform_life: Whether all predictions of an id live equally long.
+        skip_foreign: Whether items that predcache did not write are misses, and not errors.
     """
 
     def __init__(
@@ -46,12 +54,13 @@ class Reads:
         decimals: bool,
         consistent: bool,
         uniform_life: bool,
+        skip_foreign: bool = False,
     ) -> None:
-        if not table:
-            raise ConfigurationError("the table's name is empty")
         self.table = table
         self.decimals = decimals
         self.uniform_life = uniform_life
+        self._skip_foreign = skip_foreign
+        self._told = layout is not None
         self.consistent = ',"ConsistentRead":true' if consistent else ""
         self.rules: Rules | None = None
         self.page_items = 0  # at most in a page or a batch; 0 is what fits
@@ -171,7 +180,9 @@ class Reads:
                 return
             idle = idle + 1 if len(unprocessed) == len(left) else 1
             if idle > _MAX_IDLE:
-                raise CallError("BatchGetItem", f"DynamoDB left {len(left)} ids unprocessed {idle} times")
+                raise CallError(
+                    "BatchGetItem", f"DynamoDB left {counted(len(left), 'id')} unprocessed {idle} times"
+                )
             left = [self._batch_key + quoted_bytes(self._key_text(key)) + b"}}" for key in unprocessed]
             yield Pause(random.uniform(0, min(0.05 * 2 ** (idle - 1), 5)))  # noqa: S311
 
@@ -202,6 +213,8 @@ class Reads:
             ItemError: It is none that the worker has written.
         """
         layout = self.layout
+        if self._skip_foreign and contract.CREATED_AT not in item:
+            return None
         try:
             expires = int(item[layout.ttl_attribute]["N"])
             key = item[layout.hash_key]
@@ -210,12 +223,10 @@ class Reads:
             else:
                 id_ = key["S"]
         except (KeyError, TypeError, ValueError, ArithmeticError) as err:
-            raise item_error(
-                self.table,
-                layout,
-                item,
-                f"the key or the attribute {layout.ttl_attribute!r} is missing or of another type",
-            ) from err
+            detail = f"the key or the attribute {layout.ttl_attribute!r} is missing or of another type"
+            if self._told:
+                detail += "; check that layout= names the table's TTL attribute"
+            raise item_error(self.table, layout, item, self._foreign(item, detail)) from err
         if self.per_second == 0 and layout.kind == "versioned":
             self._learn_unit(item)
         if expires <= now:
@@ -224,10 +235,30 @@ class Reads:
         if contract.DELETED in item and item[contract.DELETED].get("BOOL") is True:
             return self._tombstone(prediction, item)
         if contract.PAYLOAD not in item:
-            raise prediction.error(f"the attribute {contract.PAYLOAD!r} is missing")
+            raise prediction.error(self._foreign(item, f"the attribute {contract.PAYLOAD!r} is missing"))
         if contract.CREATED_AT not in item:
-            raise prediction.error(f"the attribute {contract.CREATED_AT!r} is missing")
+            raise prediction.error(self._foreign(item, f"the attribute {contract.CREATED_AT!r} is missing"))
         return prediction
+
+    def _foreign(self, item: dict[str, Any], detail: str) -> str:
+        """Return the detail of an ItemError, with the remedy where predcache did not write the item."""
+        if contract.CREATED_AT in item:
+            return detail
+        return f"it was not written by predcache: {detail}; skip_foreign=True takes such items for misses"
+
+    def wrong_layout(self, err: CallError) -> ConfigurationError | None:
+        """Return the error to raise where DynamoDB refuses reads by the key that the user has given."""
+        refused = isinstance(err, ServiceError) and err.code == "ValidationException"
+        if not refused or not self._told or self.rules is None:
+            return None
+        layout = self.layout
+        keys = [f"{layout.hash_key!r} ({'N' if layout.numeric else 'S'})"]
+        if layout.sort_key is not None:
+            keys.append(f"{layout.sort_key!r} (N)")
+        return ConfigurationError(
+            f"the table {self.table!r} refuses reads by the key that layout= gives, {' and '.join(keys)}:"
+            f" leave layout= out, or give the table's own layout ({err})"
+        )
 
     def _tombstone(self, prediction: Prediction, item: dict[str, Any]) -> Tombstone:
         sort_key = self.layout.sort_key
@@ -326,8 +357,10 @@ class Reads:
     def _ask_unit(self, key: str) -> Generator[Call, Any, None]:
         query = Query(self, key)
         query.filtered = False
-        for item in (yield Call("Query", query.body(1))).get("Items", ()):
-            self.live(item, 0)
+        while query.more and self.per_second == 0:
+            # More than one only where the first is not predcache's.
+            for _ in query.read((yield Call("Query", query.body(1)))):
+                pass
 
     def _newest_tombstone(self, key: str, unit: int) -> Generator[Call, Any, Tombstone | None]:
         """Read the newest live tombstone of an id whose sort unit is not below ``unit``."""

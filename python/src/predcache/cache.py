@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from decimal import Decimal
+from numbers import Integral
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
 from predcache import _fork, _times
+from predcache._arguments import Arguments
 from predcache._computed import Computed, prediction_of
 from predcache._flights import Flights
 from predcache._many import Many
@@ -25,6 +27,7 @@ from predcache.errors import (
     ClosedError,
     ConfigurationError,
     ItemError,
+    ServiceError,
 )
 from predcache.front import Front
 from predcache.layout import Kind, Layout
@@ -39,6 +42,22 @@ Id = str | int | Decimal | UUID
 """An id: a string or a UUID, or a number where the table's hash key is one."""
 Time = datetime.datetime | str | int | float | Decimal
 """An event time: a datetime with its zone, RFC 3339 text, or a number since 1970, as in messages."""
+
+
+def check_cache(table: Any, front: Any, publisher: Any, of: type, layout: Any, concurrency: Any) -> None:
+    """Check the arguments of a Cache, whose publisher has to be an ``of``.
+
+    Raises:
+        ConfigurationError: Something is wrong.
+    """
+    arguments = Arguments("Cache")
+    if not isinstance(table, str) or not table:
+        arguments.wrong("table", table, "give the table's name or ARN")
+    arguments.instance("front", front, Front, "give a Front, such as Front(max_age=10), or None")
+    arguments.instance("publisher", publisher, of, f"give a {of.__module__.rpartition('.')[0]}.Publisher")
+    arguments.instance("layout", layout, (str, Layout), "give the name of a layout, a Layout, or None")
+    arguments.at_least("concurrency", concurrency, 1, Integral)
+    arguments.check()
 
 
 class Cache:
@@ -58,12 +77,14 @@ class Cache:
         consistent: Strongly consistent reads: they see every write that has ended, for twice the units.
         uniform_life: All predictions of an id live equally long. In the expiry-sorted layout the newest
             is then the one that expires last, and one item is read instead of all that are live.
+        skip_foreign: Take items that predcache did not write, which have no createdAt, for misses. Without
+            it they are an ``ItemError``.
         concurrency: How many calls of one ``get_many`` are under way at once.
         endpoint_url: In place of the endpoint that botocore finds.
         config: A botocore ``Config``: timeouts, attempts, proxies.
 
     Raises:
-        ConfigurationError: There is no region, or botocore refuses its settings.
+        ConfigurationError: An argument is wrong, there is no region, or botocore refuses its settings.
     """
 
     def __init__(
@@ -77,17 +98,19 @@ class Cache:
         decimals: bool = False,
         consistent: bool = False,
         uniform_life: bool = False,
+        skip_foreign: bool = False,
         concurrency: int = 16,
         endpoint_url: str | None = None,
         config: Any = None,
     ) -> None:
+        check_cache(table, front, publisher, Publisher, layout, concurrency)
         known = Layout.of(layout) if isinstance(layout, str) else layout
-        self._reads = Reads(table, known, decimals, consistent, uniform_life)
+        self._reads = Reads(table, known, decimals, consistent, uniform_life, skip_foreign)
         settings = Settings("dynamodb", session, endpoint_url, config)
         self._service = Service(settings, max(concurrency, settings.config.max_pool_connections))
         self._front = front
         self._publisher = publisher
-        self._concurrency = max(concurrency, 1)
+        self._concurrency = concurrency
         self._flights: Flights[Prediction | None] = Flights()
         self._computing: Flights[Prediction] = Flights()
         self._computed = Computed(front)
@@ -314,7 +337,12 @@ class Cache:
     def _call(self, call: Call) -> Any:
         if self._closed:
             raise ClosedError("the cache is closed")
-        return self._service.call(call.operation, call.body)
+        try:
+            return self._service.call(call.operation, call.body)
+        except ServiceError as err:
+            if (wrong := self._reads.wrong_layout(err)) is not None:
+                raise wrong from err
+            raise
 
     def _run(self, steps: Generator[Any, Any, T]) -> T:
         """Make the calls of a read."""

@@ -18,8 +18,8 @@ from predcache._query import Call, Pause
 from predcache._reads import MAX_BATCH_GET, Reads
 from predcache.aio._signed import AsyncService
 from predcache.aio.publisher import Publisher
-from predcache.cache import Id, Time
-from predcache.errors import CallError, ClosedError, ConfigurationError, ItemError
+from predcache.cache import Id, Time, check_cache
+from predcache.errors import CallError, ClosedError, ConfigurationError, ItemError, ServiceError
 from predcache.front import Front
 from predcache.layout import Kind, Layout
 from predcache.prediction import Prediction
@@ -56,16 +56,18 @@ class Cache:
         decimals: bool = False,
         consistent: bool = False,
         uniform_life: bool = False,
+        skip_foreign: bool = False,
         concurrency: int = 16,
         endpoint_url: str | None = None,
         config: Any = None,
     ) -> None:
+        check_cache(table, front, publisher, Publisher, layout, concurrency)
         known = Layout.of(layout) if isinstance(layout, str) else layout
-        self._reads = Reads(table, known, decimals, consistent, uniform_life)
+        self._reads = Reads(table, known, decimals, consistent, uniform_life, skip_foreign)
         self._service = AsyncService("dynamodb", None, session, endpoint_url, config)
         self._front = front
         self._publisher = publisher
-        self._concurrency = max(concurrency, 1)
+        self._concurrency = concurrency
         self._discovering = asyncio.Lock()
         self._flights: dict[str, asyncio.Task[Any]] = {}
         self._computed = Computed(front)
@@ -253,7 +255,12 @@ class Cache:
     async def _call(self, call: Call) -> Any:
         if self._closed:
             raise ClosedError("the cache is closed")
-        answer, size = await self._service.call(call.operation, call.body)
+        try:
+            answer, size = await self._service.call(call.operation, call.body)
+        except ServiceError as err:
+            if (wrong := self._reads.wrong_layout(err)) is not None:
+                raise wrong from err
+            raise
         items = answer.get("Count") or sum(map(len, answer.get("Responses", {}).values()))
         if items:
             self._learn_size(size / items)
