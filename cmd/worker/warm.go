@@ -62,7 +62,7 @@ their row and the reason.`,
 	fs.StringVar(&f.state, "state", "", "`FILE` that stores the progress (default: the first file's name with .warm)")
 	fs.StringVar(&f.rejects, "rejects", "", "`FILE` for rejected predictions (default: the first file's name with .rejects)")
 	fs.BoolVar(&f.allowRejects, "allow-rejects", false, "exit with status 0 even if predictions were rejected")
-	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions that have none: a time, now, or modified (the file's); else they are rejected")
+	fs.StringVar(&f.timestamp, "timestamp", "", "event `TIME` of predictions without one: a time, now, or modified; else they are rejected")
 	fs.DurationVar(&f.every, "every", 10*time.Second, "how often to print progress without a terminal")
 	return cmd
 }
