@@ -41,7 +41,8 @@ def test_publishing_and_reading(aws: FakeAWS) -> None:
     for text in code:
         exec(compile(text, str(GUIDE), "exec"), scope)
     ids = [p["predictionId"] for p in aws.predictions()]
-    assert ids == ["user-42", "user-42", "user-42", "user-43", "a"]
+    assert ids == ["user-42", "user-42", "user-42", "user-43", "a", "user-42", "user-43"]
+    assert [p.get("deleted", False) for p in aws.predictions()] == [False] * 5 + [True] * 2
     assert aws.predictions()[1]["ttlSeconds"] == 21600
     assert scope["prediction"].payload == {"score": 0.5}
 
