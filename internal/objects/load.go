@@ -107,7 +107,12 @@ func (j *job) whole(offset, row int64) error {
 			return errStopped
 		}
 	}
-	j.rows, err = records.Open(io.MultiReader(bytes.NewReader(head), j.body), l.options())
+	if parquet {
+		j.body.close()
+		j.rows, err = records.OpenParquet(j.body, j.body.object.Size, l.options())
+	} else {
+		j.rows, err = records.Open(io.MultiReader(bytes.NewReader(head), j.body), l.options())
+	}
 	if err != nil {
 		return err //nolint:wrapcheck // it says what the object is, or is the Store's
 	}
