@@ -151,6 +151,13 @@ func (b *Batcher[T]) Below(ctx context.Context, n int) bool {
 	return cond.Wait(ctx, b.taken, func() bool { return len(b.queue)-b.head < n }) && ctx.Err() == nil
 }
 
+// Waiting returns the number of values that wait for a worker, as Below counts them.
+func (b *Batcher[T]) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue) - b.head
+}
+
 // entry returns an entry, which it reuses if possible. It requires b.mu.
 func (b *Batcher[T]) entry(v T, now time.Time) *Entry[T] {
 	last := len(b.free) - 1

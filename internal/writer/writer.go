@@ -55,6 +55,9 @@ type Config struct {
 	Linger time.Duration
 	// MaxUnits is the maximum number of write units per second. 0 means no limit.
 	MaxUnits int
+	// Behind, if set, is a Writer of more urgent items. A batch waits for up to a second while that Writer has a full batch waiting, and
+	// its write units count against that one's MaxUnits too.
+	Behind *Writer
 	// Waiting, if set, is called about once a second while a batch waits for its write units.
 	Waiting func()
 	// Now is the services' clock. An item that expired more than ExpiryGrace ago is not written, but for a tombstone.
@@ -138,6 +141,7 @@ func (w *Writer) handle(ctx context.Context, entries []*batch.Entry[*item.Item])
 	for _, e := range entries {
 		units += e.Value.Units()
 	}
+	w.giveWay(ctx)
 	if !w.governor.begin() || w.pay(ctx, units) != nil { // pay fails if ctx is done
 		for _, e := range entries {
 			w.giveBack(e)
@@ -165,8 +169,29 @@ func (w *Writer) live(entries []*batch.Entry[*item.Item]) []*batch.Entry[*item.I
 	return live
 }
 
-// pay blocks until MaxUnits allows the given write units, which may take several seconds. It returns an error if ctx is done first.
+// maxWait is the maximum time that a batch waits for more urgent ones: under a constant load of those, each worker still writes 25
+// items a second.
+const maxWait = time.Second
+
+// giveWay blocks while more urgent items wait for a worker.
+func (w *Writer) giveWay(ctx context.Context) {
+	urgent := w.cfg.Behind
+	if urgent == nil || urgent.batcher.Waiting() < MaxItems {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	urgent.batcher.Below(ctx, MaxItems)
+}
+
+// pay blocks until MaxUnits, also of a more urgent Writer, allows the given write units, which may take several seconds. It returns an
+// error if ctx is done first.
 func (w *Writer) pay(ctx context.Context, units int) error {
+	if urgent := w.cfg.Behind; urgent != nil {
+		if err := urgent.pay(ctx, units); err != nil {
+			return err
+		}
+	}
 	for w.units != nil && units > 0 {
 		n := min(units, w.cfg.MaxUnits)
 		if err := w.units.WaitN(ctx, n); err != nil {
