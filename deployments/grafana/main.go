@@ -157,7 +157,7 @@ func build() (dashboard.Dashboard, error) {
 		Annotation(dashboard.NewAnnotationQueryBuilder().Name("The table is down").Datasource(source).Enable(true).IconColor("red").Expr(down).Step("30s").TitleFormat("The table can't be written"))
 
 	for _, row := range []func(*dashboard.DashboardBuilder) *dashboard.DashboardBuilder{
-		nowRow, predictionsRow, queueRow, tableRow, callsRow, processRow, readers,
+		nowRow, predictionsRow, queueRow, tableRow, objectsRow, callsRow, processRow, readers,
 	} {
 		b = row(b)
 	}
@@ -234,6 +234,17 @@ func tableRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("dedup_keys_limit"), "limit"})).
 		WithPanel(graph("Dollars a million predictions", "Write units and SQS requests, at the prices in the workers' settings. Predictions that needed no write count too.", "currencyUSD", third,
 			query{fmt.Sprintf(`1e6 * %s / (%s > 0)`, rate("cost_dollars_total", ""), rate("predictions_total", "")), "dollars"}))
+}
+
+//nolint:staticcheck // as in build
+func objectsRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
+	return b.WithRow(dashboard.NewRowBuilder("Batch outputs")).
+		WithPanel(graph("Rows of objects", "Rows read from objects of S3. Their predictions count above, but not in the ages.", "cps", third, query{rate("object_rows_total", ""), "rows"})).
+		WithPanel(graph("Left to read", "Bytes that are left of the objects and ranges being read. What waits in the objects queue is not counted.", "bytes", third, query{gauge("object_bytes_left"), "left"})).
+		WithPanel(graph("Being read, and held", "Objects and ranges being read, and messages of the objects queue that are held.", "none", third,
+			query{gauge("objects_reading"), "being read"}, query{gauge("object_messages_held"), "held"})).
+		WithPanel(stacked("Objects, ranges and events", "By outcome. Rejected: as a whole, with the reason in the reject queue.", "cps", half, query{rate("objects_total", "outcome") + " > 0", "{{outcome}}"})).
+		WithPanel(stacked("Messages of the objects queue", "By disposition. Released and backed off ones come back.", "cps", half, query{rate("object_messages_settled_total", "disposition") + " > 0", "{{disposition}}"}))
 }
 
 //nolint:staticcheck // as in build

@@ -104,7 +104,7 @@ func (b *body) get() error {
 			return b.ctx.Err()
 		}
 		err := b.tryGet()
-		if err == nil || final(err) {
+		if err == nil || Final(err) {
 			return err
 		}
 		b.failures++

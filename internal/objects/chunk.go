@@ -59,12 +59,18 @@ func (c *chunk) drop(err error) error {
 	return err
 }
 
-// pass passes the rows on to the ingest. It blocks until there is room for them. The chunk settles its part of the message later. It
+// pass passes the rows on to the ingest. It blocks until there is room for them, and until the writer has taken up most of those
+// before: a worker that stops must be able to write what it has passed on. The chunk settles its part of the message later. pass
 // returns an error if ctx is done first.
 func (c *chunk) pass(ctx context.Context) error {
 	if len(c.rows) == 0 {
 		c.free()
 		return nil
+	}
+	ready := false
+	c.l.turn.away(func() { ready = c.l.cfg.Ready(ctx) })
+	if !ready {
+		return ctx.Err()
 	}
 	if !c.long { // else its memory is counted
 		c.cost = int64(2*c.size + rowBytes*len(c.rows))
@@ -188,7 +194,7 @@ func (r *row) reject(part prediction.RejectedPart) {
 	part.Object = &prediction.ObjectPlace{
 		Bucket: c.object.Bucket, Key: c.object.Key, VersionID: c.object.VersionID, Offset: r.record.Offset, Row: r.record.Row,
 	}
-	c.l.cfg.Log.Debug("rejected", "message", c.m.ID, "offset", r.record.Offset, "row", r.record.Row, "reason", part.Why.Reason, "field", part.Why.Field, "detail", part.Why.Detail)
+	c.l.log.Debug("rejected", "message", c.m.ID, "offset", r.record.Offset, "row", r.record.Row, "reason", part.Why.Reason, "field", part.Why.Field, "detail", part.Why.Detail)
 	c.pending.Add(1)
 	sent := c.m.RejectNow(part, func(err error) {
 		switch {

@@ -113,12 +113,15 @@ type Config struct {
 type Loader struct {
 	*consumer.Consumer
 	cfg   Config
+	log   *slog.Logger
 	slots *semaphore.Weighted // objects and ranges being read
 	room  *semaphore.Weighted // memory of rows in bytes, without that of long
 	long  chan struct{}       // a semaphore of one: the chunk with a long row, which may take twice Config.MaxRow
 	turn  *turn
 
 	intake context.Context // set by Poll; done when reading must stop
+
+	jobs sync.WaitGroup // messages being read
 
 	mu      sync.Mutex
 	noted   bool            // a test event was logged
@@ -133,7 +136,7 @@ const maxWaiting = 16
 // New returns a Loader. Run and Poll start it.
 func New(cfg Config) *Loader {
 	l := &Loader{
-		cfg:   cfg,
+		cfg: cfg, log: cfg.Log,
 		slots: semaphore.NewWeighted(int64(cfg.Concurrency)), room: semaphore.NewWeighted(cfg.MaxBytes - 2*int64(cfg.MaxRow)), long: make(chan struct{}, 1),
 		// Half of the processors: streamed predictions never wait for a processor behind rows of objects.
 		turn:    newTurn(max(runtime.GOMAXPROCS(0)/2, 1)),
@@ -153,11 +156,13 @@ func New(cfg Config) *Loader {
 // maxBodies is the memory for the messages held, which are events and ranges of about 1 KB.
 const maxBodies = 2 << 20
 
-// Poll receives and reads until intake is done. Objects that are being read then are left to other workers: see Loader.leave. When
-// calls is done, those that have not been left are released.
+// Poll receives and reads until intake is done, and returns when no row is passed on any more. What was being read is left to other
+// workers: see job.leave. When calls is done, what has not been left is released.
 func (l *Loader) Poll(intake, calls context.Context) error {
 	l.intake = intake
-	return l.Consumer.Poll(intake, calls) //nolint:wrapcheck // it is this package's own
+	err := l.Consumer.Poll(intake, calls)
+	l.jobs.Wait()
+	return err //nolint:wrapcheck // it is this package's own
 }
 
 // ready blocks until an object can be read, and the writer can take its rows.
@@ -178,13 +183,13 @@ func (l *Loader) take(calls context.Context, messages []*consumer.Message) {
 			m.Done(0)
 			continue
 		}
-		go func() { // ends before the message does, which the drain waits for
+		l.jobs.Go(func() {
 			defer s.release()
 			l.turn.enter()
 			defer l.turn.leave()
 			l.handle(calls, m, s)
 			m.Done(0)
-		}()
+		})
 	}
 }
 
@@ -239,7 +244,7 @@ func (l *Loader) noteTest() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.noted {
-		l.cfg.Log.Info("S3's test event has arrived: the bucket sends its events to the objects queue")
+		l.log.Info("S3's test event has arrived")
 	}
 	l.noted = true
 }
@@ -251,7 +256,7 @@ func (l *Loader) reject(m *consumer.Message, raw string, whole bool, o *Object, 
 	if o != nil {
 		part.Object = &prediction.ObjectPlace{Bucket: o.Bucket, Key: o.Key, VersionID: o.VersionID}
 	}
-	l.cfg.Log.Debug("rejected", "message", m.ID, "reason", why.Reason, "field", why.Field, "detail", why.Detail)
+	l.log.Debug("rejected", "message", m.ID, "reason", why.Reason, "field", why.Field, "detail", why.Detail)
 	m.Reject(part, 1)
 }
 
@@ -268,7 +273,7 @@ func (l *Loader) noteChanged(o *Object) {
 		clear(l.changed)
 	}
 	l.changed[name] = true
-	l.cfg.Log.Info("an object was overwritten before it was read to its end: the event of the new one brings its rows", "bucket", o.Bucket, "key", o.Key)
+	l.log.Info("object changed before it was read to its end", "bucket", o.Bucket, "key", o.Key)
 }
 
 // maxNoted bounds the memory of what was logged.

@@ -41,7 +41,7 @@ var (
 	ErrBucket = errors.New("the bucket can't be read")
 )
 
-// final reports whether another attempt of a Get would fail too.
-func final(err error) bool {
+// Final reports whether another attempt of a Get would fail too.
+func Final(err error) bool {
 	return errors.Is(err, ErrChanged) || errors.Is(err, ErrForbidden) || errors.Is(err, ErrUnreadable) || errors.Is(err, ErrBucket)
 }

@@ -31,6 +31,19 @@ type Snapshot struct {
 	Units    WriteUnitStats        `json:"units"`
 	Cost     *CostStats            `json:"cost"`
 	Counts   []Count               `json:"counts"` // since the start
+	Objects  *ObjectStats          `json:"objects,omitempty"`
+}
+
+// ObjectStats are about the objects of S3 that the worker reads. They are nil if it reads none.
+type ObjectStats struct {
+	Backlog *Backlog `json:"backlog"` // of the objects queue
+	Reading number   `json:"reading"` // objects and ranges
+	Left    number   `json:"left"`    // bytes of them
+	Rate    number   `json:"rate"`    // rows a second
+	Rows    number   `json:"rows"`    // since the start
+	Held    number   `json:"held"`    // messages of the objects queue
+	// Outcomes counts objects, ranges and events since the start.
+	Outcomes []Count `json:"outcomes"`
 }
 
 // A Count is a number with its name.
@@ -173,6 +186,15 @@ func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
 			{"keys on their way", number(window.Pending)}, {"keys remembered", number(window.Written)},
 		},
 	}
+	if o := now.Objects; o != nil {
+		s.Objects = &ObjectStats{Reading: number(o.Reading), Left: number(o.Left), Rows: number(o.Rows), Held: number(o.Held)}
+		if ten.Objects != nil {
+			s.Objects.Rate = rate(o.Rows, ten.Objects.Rows, now, ten)
+		}
+		for _, c := range o.Outcomes {
+			s.Objects.Outcomes = append(s.Objects.Outcomes, Count{string(c.Outcome), number(c.Total)})
+		}
+	}
 	age := now.Age.Since(minute.Age)
 	s.Age = AgeStats{number(age.Quantile(.5)), number(age.Quantile(.95)), number(age.Quantile(.99))}
 	s.Units = WriteUnitStats{Rate: rate(now.Units, ten.Units, now, ten), Used: number(now.Units), Saved: map[string]number{
@@ -202,8 +224,8 @@ func rejects(now, minute *telemetry.Values) (all []RejectStats) {
 
 func calls(now, ten, minute *telemetry.Values) (all []CallStats) {
 	for i, c := range now.Calls {
-		if c.Operation == telemetry.PutItem && c.Total == 0 {
-			continue // replaces BatchWriteItem, but only under WORKER_ORDERING=newest
+		if (c.Operation == telemetry.PutItem || c.Operation == telemetry.GetObject) && c.Total == 0 {
+			continue // of WORKER_ORDERING=newest alone, and of batch outputs
 		}
 		recent := c.Seconds.Since(minute.Calls[i].Seconds)
 		stats := CallStats{

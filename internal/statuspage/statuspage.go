@@ -20,12 +20,15 @@ type Page struct {
 	facts   Facts
 	ask     AskBacklog
 	backlog *Backlog // nil if unknown
-	asked   time.Time
-	values  []*telemetry.Values // of the last minute, one a second, newest last
-	points  []Point             // one a step, newest last
-	working bool                // the worker has been working
-	latest  *Snapshot
-	viewers map[chan []byte]bool
+	// The objects queue, if there is one.
+	askObjects     AskBacklog
+	objectsBacklog *Backlog
+	asked          time.Time
+	values         []*telemetry.Values // of the last minute, one a second, newest last
+	points         []Point             // one a step, newest last
+	working        bool                // the worker has been working
+	latest         *Snapshot
+	viewers        map[chan []byte]bool
 }
 
 // Facts don't change while the worker runs.
@@ -68,6 +71,13 @@ func (p *Page) SetResources(layout string, ask AskBacklog) {
 	}
 }
 
+// SetObjects adds the function that reads the backlog of the objects queue. Call it before SetResources.
+func (p *Page) SetObjects(ask AskBacklog) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.askObjects = ask
+}
+
 // Run reads the metrics each second until ctx is done.
 func (p *Page) Run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
@@ -103,13 +113,27 @@ func (p *Page) dueBacklog(now time.Time) AskBacklog {
 func (p *Page) readBacklog(ctx context.Context, ask AskBacklog) {
 	ctx, cancel := context.WithTimeout(ctx, backlogEvery/2)
 	defer cancel()
-	waiting, inFlight, err := ask(ctx)
+	backlog := ask.read(ctx)
+	p.mu.Lock()
+	askObjects := p.askObjects
+	p.backlog = backlog
+	p.mu.Unlock()
+	if askObjects == nil {
+		return
+	}
+	backlog = askObjects.read(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.backlog = nil // an old number would look current
-	if err == nil {
-		p.backlog = &Backlog{waiting, inFlight, time.Now().UnixMilli()}
+	p.objectsBacklog = backlog
+}
+
+// read returns the backlog, or nil if it can't be read: an old number would look current.
+func (ask AskBacklog) read(ctx context.Context) *Backlog {
+	waiting, inFlight, err := ask(ctx)
+	if err != nil {
+		return nil
 	}
+	return &Backlog{waiting, inFlight, time.Now().UnixMilli()}
 }
 
 // tick reads the metrics and sends a snapshot of them to the viewers.
@@ -126,6 +150,9 @@ func (p *Page) tick(at time.Time) {
 	minute := p.before(time.Minute)
 	s := p.snapshot(now, p.before(10*time.Second), minute)
 	s.Failing, s.Backlog = failing, p.backlog
+	if s.Objects != nil {
+		s.Objects.Backlog = p.objectsBacklog
+	}
 	p.headline(s, now, minute, working)
 	p.latest = s
 	event := struct {

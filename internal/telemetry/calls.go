@@ -23,9 +23,10 @@ const (
 	SendMessageBatch             Operation = "SendMessageBatch"
 	BatchWriteItem               Operation = "BatchWriteItem"
 	PutItem                      Operation = "PutItem"
+	GetObject                    Operation = "GetObject"
 )
 
-var operations = []Operation{ReceiveMessage, DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch, BatchWriteItem, PutItem}
+var operations = []Operation{ReceiveMessage, DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch, BatchWriteItem, PutItem, GetObject}
 
 // calls are the metrics of every call of AWS.
 type calls struct {
@@ -48,14 +49,17 @@ func (m *Metrics) call(o Operation, part Part) call {
 }
 
 // ended counts a call that began at start.
-func (c *call) ended(start time.Time, err error) {
+func (c *call) ended(start time.Time, err error) { c.answered(start, err, false) }
+
+// answered counts a call that began at start. An error that is the service's answer says nothing about its health.
+func (c *call) answered(start time.Time, err error, answer bool) {
 	c.total.Inc()
 	c.seconds.Observe(time.Since(start).Seconds())
 	code := errorCode(err)
 	if err != nil {
 		c.metrics.calls.failures.add(c.operation, code)
 	}
-	if code == codeCanceled {
+	if code == codeCanceled || answer {
 		err = nil // by us, at the end of the drain: it says nothing of the service
 	}
 	c.metrics.health.called(c.part, err)

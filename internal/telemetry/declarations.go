@@ -12,7 +12,7 @@ import (
 //
 //nolint:funlen // a table
 func (m *Metrics) declare(o Options) []metric {
-	return []metric{
+	declared := []metric{
 		// Calls of AWS, their results and cost: see queue.go and table.go.
 		{
 			name: "calls_total", unit: "calls", instrument: counters(&m.calls.total, "operation", operations...),
@@ -200,4 +200,5 @@ func (m *Metrics) declare(o Options) []metric {
 			trouble: noTrouble,
 		},
 	}
+	return append(declared, m.declareObjects()...)
 }

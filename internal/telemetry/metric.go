@@ -163,15 +163,19 @@ func (r *reader) Collect(ch chan<- prometheus.Metric) {
 }
 
 // newRegistry registers the metrics, and the usual ones of the Go runtime and the process.
-func newRegistry(declared []metric) *prometheus.Registry {
+// It also returns the conditional metrics, which are not registered.
+func newRegistry(declared []metric) (*prometheus.Registry, map[string]prometheus.Collector) {
+	conditional := map[string]prometheus.Collector{}
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, d := range declared {
-		if c := d.build(prefix+d.name, d.help); !d.conditional {
+		if c := d.build(prefix+d.name, d.help); d.conditional {
+			conditional[d.name] = c
+		} else {
 			r.MustRegister(c)
 		}
 	}
-	return r
+	return r, conditional
 }
 
 // Markdown returns the table of the metrics as docs/telemetry.md has it.

@@ -53,9 +53,13 @@ type Metrics struct {
 	prices   Prices
 	declared []metric
 	registry *prometheus.Registry
+	later    map[string]prometheus.Collector    // conditional metrics by name
 	window   atomic.Pointer[func() dedup.Stats] // nil until the window is made
 
-	calls calls
+	calls   calls
+	objects Objects
+	// readsObjects is set once Objects was called.
+	readsObjects atomic.Bool
 
 	received, redelivered   prometheus.Counter
 	receives                prometheus.Histogram
@@ -96,7 +100,7 @@ func NewMetrics(o Options) *Metrics {
 	m.calls.failures.counters = map[Failure]prometheus.Counter{}
 	m.calls.failures.codes = map[string]bool{}
 	m.declared = m.declare(o)
-	m.registry = newRegistry(m.declared)
+	m.registry, m.later = newRegistry(m.declared)
 	for o := range prediction.NumOutcomes {
 		m.outcomes[o], m.saved[o] = m.outcomesByName[o.String()], m.savedByName[o.String()]
 	}

@@ -40,6 +40,8 @@ type Values struct {
 	Calls    []CallValues
 	Failures map[Failure]float64
 
+	Objects *ObjectValues // nil if no objects are read
+
 	Predictions float64 // that had an outcome other than Failed
 	Dollars     float64 // spent
 }
@@ -93,6 +95,7 @@ func (m *Metrics) Values(now time.Time) *Values {
 		v.Calls = append(v.Calls, CallValues{o, value(m.calls.total[o]), seconds})
 	}
 	v.Dollars = m.dollars()
+	v.Objects = m.objectValues()
 	return v
 }
 

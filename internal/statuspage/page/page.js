@@ -347,6 +347,19 @@
         r.children[4].className = c.recent > 0 ? 'n bad' : 'n';
       });
 
+    $('objects-card').hidden = !f.objects;
+    if (f.objects) {
+      const o = f.objects, named = {
+        read: 'objects read', split: 'split into ranges', range: 'ranges read', continued: 'left to another worker',
+        skipped: 'skipped by name', changed: 'overwritten meanwhile', rejected: 'rejected as a whole', ignored: 'other events',
+      };
+      rows($('objects'), [
+        ['events and ranges waiting', o.backlog ? whole(o.backlog.waiting) : none], ['in flight, of all workers', o.backlog ? whole(o.backlog.inFlight) : none],
+        ['being read here', whole(o.reading)], ['left of those', bytes(o.left)], ['rows a second', short(o.rate)], ['rows since the start', whole(o.rows)],
+        ['messages held', whole(o.held)], ...o.outcomes.filter(c => c.n > 0).map(c => [named[c.name], whole(c.n)]),
+      ], x => x[0], x => make('div', {}, make('dt', {}, x[0]), make('dd')), (r, x) => cell(r, 1, x[1]));
+    }
+
     rows($('messages'), f.counts, c => c.name, c => make('div', {}, make('dt', {}, c.name), make('dd')), (r, c) => cell(r, 1, whole(c.n)));
   };
 
