@@ -15,6 +15,10 @@ const otherMemory = 64 << 20
 // GOMEMLIMIT takes precedence.
 func limitMemory(cfg *config.Config) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(cfg.MaxHeldBytes + cfg.MaxHeldBytes/3 + otherMemory)
+		held := cfg.MaxHeldBytes
+		if cfg.ObjectsQueueURL != "" {
+			held += cfg.ObjectsMaxBytes
+		}
+		debug.SetMemoryLimit(held + held/3 + otherMemory)
 	}
 }

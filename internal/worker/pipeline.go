@@ -34,6 +34,7 @@ type Pipeline struct {
 	watch    *TableWatch
 	writer   *writer.Writer
 	consumer *consumer.Consumer
+	bulk     *bulk // nil if no objects are read
 }
 
 // NewPipeline returns a Pipeline that uses the given services. The simulator passes services with faults.
@@ -77,11 +78,27 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 	}
 	p.consumer = consumer.New(c)
 	metrics.SetWindow(p.window.Stats)
+	if s.Objects != nil {
+		p.bulk = newBulk(p, &s, admit, resources)
+	}
 	return p
 }
 
 // Held returns the number of messages held: received, and not yet deleted, rejected or released.
-func (p *Pipeline) Held() int { return p.consumer.Held() }
+func (p *Pipeline) Held() (n int) {
+	for _, c := range p.consumers() {
+		n += c.Held()
+	}
+	return n
+}
+
+// consumers returns the consumers of messages: that of the queue and, if objects are read, that of their queue.
+func (p *Pipeline) consumers() []*consumer.Consumer {
+	if p.bulk == nil {
+		return []*consumer.Consumer{p.consumer}
+	}
+	return []*consumer.Consumer{p.consumer, p.bulk.loader.Consumer}
+}
 
 // HeldBytes returns the bytes that count against WORKER_MAX_HELD_BYTES.
 func (p *Pipeline) HeldBytes() int64 { return p.consumer.HeldBytes() }
@@ -102,40 +119,60 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 		defer time.AfterFunc(p.cfg.WriteDeadline(), stopWaiting).Stop()
 		defer time.AfterFunc(p.cfg.DrainTimeout, stopSettling).Stop()
 		p.health.SetReady(false)
-		p.log.Info("draining", "held", p.consumer.Held(), "timeout", p.cfg.DrainTimeout.String())
+		p.log.Info("draining", "held", p.Held(), "timeout", p.cfg.DrainTimeout.String())
 		<-settling.Done()
 	})
 	defer stop()
 
 	var stages errgroup.Group
 	stages.Go(func() error { return p.watch.run(settling, p.window.Forget) })
-	written := make(chan struct{})
-	stages.Go(func() error { return p.consumer.Run(settling) })
-	stages.Go(func() error {
-		defer close(written)
-		return p.writer.Run(writing)
-	})
+	for _, c := range p.consumers() {
+		stages.Go(func() error { return c.Run(settling) })
+	}
+	var writers errgroup.Group
+	writers.Go(func() error { return p.writer.Run(writing) })
+	if p.bulk != nil {
+		writers.Go(func() error { return p.bulk.writer.Run(writing) })
+	}
 	stages.Go(func() error { return p.metrics.WatchExpired(settling) })
 	p.health.SetReady(true)
 
 	// Each step ends when its work is done, or at its deadline.
-	err = p.consumer.Poll(intake, waiting)    // running receives finish
+	err = p.poll(intake, waiting)             // running receives finish
 	err = errors.Join(err, p.drain(waiting))  // everything held is written and deleted
 	stopWriting()                             // abandon the rest
-	<-written                                 //
-	p.consumer.AbandonRejects()               // also what waits for the reject queue
+	err = errors.Join(err, writers.Wait())    //
+	p.abandonRejects()                        // also what waits for the reject queue
 	err = errors.Join(err, p.drain(settling)) // and released
-	left = p.consumer.Held()
+	left = p.Held()
 	stopSettling()
 	return left, errors.Join(err, stages.Wait())
 }
 
 // drain blocks until nothing is held or ctx is done. The latter is no error, since a later step handles the rest.
 func (p *Pipeline) drain(ctx context.Context) error {
-	if err := p.consumer.Drained(ctx); err != nil && ctx.Err() == nil {
-		return err
+	for _, c := range p.consumers() {
+		if err := c.Drained(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// poll receives messages and, if wanted, reads objects until intake is done.
+func (p *Pipeline) poll(intake, calls context.Context) error {
+	if p.bulk == nil {
+		return p.consumer.Poll(intake, calls)
+	}
+	var polls errgroup.Group
+	polls.Go(func() error { return p.bulk.loader.Poll(intake, calls) })
+	return errors.Join(p.consumer.Poll(intake, calls), polls.Wait())
+}
+
+func (p *Pipeline) abandonRejects() {
+	for _, c := range p.consumers() {
+		c.AbandonRejects()
+	}
 }
 
 // onState opens and closes the intake with the table's state. Calls are in order and do not overlap.
@@ -148,11 +185,16 @@ func (p *Pipeline) onState(s writer.State, reason error) {
 	case writer.Down:
 		p.health.Report("the table", "receiving is paused; the worker tries to write at least every 30 s", reason)
 		p.consumer.SetMode(consumer.ModeClosed)
-		if awsclient.Code(reason) == "ResourceNotFoundException" {
-			p.window.Forget() // the table that is written next may be a new one
-			p.watch.missing()
-		}
+		p.tableMissing(reason)
 	case writer.Probing:
 		p.consumer.SetMode(consumer.ModeProbe) // in case no held item can be the probe
+	}
+}
+
+// tableMissing forgets what was written if the table is gone: the table that is written next may be a new one.
+func (p *Pipeline) tableMissing(reason error) {
+	if awsclient.Code(reason) == "ResourceNotFoundException" {
+		p.window.Forget()
+		p.watch.missing()
 	}
 }

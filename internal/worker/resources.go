@@ -16,6 +16,7 @@ import (
 type Resources struct {
 	Queue     *awsclient.QueueInfo
 	Rejects   *awsclient.QueueInfo // nil without a reject queue
+	Objects   *awsclient.QueueInfo // nil if no objects are read
 	Table     item.Table
 	TableInfo *awsclient.TableInfo // nil if the settings describe the table
 	Layout    *item.Layout
@@ -45,8 +46,23 @@ func FindResources(ctx context.Context, cfg *config.Config, clients *awsclient.C
 		r.Rejects, err = awsclient.DescribeQueue(ctx, clients, "the reject queue", cfg.RejectQueueURL)
 		note(err)
 	}
+	note(r.findObjects(ctx, cfg, clients))
 	note(r.findTable(ctx, cfg, clients))
 	return &r, errors.Join(errs...)
+}
+
+// findObjects reads the description of the objects queue.
+func (r *Resources) findObjects(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (err error) {
+	if cfg.ObjectsQueueURL == "" {
+		return nil
+	}
+	if r.Objects, err = awsclient.DescribeQueue(ctx, clients, "the objects queue", cfg.ObjectsQueueURL); err != nil {
+		return err //nolint:wrapcheck // it names the queue
+	}
+	if r.Objects.Visibility == 0 {
+		return errors.New("the objects queue's visibility timeout is 0, so every object is read by all workers at once: set VisibilityTimeout to 2 minutes or more")
+	}
+	return nil
 }
 
 // maxMessageBytes returns the queue's MaximumMessageSize, or SQS's limit if a stand-in does not report one.

@@ -18,6 +18,7 @@ type Services struct {
 	Table   writer.Table
 	Clock   func() time.Time // the services' clock
 	Watch   *TableWatch      // nil if the worker may not describe the table
+	Objects *ObjectServices  // nil if no objects are read
 	// WrapAdmit wraps the window's Admit. Only the simulator sets it.
 	WrapAdmit func(next Admit) Admit
 }
@@ -38,14 +39,19 @@ func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Cl
 	if resources.Rejects != nil {
 		s.Rejects = metrics.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
 	}
+	s.Objects = newObjectServices(cfg, clients, metrics)
 	return s
 }
 
 // connections returns the maximum number of concurrent calls to a service, plus some for descriptions.
 func connections(cfg *config.Config) int {
-	writes := cfg.WriteConcurrency
+	writes, reads := cfg.WriteConcurrency, 0
+	if cfg.ObjectsQueueURL != "" {
+		writes += cfg.ObjectsWriters()
+		reads = cfg.ObjectsConcurrency
+	}
 	if cfg.Ordering == config.OrderingNewest {
 		writes *= writer.CallsPerBatch
 	}
-	return 2*cfg.Pollers + writes + 8
+	return 2*cfg.Pollers + writes + reads + 8
 }

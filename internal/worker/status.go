@@ -46,10 +46,10 @@ func limits(cfg *config.Config) telemetry.Limits {
 	}
 }
 
-// backlog returns a function that reads how many messages are visible and in flight.
-func backlog(cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) statuspage.AskBacklog {
+// backlog returns a function that reads how many messages of a queue are visible and in flight.
+func backlog(url string, clients *awsclient.Clients, metrics *telemetry.Metrics) statuspage.AskBacklog {
 	return func(ctx context.Context) (int, int, error) {
-		info, err := awsclient.DescribeQueue(ctx, clients, "the queue", cfg.QueueURL)
+		info, err := awsclient.DescribeQueue(ctx, clients, "the queue", url)
 		metrics.SQSRequest()
 		if err != nil {
 			return 0, 0, err

@@ -68,8 +68,12 @@ func Run(ctx, intake context.Context, o Options) error {
 		return err
 	}
 	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr())
+	logObjects(cfg, log)
 	if status != nil {
-		status.SetResources(string(resources.Layout.Kind), backlog(cfg, clients, metrics))
+		if cfg.ObjectsQueueURL != "" {
+			status.SetObjects(backlog(cfg.ObjectsQueueURL, clients, metrics))
+		}
+		status.SetResources(string(resources.Layout.Kind), backlog(cfg.QueueURL, clients, metrics))
 	}
 	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
 	background.Go(func() error { return queueWatch.run(serving) })

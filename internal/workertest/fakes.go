@@ -21,6 +21,7 @@ import (
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/item"
@@ -56,7 +57,8 @@ type Fakes struct {
 	T        *testing.T
 	SQS      *sqsfake.Service
 	DynamoDB *dynamodbfake.Service
-	Config   *config.Config // of the workers that Start starts
+	S3       *s3fake.Service // nil before AddObjects
+	Config   *config.Config  // of the workers that Start starts
 	// WrapAdmit wraps the window's Admit of the workers that Start starts. nil: as it is.
 	WrapAdmit func(next worker.Admit) worker.Admit
 }
@@ -115,6 +117,9 @@ func CreateTable(t testing.TB, client *dynamodb.Client, name string, layout item
 
 // Transport sends each request to the fake that it is for.
 func (f *Fakes) Transport() http.RoundTripper {
+	if f.S3 != nil {
+		return awstest.Transport(awstest.With(f.S3, awstest.Both(f.SQS, f.DynamoDB)))
+	}
 	return awstest.Transport(awstest.Both(f.SQS, f.DynamoDB))
 }
 
