@@ -27,7 +27,7 @@ BOMBS ?= together
 
 .PHONY: bombs
 bombs: ## Flood the real worker with messages that try to take too much memory (BOMBS=each: every kind by itself, 20 minutes)
-	go test ./cmd/worker -run '^TestBombs$$' -v -count 1 -timeout 0 -bombs $(BOMBS)
+	go test ./cmd/worker -run '^TestBombs$$|^TestBombAges$$' -v -count 1 -timeout 0 -bombs $(BOMBS)
 
 KILLS ?= 100
 
