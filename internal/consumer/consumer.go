@@ -252,7 +252,7 @@ func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, er
 	messages, bytes := c.hold(received)
 	c.budget.release(limit-len(messages), reserved-bytes)
 	if len(messages) > 0 {
-		c.gate.read(func() { c.cfg.Handle(calls, messages) })
+		c.gate.read(bytes, func() { c.cfg.Handle(calls, messages) })
 	}
 	c.observeHeld()
 	return received, nil

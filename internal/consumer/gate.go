@@ -74,17 +74,26 @@ func (g *gate) received(n int) {
 	g.changed.Broadcast()
 }
 
-// maxAway is how long a poller reads what it has received before another takes its place. A large or compressed message takes tens of
-// milliseconds to read, and longer to submit, while others wait on the queue.
-const maxAway = 5 * time.Millisecond
+// A large or compressed message takes tens of milliseconds to read, and longer to submit, while others wait on the queue. Another
+// poller takes the place of one that has received more than longRead bytes, or reads for longer than maxAway.
+const (
+	maxAway  = 5 * time.Millisecond
+	longRead = 64 << 10
+)
 
-// read runs a poller's reading of what it has received. If that takes long, another poller may receive.
-func (g *gate) read(messages func()) {
+// read runs a poller's reading of what it has received. If that takes long, another poller may receive meanwhile.
+func (g *gate) read(bytes int64, messages func()) {
 	move := func(by int) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.away += by
 		g.changed.Broadcast()
+	}
+	if bytes > longRead {
+		move(1)
+		defer move(-1)
+		messages()
+		return
 	}
 	timer := time.AfterFunc(maxAway, func() { move(1) })
 	defer func() {

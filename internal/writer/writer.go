@@ -125,10 +125,10 @@ func (w *Writer) Ready(ctx context.Context) bool {
 	return w.batcher.Below(ctx, backlog*w.cfg.Concurrency*MaxItems)
 }
 
-// Idle blocks until about half of the workers would find nothing to write, so that what is submitted next is written soon. It returns
-// early if ctx is done.
+// Idle blocks until little is pending, an eighth of what the workers take at once: what is submitted next is then written within the time
+// of two calls. It returns early if ctx is done.
 func (w *Writer) Idle(ctx context.Context) {
-	w.batcher.Below(ctx, w.cfg.Concurrency*MaxItems/2+1)
+	w.batcher.Below(ctx, w.cfg.Concurrency*MaxItems/8+1)
 }
 
 // handle writes the items of a batch that have not expired.
