@@ -27,7 +27,9 @@ func newWarmCmd() *cobra.Command {
 		Short: "Fill the table directly from files, without the queue",
 		Long: `Fill WORKER_TABLE_NAME directly from files, without the queue. A file is NDJSON, JSON, CSV with a
 header, a DynamoDB JSON export, plain or compressed with gzip or zstd, or Parquet; - is standard
-input. Its content determines the format. Fields, checks, deduplication, encoding and settings are
+input. Its content determines the format. s3://bucket/prefix stands for the objects whose keys begin
+with the prefix, or for the object with that key. Empty objects and those that jobs write beside
+their results, such as _SUCCESS and manifests, are skipped. Fields, checks, deduplication, encoding and settings are
 the same as for "worker run". The exit status is 1 if a prediction was rejected.
 
 It uses all the write capacity that it can get: set --max-write-units beside live traffic. It
@@ -44,7 +46,10 @@ their row and the reason.`,
   worker warm --dry-run predictions.ndjson.gz
 
   # Fill the table beside live traffic
-  worker warm --max-write-units 500 predictions.ndjson.gz`,
+  worker warm --max-write-units 500 predictions.ndjson.gz
+
+  # Fill the table from a batch job's output
+  worker warm s3://scores/2026-01-31/`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageErrorf(cmd, "warm takes at least one file")
@@ -81,12 +86,22 @@ type warmFlags struct {
 // runWarm fills the table from files.
 func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr io.Writer) error {
 	if first := f.files[0]; first != "-" {
+		first = strings.TrimRight(strings.NewReplacer("s3://", "", "/", "-").Replace(first), "-")
+		if !isObject(f.files[0]) {
+			first = f.files[0]
+		}
 		f.state = cmp.Or(f.state, first+".warm")
 		f.rejects = cmp.Or(f.rejects, first+".rejects")
 	}
 	cfg, err := config.LoadForTable()
 	if err != nil {
 		return problems{"the settings are not valid", err}
+	}
+	if slices.ContainsFunc(f.files, isObject) {
+		if slices.ContainsFunc(f.files, func(name string) bool { return !isObject(name) }) {
+			return usageError{"worker warm", "give files, or s3:// URLs, not both"}
+		}
+		f.timestamp = cmp.Or(f.timestamp, "modified")
 	}
 	if f.timestamp == "modified" && slices.Contains(f.files, "-") {
 		return usageError{"worker warm", "--timestamp modified: standard input has no time of modification"}
@@ -113,7 +128,7 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	if file, offset := run.Resumed(); file != "" {
 		fmt.Fprintf(stderr, "continuing in %s at byte %s\n", file, thousands(offset))
 	}
-	printThroughput(stderr, run)
+	printStart(stderr, run)
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ignore := context.AfterFunc(intake, func() {
@@ -137,8 +152,15 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	return err //nolint:wrapcheck // it says what was being done
 }
 
-// printThroughput prints what the table takes and how long the run will take at that rate, as far as both are known.
-func printThroughput(w io.Writer, run *warm.Run) {
+// isObject reports whether an argument is the URL of objects in S3.
+func isObject(name string) bool { return strings.HasPrefix(name, "s3://") }
+
+// printStart prints how many objects were found, what the table takes, and how long the run will take at that rate, as far as it is
+// known.
+func printStart(w io.Writer, run *warm.Run) {
+	if n, skipped := run.Sources(); n > 1 || skipped > 0 {
+		fmt.Fprintf(w, "%s files or objects; %s objects are skipped by size or name\n", thousands(int64(n)), thousands(int64(skipped)))
+	}
 	perSecond, needed := run.Throughput()
 	if perSecond == 0 {
 		return

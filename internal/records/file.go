@@ -10,80 +10,103 @@ import (
 	"time"
 )
 
-// A File is a Reader of a file or of standard input.
+// A File is a Reader of a file, an object or standard input.
 type File struct {
 	*Reader
 	Size     int64     // in bytes, as stored; -1 for standard input
 	Modified time.Time // zero for standard input
 
-	file *os.File // nil for standard input, unless it had to be copied
-	read counter
-	temp bool // file is a copy, and has no name
+	stored Stored // nil for standard input, unless it had to be copied
+	read   counter
+}
+
+// A Stored is a file, or what can be read like one. Read and ReadAt are not used at the same time.
+type Stored interface {
+	io.Reader
+	io.ReaderAt
+	io.Seeker
+	io.Closer
 }
 
 // OpenFile opens a file, or stdin for the name "-". Parquet has to be read from its end, so that it is copied to a temporary file if
 // it comes by standard input.
-func OpenFile(name string, stdin io.Reader, o Options) (_ *File, err error) {
-	f := &File{Size: -1}
-	defer func() {
-		if err != nil {
-			f.closeFile()
-		}
-	}()
+func OpenFile(name string, stdin io.Reader, o Options) (*File, error) {
 	if o.Name = name; name == "-" {
-		o.Name = "standard input"
-		f.read.r = stdin
-		in := bufio.NewReaderSize(&f.read, blockBytes)
-		if start, _ := in.Peek(4); !IsParquet(start) { // an error comes back with the next read
-			f.Reader, err = Open(in, o)
-			return f, err
-		}
-		if f.file, err = copied(in); err != nil {
-			return nil, err
-		}
-		f.temp = true
-	} else if f.file, err = os.Open(name); err != nil {
-		return nil, fmt.Errorf("opening the predictions: %w", err)
+		return openInput(stdin, o)
 	}
-	info, err := f.file.Stat()
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the predictions: %w", err)
 	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory: give its files", name)
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a directory: give its files", name)
 	}
-	if !f.temp {
-		f.Size, f.Modified = info.Size(), info.ModTime().UTC()
+	if err != nil {
+		file.Close() //nolint:errcheck,gosec // nothing was written
+		return nil, fmt.Errorf("opening the predictions: %w", err)
 	}
-	var start [4]byte
-	n, err := f.file.ReadAt(start[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading %s: %w", o.Name, err)
-	}
-	if IsParquet(start[:n]) {
-		f.Reader, err = OpenParquet(f.file, info.Size(), o)
-		return f, err
-	}
-	f.read.r = f.file
-	f.Reader, err = Open(&f.read, o)
-	return f, err
+	return OpenStored(file, info.Size(), info.ModTime().UTC(), o)
 }
 
-// copied returns a temporary file with the content of r. It has no name any more.
-func copied(r io.Reader) (*os.File, error) {
+// openInput opens standard input.
+func openInput(stdin io.Reader, o Options) (_ *File, err error) {
+	o.Name = "standard input"
+	f := &File{Size: -1}
+	f.read.r = stdin
+	in := bufio.NewReaderSize(&f.read, blockBytes)
+	start, _ := in.Peek(4) // an error comes back with the next read
+	if !IsParquet(start) {
+		f.Reader, err = Open(in, o)
+		return f, err
+	}
+	file, size, err := copied(in)
+	if err != nil {
+		return nil, err
+	}
+	if f, err = OpenStored(file, size, time.Time{}, o); err != nil {
+		return nil, err
+	}
+	f.Size = -1
+	return f, nil
+}
+
+// OpenStored opens what can be read like a file. It closes stored if it returns an error.
+func OpenStored(stored Stored, size int64, modified time.Time, o Options) (_ *File, err error) {
+	f := &File{Size: size, Modified: modified, stored: stored}
+	f.read.r = stored
+	var start [4]byte
+	n, err := stored.ReadAt(start[:min(size, int64(len(start)))], 0)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		err = fmt.Errorf("reading %s: %w", o.Name, err)
+	case IsParquet(start[:n]):
+		f.Reader, err = OpenParquet(stored, size, o)
+	default:
+		f.Reader, err = Open(&f.read, o)
+	}
+	if err != nil {
+		stored.Close() //nolint:errcheck,gosec // nothing was written
+		return nil, err
+	}
+	return f, nil
+}
+
+// copied returns a temporary file with the content of r, and its size. It has no name any more.
+func copied(r io.Reader) (_ *os.File, size int64, err error) {
 	file, err := os.CreateTemp("", "predcache")
 	if err != nil {
-		return nil, fmt.Errorf("copying standard input, since Parquet is read from its end: %w", err)
+		return nil, 0, fmt.Errorf("copying standard input, since Parquet is read from its end: %w", err)
 	}
 	err = os.Remove(file.Name())
 	if err == nil {
-		_, err = io.Copy(file, r)
+		size, err = io.Copy(file, r)
 	}
 	if err != nil {
 		file.Close() //nolint:errcheck,gosec // it is of no use
-		return nil, fmt.Errorf("copying standard input, since Parquet is read from its end: %w", err)
+		return nil, 0, fmt.Errorf("copying standard input, since Parquet is read from its end: %w", err)
 	}
-	return file, nil
+	return file, size, nil
 }
 
 // Read returns how many bytes of the file, as stored, the rows so far have taken.
@@ -97,15 +120,11 @@ func (f *File) Read() int64 {
 	return f.read.n.Load()
 }
 
-// Close closes the file.
+// Close closes the file, but not standard input.
 func (f *File) Close() {
 	f.Reader.Close()
-	f.closeFile()
-}
-
-func (f *File) closeFile() {
-	if f.file != nil {
-		f.file.Close() //nolint:errcheck,gosec // it was only read
+	if f.stored != nil {
+		f.stored.Close() //nolint:errcheck,gosec // nothing was written
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 	// holds aheadChunks chunks.
 	maxAhead    = 16
 	aheadBytes  = 32 << 20
-	sourceBytes = 8 << 20 // maximum that a source counts for
+	sourceBytes = blocksHeld * blockBytes // maximum that a source counts for
 	aheadChunks = 2
 )
 

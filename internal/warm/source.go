@@ -10,7 +10,7 @@ import (
 	"github.com/predcache/predcache/internal/records"
 )
 
-// A source is a file, or standard input.
+// A source is a file, an object, or standard input.
 type source struct {
 	name     string // "-" is standard input
 	size     int64  // in bytes, as stored; -1 if unknown

@@ -27,7 +27,7 @@ import (
 type Options struct {
 	Config  *config.Config
 	Clients *awsclient.Clients
-	Files   []string  // "-" is Stdin
+	Files   []string  // names of files, where "-" is Stdin, or else s3:// URLs of objects and prefixes
 	Stdin   io.Reader // for "-"
 	DryRun  bool      // count only, write nothing
 	// State is the name of the file that keeps the progress, and Rejects that of the file for predictions that can't be stored. With
@@ -58,6 +58,7 @@ type Run struct {
 	o       Options
 	sources []*source
 	stdin   bool // one of them is standard input
+	skipped int  // objects
 	fields  prediction.Fields
 	table   item.Table
 	units   int64 // write units a second that the table takes; 0 is unknown
@@ -106,7 +107,12 @@ func New(ctx context.Context, o Options) (*Run, error) {
 		Decoder: decoder, Layout: found.Layout, Admit: r.window.Admit, Submit: r.writer.Submit,
 		Observer: &r.counts, Now: o.Clients.Clock.Now, Grace: writer.ExpiryGrace, Log: slog.New(slog.DiscardHandler),
 	})
-	if r.sources, err = fileSources(o.Files, o.Stdin); err != nil {
+	if isObject(o.Files[0]) {
+		r.sources, err = r.objectSources(ctx, o.Files)
+	} else {
+		r.sources, err = fileSources(o.Files, o.Stdin)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, s := range r.sources {
@@ -122,6 +128,9 @@ func New(ctx context.Context, o Options) (*Run, error) {
 	r.needs = r.estimate(ctx, prediction.NewDecoder(decoder))
 	return r, nil
 }
+
+// Sources returns the number of files or objects, and how many objects are skipped because of their size or name.
+func (r *Run) Sources() (n, skipped int) { return len(r.sources), r.skipped }
 
 // Throughput returns the write units a second that the run can use: what the table takes, or the run's own limit. It also returns
 // roughly how many units the run needs. Either is 0 if it is unknown.
