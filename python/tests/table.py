@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from predcache import Layout
+from predcache import Layout, _times
 
 Item = dict[str, dict[str, Any]]
 
@@ -87,6 +88,27 @@ class Table:
             own = (self.layout.hash_key, self.layout.sort_key)
             answer["LastEvaluatedKey"] = {name: last[name] for name in own if name}
         return answer
+
+
+def item_of(layout: Layout, t: int, expires: int, per_second: int, payload: str | None) -> Item:
+    """An item as the worker writes it: a tombstone where there is no payload."""
+    units = Fraction(t * per_second, _times.ATTO)
+    whole = int(units)
+    item: Item = {"predictionId": {"S": "a"}, "createdAt": {"N": _times.seconds_text(t)}}
+    sort_key = str(whole)
+    if payload is None:
+        item["deleted"] = {"BOOL": True}
+        half = (1 + units - whole) / 2
+        if layout.kind == "versioned":
+            sort_key = f"{whole}.{int(half * 10**19):019}"
+    else:
+        item["prediction"] = {"S": payload}
+    if layout.kind == "expiry-sorted":
+        item["timestamp"] = {"N": str(expires)}
+    else:
+        item["timestamp"] = {"N": sort_key}
+        item["expiresAt"] = {"N": str(expires)}
+    return item
 
 
 class Expression:

@@ -250,7 +250,8 @@ class Publisher:
             payload: The column of the result; or several, which become an object.
             timestamp: The column of the event time, of datetimes with a zone or of numbers.
             ttl: The column of the life in seconds.
-            attributes: Columns that are kept as attributes.
+            attributes: Columns that are kept as attributes. Where a column ``deleted`` of booleans is
+                True, the row is a delete.
             on_invalid: As in ``publish_many``.
             **constants: Attributes that are the same in each row.
 
