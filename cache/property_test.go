@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -29,29 +30,93 @@ type world struct {
 	maxAge  time.Duration
 	latency time.Duration
 
+	replica *store            // a table that lags, or nil
+	delayed chan func(*store) // changes on their way to it
 	mu      sync.Mutex
 	log     map[string][]change // by id, in the order of their times
+	known   map[string]change   // by id: a delete that the front must know
 	outages []outage
 }
 
-// A change is a version that is written, or 0 for all that are deleted by hand. It takes effect between two times.
+const (
+	maxLag    = 500 * time.Millisecond // of the replica, for one change
+	queuedLag = 5 * maxLag             // for changes that queue up
+)
+
+// replicated reads from a replica every other time, unless the read is consistent.
+type replicated struct {
+	cache.DynamoDB
+	w       *world
+	replica cache.DynamoDB
+}
+
+func (r *replicated) of(consistent *bool) cache.DynamoDB {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	if aws.ToBool(consistent) || r.w.random.IntN(2) == 0 {
+		return r.DynamoDB
+	}
+	return r.replica
+}
+
+func (r *replicated) GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return r.of(in.ConsistentRead).GetItem(ctx, in, options...)
+}
+
+func (r *replicated) Query(ctx context.Context, in *dynamodb.QueryInput, options ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return r.of(in.ConsistentRead).Query(ctx, in, options...)
+}
+
+func (r *replicated) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	return r.of(in.RequestItems[r.w.table].ConsistentRead).BatchGetItem(ctx, in, options...)
+}
+
+// replicate passes a change on to the replica.
+func (w *world) replicate(apply func(*store)) {
+	if w.replica != nil {
+		w.delayed <- apply
+	}
+}
+
+// lag applies changes to the replica, each a while after the one before.
+func (w *world) lag(ctx context.Context) {
+	for {
+		select {
+		case apply := <-w.delayed:
+			w.mu.Lock()
+			d := time.Duration(w.random.Int64N(int64(maxLag)))
+			w.mu.Unlock()
+			time.Sleep(d)
+			apply(w.replica)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// A change is a version that is written, a tombstone among them, or 0 for all items that are removed by hand. It takes effect between
+// two times.
 type change struct {
 	begins, ends time.Time
 	version      int
+	event        time.Time
 	expires      int64
+	deleted      bool
 }
 
 type outage struct{ from, to time.Time }
 
 func (c change) String() string {
-	return fmt.Sprintf("{version %d from %s to %s, expires %s}", c.version, c.begins.Format("04:05.000"), c.ends.Format("04:05.000"), time.Unix(c.expires, 0).UTC().Format("04:05"))
+	return fmt.Sprintf("{version %d of %s, deleted %v, from %s to %s, expires %s}", c.version, c.event.Format("04:05.000000"), c.deleted,
+		c.begins.Format("04:05.000"), c.ends.Format("04:05.000"), time.Unix(c.expires, 0).UTC().Format("04:05"))
 }
 
-// TestFrontProperties has readers of a few ids beside writes, deletes by hand, expiries, outages and slow calls, all at random
-// times, and judges each answer:
+// TestFrontProperties has readers of a few ids beside writes, deletes, late writes, removals by hand, expiries, outages, slow calls and
+// reads of replicas that lag, all at random times, and judges each answer:
 //   - while the table answers, it was true at some time in the last MaxAge, or since the call began;
 //   - it has not expired;
-//   - of one reader, it is not older than an earlier answer that is still live, unless that was deleted;
+//   - of one reader, it is not older than an earlier answer that is still live, unless that was removed;
+//   - no live delete hides it that a consistent read has met before;
 //   - an error comes only in or just after an outage, and a stale answer too.
 func TestFrontProperties(t *testing.T) {
 	seeds := 12
@@ -69,14 +134,20 @@ func TestFrontProperties(t *testing.T) {
 
 func runWorld(t *testing.T, layout string, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
-	w := &world{random: random, log: map[string][]change{},
+	w := &world{random: random, log: map[string][]change{}, known: map[string]change{},
 		maxAge: []time.Duration{time.Second, 3 * time.Second, 20 * time.Second}[random.IntN(3)], latency: time.Duration(1+random.IntN(30)) * time.Millisecond}
 	w.store, w.db = fake(t, layout)
-	options := []cache.Option{cache.WithFront(cache.Front{MaxAge: w.maxAge, MaxBytes: 1 << 20})}
+	options := []cache.Option{cache.WithFront(cache.Front{MaxAge: w.maxAge, MaxBytes: 1 << 20, NegativeAge: []time.Duration{50 * time.Millisecond, time.Second}[random.IntN(2)]})}
 	if random.IntN(2) == 0 {
 		options = append(options, cache.WithHedging())
 	}
 	w.cache = open(w.client, w.table, options...)
+	if seed%2 == 1 {
+		replica := *w.store
+		replica.fake(t)
+		w.replica, w.delayed = &replica, make(chan func(*store), 100)
+		w.cache = openClient(&replicated{w.client, w, replica.client}, w.table, options...)
+	}
 	if _, err := w.cache.Layout(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +164,7 @@ func runWorld(t *testing.T, layout string, seed uint64) {
 	var all sync.WaitGroup
 	all.Go(func() { w.write(ctx, t) })
 	all.Go(func() { w.fail(ctx) })
+	all.Go(func() { w.lag(ctx) })
 	for reader := range 3 {
 		all.Go(func() { w.readAll(ctx, t, rand.New(rand.NewPCG(seed, uint64(10+reader)))) })
 	}
@@ -126,15 +198,43 @@ func (w *world) write(ctx context.Context, t *testing.T) {
 		life := time.Duration(3+w.random.IntN(30)) * time.Second
 		remove := w.random.IntN(5) == 0
 		w.mu.Unlock()
-		now := time.Now()
 		if remove {
 			w.remove(t, id)
 			continue
 		}
-		end := w.begin(id, change{version: version, expires: now.Add(life).Unix()})
-		w.put(t, w.message(id, now, life, fmt.Sprint(version), ""))
+		c, message := w.next(id, version, life)
+		end := w.begin(id, c)
+		w.put(t, message)
 		end()
+		w.replicate(func(s *store) { s.put(t, message) })
 	}
+}
+
+// next makes up a change: a prediction or a delete, of now or, where it can't replace a newer version, of some seconds ago. A delete
+// may be of the event time of a prediction.
+func (w *world) next(id string, version int, life time.Duration) (change, string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	c := change{version: version, event: now, deleted: w.random.IntN(3) == 0}
+	late := w.kind == "versioned" && w.random.IntN(3) == 0
+	if late {
+		c.event = now.Add(-time.Duration(w.random.Int64N(int64(5 * time.Second))))
+	}
+	if log := w.log[id]; c.deleted && len(log) > 0 && w.random.IntN(2) == 0 {
+		if last := log[len(log)-1]; !last.deleted && last.version > 0 && (late || w.kind == "versioned") {
+			c.event = last.event
+		}
+	}
+	c.expires = c.event.Add(life).Unix()
+	if !c.deleted {
+		return c, w.message(id, c.event, life, fmt.Sprint(version), "")
+	}
+	c.expires = time.UnixMilli(now.UnixMilli()).Add(life).Unix()
+	if c.event.After(time.UnixMilli(now.UnixMilli())) {
+		c.expires = c.event.Add(life).Unix()
+	}
+	return c, w.tombstone(id, c.event, life)
 }
 
 // remove deletes the items of an id by hand.
@@ -143,16 +243,21 @@ func (w *world) remove(t *testing.T, id string) {
 	if err != nil {
 		return // an outage
 	}
-	defer w.begin(id, change{})()
-	for _, it := range out.Items {
-		key := map[string]types.AttributeValue{"predictionId": it["predictionId"]}
-		if w.kind != "latest-only" {
-			key["timestamp"] = it["timestamp"]
-		}
-		if _, err := w.client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &w.table, Key: key}); err != nil {
-			t.Error(err)
+	end := w.begin(id, change{})
+	apply := func(s *store) {
+		for _, it := range out.Items {
+			key := map[string]types.AttributeValue{"predictionId": it["predictionId"]}
+			if w.kind != "latest-only" {
+				key["timestamp"] = it["timestamp"]
+			}
+			if _, err := s.client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &w.table, Key: key}); err != nil {
+				t.Error(err)
+			}
 		}
 	}
+	apply(w.store)
+	end()
+	w.replicate(apply)
 }
 
 // begin notes that a change begins, and returns what notes its end.
@@ -203,6 +308,7 @@ func (w *world) readAll(ctx context.Context, t *testing.T, random *rand.Rand) {
 		start := time.Now()
 		var p *cache.Prediction
 		var err error
+		consistent := false
 		switch random.IntN(4) {
 		case 0:
 			var many []*cache.Prediction
@@ -212,6 +318,7 @@ func (w *world) readAll(ctx context.Context, t *testing.T, random *rand.Rand) {
 			}
 		case 1:
 			if random.IntN(10) == 0 {
+				consistent = true
 				p, err = w.cache.Get(context.WithoutCancel(ctx), id, cache.Consistent())
 				break
 			}
@@ -220,6 +327,9 @@ func (w *world) readAll(ctx context.Context, t *testing.T, random *rand.Rand) {
 			p, err = w.cache.Get(context.WithoutCancel(ctx), id)
 		}
 		w.judge(t, id, start, p, err, seen)
+		if consistent && (err == nil || errors.Is(err, cache.ErrNotFound)) {
+			w.learn(id, start)
+		}
 		if t.Failed() {
 			return
 		}
@@ -231,6 +341,9 @@ func (w *world) judge(t *testing.T, id string, start time.Time, p *cache.Predict
 	defer w.mu.Unlock()
 	now := time.Now()
 	away := w.away(start.Add(-w.maxAge), now)
+	if k, found := w.known[id]; found && p != nil && k.ends.Before(start) && !p.EventTime.After(k.event) && w.holds(id, k, now) {
+		t.Errorf("%s at %v: version %s is hidden by a delete that the front knows: %v", id, now, p.Payload, k)
+	}
 	version := 0
 	switch {
 	case err == nil:
@@ -263,6 +376,34 @@ func (w *world) judge(t *testing.T, id string, start time.Time, p *cache.Predict
 	}
 }
 
+// learn remembers the newest live delete that a consistent read from start on has met. ends is when the front knew of it.
+func (w *world) learn(id string, start time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for _, c := range w.log[id] {
+		if c.deleted && !c.ends.IsZero() && c.ends.Before(start) && w.holds(id, c, now) && c.event.After(w.known[id].event) {
+			c.ends = now
+			w.known[id] = c
+		}
+	}
+}
+
+// holds tells whether the table still has a delete, and nothing that is under way may change that.
+func (w *world) holds(id string, d change, at time.Time) bool {
+	for _, c := range w.log[id] {
+		if c.ends.IsZero() || !c.ends.Before(at) {
+			return false
+		}
+	}
+	for _, c := range w.items(w.log[id]) {
+		if c.version == d.version {
+			return c.expires > at.Unix()
+		}
+	}
+	return false
+}
+
 // has tells whether a version is live in the table, and nothing that is under way may change that.
 func (w *world) has(id string, p *cache.Prediction, at time.Time) bool {
 	for _, c := range w.log[id] {
@@ -284,22 +425,28 @@ func (w *world) wasTrue(id string, version int, from, to time.Time) bool {
 	for _, c := range w.log[id] {
 		times = append(times, c.begins, c.ends, time.Unix(c.expires, 0))
 	}
+	times = slices.DeleteFunc(times, func(at time.Time) bool { return at.Before(from.Add(-queuedLag)) || at.After(to) })
 	for _, at := range times {
-		if !at.Before(from) && !at.After(to) && w.says(id, version, at) {
-			return true
+		if at.Before(from) {
+			continue
+		}
+		for _, state := range times {
+			if (state.Equal(at) || w.replica != nil && state.Before(at) && at.Sub(state) < queuedLag) && w.says(id, version, state, at) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// says tells whether the table may say so at a time.
-func (w *world) says(id string, version int, at time.Time) bool {
+// says tells whether the table, or a replica with its state of a time, may say so at a time.
+func (w *world) says(id string, version int, state, at time.Time) bool {
 	var done []change
 	for _, c := range w.log[id] {
-		if c.begins.After(at) {
+		if c.begins.After(state) {
 			break
 		}
-		if c.ends.IsZero() || !c.ends.Before(at) { // it is under way
+		if c.ends.IsZero() || !c.ends.Before(state) { // it is under way
 			if c.version == 0 {
 				return true // some are deleted, in whatever order
 			}
@@ -315,28 +462,34 @@ func (w *world) says(id string, version int, at time.Time) bool {
 
 // newestOf is the newest live version after some changes, or 0.
 func (w *world) newestOf(changes []change, at time.Time) int {
-	newest := 0
+	var newest change
 	for _, c := range w.items(changes) {
-		if c.expires > at.Unix() {
-			newest = max(newest, c.version)
+		order := c.event.Compare(newest.event)
+		if c.expires > at.Unix() && (order > 0 || order == 0 && c.deleted) {
+			newest = c
 		}
 	}
-	return newest
+	if newest.deleted {
+		return 0
+	}
+	return newest.version
 }
 
 // items are what the table holds after some changes.
-func (w *world) items(changes []change) map[int64]change {
-	items := map[int64]change{} // by sort key, which later versions may share
+func (w *world) items(changes []change) map[string]change {
+	items := map[string]change{} // by sort key, which later versions may share
 	for _, c := range changes {
 		switch {
 		case c.version == 0:
 			clear(items)
+		case w.kind == "versioned" && c.deleted:
+			items[c.event.String()] = c
 		case w.kind == "versioned":
-			items[c.begins.Unix()] = c
+			items[fmt.Sprint(c.event.Unix())] = c
 		case w.kind == "expiry-sorted":
-			items[c.expires] = c
+			items[fmt.Sprint(c.expires)] = c
 		default:
-			items[0] = c
+			items[""] = c
 		}
 	}
 	return items
