@@ -177,7 +177,8 @@ func (g *computation) make(ctx context.Context, checked int64, tombstone *Predic
 	p.created = eventTime(&p)
 	failed = false
 	g.stats.computed.Add(1)
-	if (p.ExpiresAt.IsZero() || p.ExpiresAt.After(g.now())) && !(tombstone != nil && older(&p, tombstone)) {
+	live := p.ExpiresAt.IsZero() || p.ExpiresAt.After(g.now())
+	if hidden := tombstone != nil && older(&p, tombstone); live && !hidden {
 		k := g.computed.put(p.ID, &p, began, checked, g.now())
 		if g.front != nil {
 			g.front.add(k)
