@@ -39,7 +39,7 @@ acknowledged before. The last line says which table answered, and how many calls
   # Read an id that begins with a dash
   worker get -- -5`,
 	}
-	all := cmd.Flags().Bool("all", false, "list every item of the id, including expired ones, with size and cost")
+	all := cmd.Flags().Bool("all", false, "list every item of the id, also expired ones and deletes, with size and cost")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON, one object per prediction")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return runGet(cmd.Context(), args[0], cmd.OutOrStdout(), *all, *asJSON)
@@ -101,12 +101,13 @@ type readCost struct {
 
 // stored is what --all prints of an item in addition to its content.
 type stored struct {
-	SortKey  *int64 `json:"sortKey,omitempty"`
-	Expired  bool   `json:"expired"`
-	Bytes    int    `json:"bytes"`
-	Units    int    `json:"writeUnits"`
-	Encoding string `json:"encoding,omitempty"`
-	Problem  string `json:"problem,omitempty"` // where it can't be read
+	SortKey  json.Number `json:"sortKey,omitempty"`
+	Expired  bool        `json:"expired"`
+	Deleted  bool        `json:"deleted,omitempty"` // it is a tombstone
+	Bytes    int         `json:"bytes"`
+	Units    int         `json:"writeUnits"`
+	Encoding string      `json:"encoding,omitempty"`
+	Problem  string      `json:"problem,omitempty"` // where it can't be read
 }
 
 func (g *getter) newest(ctx context.Context, id string) error {
@@ -121,7 +122,7 @@ func (g *getter) newest(ctx context.Context, id string) error {
 	took := time.Since(start)
 	switch {
 	case errors.Is(err, cache.ErrNotFound):
-		return fmt.Errorf("%w; worker get --all lists what has expired too", err)
+		return fmt.Errorf("%w; worker get --all lists what has expired or is deleted too", err)
 	case err != nil:
 		return err
 	}
@@ -203,7 +204,7 @@ func (g *getter) show(attributes map[string]types.AttributeValue) shown {
 	if key, err := g.layout.DecodeKey(fields); err == nil {
 		s.PredictionID = key.ID
 		if g.layout.SortKey != "" {
-			s.SortKey = &key.Sort
+			s.SortKey = json.Number(key.AppendSort(nil))
 		}
 	}
 	it, err := g.layout.Decode(fields, true)
@@ -212,7 +213,10 @@ func (g *getter) show(attributes map[string]types.AttributeValue) shown {
 		return s
 	}
 	s.EventTime, s.ExpiresAt, s.Prediction, s.Encoding = it.CreatedAt.Clock(), time.Unix(it.Expires, 0).UTC(), it.Payload, string(it.Encoding)
-	s.Expired = it.Expires <= g.now().Unix()
+	s.Expired, s.Deleted = it.Expires <= g.now().Unix(), it.Deleted
+	if it.Deleted {
+		s.Encoding = ""
+	}
 	for _, f := range g.layout.Others(fields) {
 		text, err := f.Value.AppendJSON(nil)
 		if err != nil {
@@ -239,6 +243,10 @@ func (g *getter) row(s shown) error {
 	if s.Expired {
 		expires = "expired " + lasting(g.now().Sub(s.ExpiresAt)) + " ago"
 	}
-	fmt.Fprintf(g.out, "%-35s %-10s %-28s %9d %5d  %-8s %s\n", s.EventTime.Format(time.RFC3339Nano), lasting(g.now().Sub(s.EventTime)), expires, s.Bytes, s.Units, s.Encoding, brief(string(s.Prediction), 60))
+	payload := brief(string(s.Prediction), 60)
+	if s.Deleted {
+		payload = "deleted: it hides what is not newer"
+	}
+	fmt.Fprintf(g.out, "%-35s %-10s %-28s %9d %5d  %-8s %s\n", s.EventTime.Format(time.RFC3339Nano), lasting(g.now().Sub(s.EventTime)), expires, s.Bytes, s.Units, s.Encoding, payload)
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 func TestGet(t *testing.T) {
 	b := backend.All(t)[0]
 	now := time.Now().Unix()
-	number := func(n int64) types.AttributeValue { return &types.AttributeValueMemberN{Value: fmt.Sprint(n)} }
+	number := func(n any) types.AttributeValue { return &types.AttributeValueMemberN{Value: fmt.Sprint(n)} }
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 	for _, test := range []struct {
 		name   string
@@ -31,9 +31,12 @@ func TestGet(t *testing.T) {
 		{"JSON", item.TypeS, []string{"--json", "--", "-5"}, 0, []string{`{"predictionId":"-5","eventTime":"`, `"prediction":{"n":2},"attributes":{"model":"m"},"read":{"table":"`, `"layout":"versioned","calls":1,"readUnits":1,`}, ""},
 		{"every item", item.TypeS, []string{"--all", "--", "-5"}, 0, []string{"EVENT TIME ", " expired 1h", "3 items, ", " write units\n", `can't be read: the attribute "createdAt" is missing`}, ""},
 		{"every item as JSON", item.TypeS, []string{"--all", "--json", "--", "-5"}, 0, []string{`"sortKey":`, `"expired":true`, `"writeUnits":1`, `"problem":"the attribute \"createdAt\" is missing"`}, ""},
+		{"a deleted id", item.TypeS, []string{"gone"}, 1, nil, `no live prediction of "gone"`},
+		{"every item of a deleted id", item.TypeS, []string{"gone", "--all"}, 0, []string{"deleted: it hides what is not newer\n", "{\"n\":3}\n", "2 items, "}, ""},
+		{"every item of a deleted id as JSON", item.TypeS, []string{"gone", "--all", "--json"}, 0, []string{`.75,"expired":false,"deleted":true,`, `"expired":false,"bytes":`}, ""},
 		{"a number", item.TypeN, []string{"--", "-5"}, 0, []string{"prediction   {\"n\":2}\n"}, ""},
 		{"every item of a number", item.TypeN, []string{"--all", "--", "-5.0"}, 0, []string{"3 items, "}, ""},
-		{"nothing", item.TypeS, []string{"nobody"}, 1, nil, "worker get --all lists what has expired too"},
+		{"nothing", item.TypeS, []string{"nobody"}, 1, nil, "worker get --all lists what has expired or is deleted too"},
 		{"nothing at all", item.TypeS, []string{"nobody", "--all"}, 1, nil, `the table has no item of "nobody"`},
 		{"text for a number", item.TypeN, []string{"user-7"}, 1, nil, `"user-7"`},
 		{"text for a number, every item", item.TypeN, []string{"user-7", "--all"}, 1, nil, `the id "user-7"`},
@@ -57,6 +60,15 @@ func TestGet(t *testing.T) {
 			put(now-5, now+3600, `{"n":2}`)
 			put(now-7300, now-3700, `{"n":1}`)
 			put(1, now+3600, "")
+			if test.hash == item.TypeS {
+				key = text("gone")
+				put(now-5, now+3600, `{"n":3}`)
+				tombstone := map[string]types.AttributeValue{"predictionId": key, "timestamp": number(fmt.Sprintf("%d.75", now-4)), "expiresAt": number(now + 3600),
+					"createdAt": number(fmt.Sprintf("%d.5", now-4)), "deleted": &types.AttributeValueMemberBOOL{Value: true}}
+				if _, err := b.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &w.table, Item: tombstone}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			status, stdout, stderr := invoke(t, "", append([]string{"get"}, test.args...)...)
 			if status != test.status || !strings.Contains(stderr, test.stderr) || (stdout != "") != (test.status == 0) {
 				t.Errorf("status %d, %q, want %d, %q", status, stderr, test.status, test.stderr)
