@@ -22,13 +22,16 @@ import (
 	"github.com/predcache/predcache/internal/workertest"
 )
 
-// TestClosedLoop is a cache as services use it: one misses, computes and publishes; the worker writes; another reads it.
+// TestClosedLoop is a cache as services use it: one misses, computes and publishes; the worker writes; another reads it, and deletes
+// every third.
 func TestClosedLoop(t *testing.T) {
 	for _, b := range backend.All(t) {
 		for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
 			for pack, hash := range map[bool]item.KeyType{false: item.TypeS, true: item.TypeN} {
 				t.Run(fmt.Sprint(b.Name, "/", kind, "/", hash, "/pack ", pack), func(t *testing.T) {
 					w := newWire(t, b, kind, hash, false)
+					t.Setenv("WORKER_DELETES", "hide")
+					t.Setenv("WORKER_ORDERING", "newest")
 					publisher, err := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
 					if err != nil {
 						t.Fatal(err)
@@ -84,6 +87,25 @@ func TestClosedLoop(t *testing.T) {
 						t.Errorf("computed %d times, want 30", computed.Load())
 					}
 					t.Logf("second service: %d hits, nothing computed, each with the first one's result, event time and expiry", hits)
+					deletes, err := cache.NewPublisher(b.SQS, w.queue, cache.PublisherConfig{Pack: pack, NumericIDs: hash == item.TypeN, OnFailure: func(f cache.Failure) { t.Error(f.Err) }})
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i := 0; i < 30; i += 3 {
+						if err := deletes.Delete(t.Context(), fmt.Sprint(i), made[fmt.Sprint(i)].EventTime); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := deletes.Close(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.consume(t)
+					for i := range 30 {
+						got, err := second.Get(t.Context(), fmt.Sprint(i))
+						if deleted := i%3 == 0; deleted != errors.Is(err, cache.ErrNotFound) || deleted != (got == nil) {
+							t.Errorf("%d, deleted %v: got %v, %v", i, deleted, got, err)
+						}
+					}
 				})
 			}
 		}
