@@ -100,5 +100,5 @@ func (t *sdkPutTable) Write(ctx context.Context, items []*item.Item, results []w
 	if out != nil && out.ConsumedCapacity != nil {
 		units = aws.ToFloat64(out.ConsumedCapacity.CapacityUnits)
 	}
-	results[0] = t.putWritten(it, units, err)
+	results[0] = t.written("PutItem", it, units, err)
 }

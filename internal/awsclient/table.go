@@ -68,6 +68,10 @@ func (t *BatchTable) Write(ctx context.Context, items []*item.Item, results []wr
 		if i > 0 {
 			b = append(b, ',')
 		}
+		if it.Removal != item.NoRemoval {
+			b = append(it.AppendKey(append(b, `{"DeleteRequest":{"Key":`...)), `}}`...)
+			continue
+		}
 		b = append(b, `{"PutRequest":{"Item":`...)
 		b = append(it.AppendJSON(b), `}}`...)
 	}
@@ -80,7 +84,7 @@ func (t *BatchTable) Write(ctx context.Context, items []*item.Item, results []wr
 			switch name {
 			case "UnprocessedItems":
 				w.Object(func(string) { // the only table; its name in the answer doesn't matter
-					w.Array(func() { unprocessed = append(unprocessed, t.readPut(w)) })
+					w.Array(func() { unprocessed = append(unprocessed, t.readRequest(w)) })
 				})
 			case "ConsumedCapacity":
 				w.Array(func() { units += readUnits(w) })
@@ -122,14 +126,15 @@ func match(items []*item.Item, results []writer.Result, unprocessed []item.Key) 
 	return nil
 }
 
-// readPut reads the key of an unprocessed item. It is empty, and so matches no item that was sent, if the request is not a put.
-func (t *BatchTable) readPut(w *jsonscan.Walker) (k item.Key) {
+// readRequest reads the key of an unprocessed item. It is empty, and so matches no item that was sent, if the request is neither a put
+// nor a removal.
+func (t *BatchTable) readRequest(w *jsonscan.Walker) (k item.Key) {
 	w.Object(func(name string) {
-		if name != "PutRequest" {
+		if name != "PutRequest" && name != "DeleteRequest" {
 			return
 		}
 		w.Object(func(name string) {
-			if name == "Item" {
+			if name == "Item" || name == "Key" {
 				k = t.readKey(w)
 			}
 		})
@@ -183,6 +188,15 @@ func readUnits(w *jsonscan.Walker) (units float64) {
 // was lost, or that is redelivered, succeeds again.
 const notNewer = "NOT (#created > :created OR (#created = :created AND #sent > :sent))"
 
+// appendNotNewer appends the condition notNewer and the rest of a request's body.
+func appendNotNewer(b []byte, it *item.Item) []byte {
+	b = append(b, `,"ConditionExpression":"`...)
+	b = append(b, notNewer...) // it needs no escapes
+	b = append(b, `","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#sent":"`+item.AttrSent+`"},"ExpressionAttributeValues":{":created":{"N":"`...)
+	b = append(it.Version.Event.AppendSeconds(b), `"},":sent":{"N":"`...)
+	return append(it.AppendSent(b), `"}},"ReturnConsumedCapacity":"TOTAL"}`...)
+}
+
 // MaxItems implements writer.Table.
 func (t *PutTable) MaxItems() int { return 1 }
 
@@ -192,25 +206,25 @@ func (t *PutTable) Write(ctx context.Context, items []*item.Item, results []writ
 	c := t.put.Begin()
 	defer t.put.End(c)
 	b := append(jsonscan.AppendQuoted(append(c.Request, `{"TableName":`...), t.name), `,"Item":`...)
-	b = append(it.AppendJSON(b), `,"ConditionExpression":"`...)
-	b = append(b, notNewer...) // it needs no escapes
-	b = append(b, `","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#sent":"`+item.AttrSent+`"},"ExpressionAttributeValues":{":created":{"N":"`...)
-	b = append(it.Version.Event.AppendSeconds(b), `"},":sent":{"N":"`...)
-	c.Request = append(it.AppendSent(b), `"}},"ReturnConsumedCapacity":"TOTAL"}`...)
+	c.Request = appendNotNewer(it.AppendJSON(b), it)
+	units, err := sendWrite(ctx, t.put, c)
+	results[0] = t.written("PutItem", it, units, err)
+}
 
-	var units float64
-	err := t.put.Send(ctx, c, func(w *jsonscan.Walker) {
+// sendWrite makes a call that writes one item, and returns the write units that it took.
+func sendWrite(ctx context.Context, o *awsjson.Operation, c *awsjson.Call) (units float64, err error) {
+	err = o.Send(ctx, c, func(w *jsonscan.Walker) {
 		w.Object(func(name string) {
 			if name == "ConsumedCapacity" {
 				units += readUnits(w)
 			}
 		})
 	})
-	results[0] = t.putWritten(it, units, err)
+	return units, err
 }
 
-// putWritten returns the result of a call of PutItem.
-func (t *table) putWritten(it *item.Item, units float64, err error) writer.Result {
+// written returns the result of a conditional write of one item.
+func (t *table) written(operation string, it *item.Item, units float64, err error) writer.Result {
 	var newer *types.ConditionalCheckFailedException
 	switch {
 	case err == nil:
@@ -221,5 +235,5 @@ func (t *table) putWritten(it *item.Item, units float64, err error) writer.Resul
 		t.spent(float64(it.Units()))
 		return writer.Result{Kind: writer.Superseded}
 	}
-	return resultOf("PutItem", err, 1)
+	return resultOf(operation, err, 1)
 }

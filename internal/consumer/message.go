@@ -101,6 +101,8 @@ type Message struct {
 	lease  lease
 	bytes  int64 // counted in the budget
 	unsent int   // rejects that the reject queue has not accepted yet
+	// stalled are the bytes that the message had when Stall was granted, or 0.
+	stalled int64
 }
 
 // A lease is the time for which SQS keeps a message invisible for this worker.
@@ -143,6 +145,35 @@ func (m *Message) Resolve(o prediction.Outcome, raw string, why *prediction.Reje
 		m.Reject(prediction.RejectedPart{Raw: raw, Why: why}, 1)
 	}
 	m.complete()
+}
+
+// Stall announces that one of the message's predictions waits for longer than a write takes, for something that others don't need. The
+// message then counts among those that wait for the reject queue, of which there is room for a few, so that it never blocks the others.
+// Stall returns false if there is no room: the caller must then resolve the prediction as Failed, and the message backs off.
+func (m *Message) Stall() bool {
+	if m.c.stall(m) {
+		return true
+	}
+	m.BackOff()
+	return false
+}
+
+// stall counts a message among those that wait, if there is room.
+func (c *Consumer) stall(m *Message) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.stalled > 0 {
+		return true
+	}
+	if !c.waitFits(m, rejectShareFailing) {
+		return false
+	}
+	m.stalled = m.bytes
+	c.rejecting.messages++
+	c.rejecting.bytes += m.stalled
+	c.unsettled-- // its outcome may never come, and must not keep a probe of the table waiting
+	c.gate.setUnsettled(c.unsettled)
+	return true
 }
 
 // Reject records a part of the message that can't be written. count is the number of parts that it represents, including itself.

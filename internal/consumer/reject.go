@@ -67,13 +67,17 @@ func (c *Consumer) reject(m *Message) {
 	}
 }
 
-// rejectFits reports whether one more message may wait for the reject queue. The messages that wait must leave room for a receive:
-// with a low limit, the share alone could stop all receives. It requires c.mu.
+// rejectFits reports whether one more message may wait for the reject queue. It requires c.mu.
 func (c *Consumer) rejectFits(m *Message) bool {
-	share := rejectShare
 	if c.rejecting.failing {
-		share = rejectShareFailing
+		return c.waitFits(m, rejectShareFailing)
 	}
+	return c.waitFits(m, rejectShare)
+}
+
+// waitFits reports whether one more message may wait, if those that wait have a share of the limits: 2 is a half. They must leave room
+// for a receive: with a low limit, the share alone could stop all receives. It requires c.mu.
+func (c *Consumer) waitFits(m *Message, share int) bool {
 	messages := min(c.cfg.MaxMessages/share, c.cfg.MaxMessages-MaxBatch)
 	bytes := min(c.cfg.MaxBytes/int64(share), c.cfg.MaxBytes-ReceiveBytes(c.cfg.MaxMessageBytes)-c.cfg.MaxDecodedBytes)
 	return c.rejecting.messages < messages && c.rejecting.bytes+m.bytes <= bytes

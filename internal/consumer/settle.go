@@ -10,8 +10,13 @@ import (
 // settle deletes, rejects or releases a message whose predictions all have an outcome.
 func (c *Consumer) settle(m *Message) {
 	c.mu.Lock()
-	c.unsettled--
-	c.gate.setUnsettled(c.unsettled)
+	if m.stalled > 0 {
+		c.rejecting.messages--
+		c.rejecting.bytes -= m.stalled
+	} else {
+		c.unsettled--
+		c.gate.setUnsettled(c.unsettled)
+	}
 	c.mu.Unlock()
 	m.mu.Lock()
 	failed, delayed, rejects := m.failed, m.delayed, m.rejects.count

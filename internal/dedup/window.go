@@ -36,6 +36,9 @@ type Config struct {
 	// Ordered says that the table keeps the sent time of each item and orders versions by it: see item.Layout. A duplicate that was
 	// sent later is then written, so that the table knows it for newer than what was sent between the two.
 	Ordered bool
+	// Remove, if set, is called with each delete that is durable, a duplicate or superseded, without locks held. Its Done must be called
+	// once, from any goroutine. If it is nil, deletes get their outcome at once.
+	Remove func(d *Delete)
 }
 
 // A Window holds the pending writes and the recently written keys.
@@ -96,6 +99,8 @@ type waiter struct {
 	units   int32
 	outcome prediction.Outcome
 	deleted bool // its prediction is a delete
+	// silent waiters are not reported to the Observer: removals, which are no predictions, and a Delete, which reports itself later.
+	silent bool
 }
 
 // NewWindow returns an empty Window.
@@ -113,9 +118,14 @@ func NewWindow(cfg Config) *Window {
 // Admit adds a prediction. It returns true if the caller must hand the item to the batcher. Otherwise the prediction shares
 // the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
-	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written, it.Version.Deleted}
+	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written, it.Version.Deleted, false}
 	if it.Bulk {
 		me.sent = 0
+	}
+	if me.deleted && it.Removal != item.NoRemoval {
+		me.silent = true
+	} else if me.deleted && w.cfg.Remove != nil {
+		me.to, me.silent = &Delete{Key: it.Key, Version: it.Version, window: w, units: it.Units(), sent: me.sent, to: to}, true
 	}
 	known, submit := w.admit(it, me)
 	if known != prediction.Written {
@@ -178,6 +188,9 @@ func (w *Window) admit(it *item.Item, me waiter) (known prediction.Outcome, subm
 // known returns Duplicate or Superseded for a prediction whose key was recently written with this or a newer version, and
 // Written if it must be written. It requires w.mu.
 func (w *Window) known(it *item.Item) prediction.Outcome {
+	if it.Removal != item.NoRemoval {
+		return prediction.Written // the table has the item, whatever this worker wrote
+	}
 	w.forgetOld()
 	f := w.fingerprint(it.Key)
 	e := w.written.find(f)
@@ -338,7 +351,9 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 	if me.deleted && me.outcome == prediction.Written {
 		me.outcome = prediction.Deleted
 	}
-	w.cfg.Observer.Outcome(me.outcome, int(me.units), me.sent)
+	if !me.silent {
+		w.cfg.Observer.Outcome(me.outcome, int(me.units), me.sent)
+	}
 	me.to.Resolve(me.outcome, me.raw, why)
 }
 

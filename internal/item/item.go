@@ -51,6 +51,7 @@ type Item struct {
 	Raw     string // the prediction's original JSON text
 	Trace   any    // the prediction's trace, if tracing is on
 	Bulk    bool   // from a file or an object: how old it is when it is written says nothing about the worker
+	Removal Removal
 
 	layout     *Layout
 	payload    jsonscan.Value
@@ -231,14 +232,7 @@ func (it *Item) encodePayload() *prediction.Reject {
 // AppendJSON appends the item in DynamoDB's JSON: an object of attribute names and typed values.
 func (it *Item) AppendJSON(dst []byte) []byte {
 	l := it.layout
-	dst = append(dst, '{')
-	if l.HashType == TypeN {
-		dst = appendName(dst, l.HashKey)
-		dst = append(append(append(dst, `{"N":"`...), it.Key.ID...), `"},`...)
-	} else {
-		dst = appendName(dst, l.HashKey)
-		dst = append(jsonscan.AppendQuoted(append(dst, `{"S":`...), it.Key.ID), `},`...)
-	}
+	dst = append(l.AppendID(appendName(append(dst, '{'), l.HashKey), it.Key.ID), ',')
 	if l.SortKey != "" {
 		dst = append(appendName(dst, l.SortKey), `{"N":"`...)
 		dst = append(it.Key.AppendSort(dst), `"},`...)

@@ -7,8 +7,8 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// A Table writes items by one kind of call: BatchWriteItem, or PutItem on condition that the table has no newer version. It returns a
-// result for each item. Writing an item twice must have the same effect as writing it once.
+// A Table writes items by one kind of call: BatchWriteItem, or PutItem or DeleteItem on condition that the table has no newer version.
+// It returns a result for each item. Writing an item twice must have the same effect as writing it once.
 type Table interface {
 	// MaxItems returns the maximum number of items of one call, up to this package's MaxItems.
 	MaxItems() int
@@ -41,7 +41,8 @@ const (
 	Throttled
 	// HotKey means that the call exceeded the capacity of its keys' partition. The table may accept other keys.
 	HotKey
-	// Invalid means that this item can never be written.
+	// Invalid means that this item can never be written. A removal that the role may not make is Invalid too, not Refused: the table
+	// takes other writes.
 	Invalid
 	// Suspect means that the call was refused because at least one of its items can never be written. The writer finds
 	// it by calls with half of the items. A suspect that is alone in its call is treated as Invalid.
