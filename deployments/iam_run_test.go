@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -128,11 +129,9 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 		}
 	}
 	ddb := tables.Client()
-	if _, err := ddb.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: aws.String("predictions"), BillingMode: types.BillingModePayPerRequest,
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("predictionId"), KeyType: types.KeyTypeHash}},
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("predictionId"), AttributeType: types.ScalarAttributeTypeS}},
-	}); err != nil {
+	table := dynamodbfake.Keys("predictionId:S", "timestamp:N")
+	table.TableName, table.BillingMode = aws.String("predictions"), types.BillingModePayPerRequest
+	if _, err := ddb.CreateTable(t.Context(), &table); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ddb.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{
@@ -190,12 +189,15 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 			[]string{"sqs:ChangeMessageVisibility predictions"}},
 		{"worker run, newest wins", []string{"worker", "worker-newest"}, []string{good},
 			run(append(slices.Clone(env), "WORKER_ORDERING=newest"), "sqs:DeleteMessage predictions"), []string{"dynamodb:BatchWriteItem predictions", "sqs:ChangeMessageVisibility predictions"}},
+		{"worker run, which removes what deletes hide", []string{"worker", "worker-deletes"}, []string{
+			fmt.Sprintf(`{"predictionId": "gone", "timestamp": %d.1, "prediction": 1}`, time.Now().Unix()-60), fmt.Sprintf(`{"predictionId": "gone", "timestamp": %d.2, "deleted": true}`, time.Now().Unix()-60),
+		}, run(append(slices.Clone(env), "WORKER_DELETES=remove"), "sqs:DeleteMessage predictions"), []string{"sqs:ChangeMessageVisibility predictions"}},
 		{"worker redrive", []string{"redrive"}, nil, once(append(slices.Clone(env), rejects), "", "redrive", "--all"), []string{"sqs:ChangeMessageVisibility rejects"}},
 		{"worker redrive, from the dead-letter queue", []string{"redrive-dead-letters"}, nil, func() {
 			send("dead-letters", good)
 			once(env, "", "redrive", "--all", "--from", urls["dead-letters"])()
 		}, []string{"sqs:ChangeMessageVisibility dead-letters"}},
-		{"worker get", []string{"reader"}, nil, once(env, "", "get", "a"), []string{"dynamodb:BatchGetItem predictions", "dynamodb:Query predictions"}},
+		{"worker get", []string{"reader"}, nil, once(env, "", "get", "a"), []string{"dynamodb:BatchGetItem predictions", "dynamodb:GetItem predictions"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sqsGuard.allow(t, c.policies...)

@@ -45,7 +45,7 @@ type Config struct {
 	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Predictions of one id within one unit share an item. Do not change it for a table that has items."`
 	Ordering        string        `split_words:"true" default:"last-write" desc:"Which of the predictions that share an item a table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
 
-	Deletes string `group:"Deletes" split_words:"true" default:"off" desc:"What a delete does: off rejects it, hide writes a tombstone that hides the id's older predictions from readers. Upgrade the readers first. Needs WORKER_ORDERING=newest unless the layout is versioned."`
+	Deletes string `group:"Deletes" split_words:"true" default:"off" desc:"What a delete does: off rejects it, hide writes a tombstone that hides the id's older predictions from readers, remove also removes their items from the table, which needs dynamodb:Query and dynamodb:DeleteItem. Upgrade the readers first. Needs WORKER_ORDERING=newest unless the layout is versioned."`
 
 	Pollers          int           `group:"Throughput and latency" split_words:"true" default:"8" desc:"Maximum concurrent receives. The worker uses one on an empty queue, more while receives return full. 8 pollers at 10 messages a receive and 10 ms a call receive 8,000 a second."`
 	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and the cheapest: an idle worker makes 3 receives a minute."`
@@ -84,8 +84,9 @@ type Config struct {
 
 // Values of WORKER_DELETES.
 const (
-	DeletesOff  = "off"
-	DeletesHide = "hide"
+	DeletesOff    = "off"
+	DeletesHide   = "hide"
+	DeletesRemove = "remove"
 )
 
 // longestRetention is the longest that SQS keeps a message ("Amazon SQS message quotas"). A delete lives as long by default, since a
@@ -126,7 +127,7 @@ func (c *Config) validate() (errs []error) {
 	oneOf("WORKER_PAYLOAD_ENCODING", string(c.PayloadEncoding), string(item.JSON), string(item.Map), string(item.Zstd))
 	oneOf("WORKER_SORT_UNIT", c.SortUnit, "s", "ms")
 	oneOf("WORKER_ORDERING", c.Ordering, OrderingLastWrite, OrderingNewest)
-	oneOf("WORKER_DELETES", c.Deletes, DeletesOff, DeletesHide)
+	oneOf("WORKER_DELETES", c.Deletes, DeletesOff, DeletesHide, DeletesRemove)
 	refuse(c.Deletes != DeletesOff && c.FieldDeleted == "", "WORKER_DELETES is %s, but WORKER_FIELD_DELETED is empty, so no message is a delete: name the field, or set WORKER_DELETES=off", c.Deletes)
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")

@@ -10,7 +10,7 @@ func (r *decoding) readDelete(p *Prediction) *Reject {
 	case v.Kind() != jsonscan.Bool:
 		return r.rejectf(ReasonFieldType, name, "is %v: send true for a delete, or leave it out", v.Kind())
 	case r.cfg.RejectDeletes:
-		return r.rejectf(ReasonDeletesOff, name, "is true, but the worker accepts no deletes: set WORKER_DELETES=hide")
+		return r.rejectf(ReasonDeletesOff, name, "is true, but the worker accepts no deletes: set WORKER_DELETES=hide or remove")
 	}
 	p.Version.Deleted = true
 	return r.tombstoneExpiry(p)

@@ -23,10 +23,14 @@ const (
 	SendMessageBatch             Operation = "SendMessageBatch"
 	BatchWriteItem               Operation = "BatchWriteItem"
 	PutItem                      Operation = "PutItem"
+	DeleteItem                   Operation = "DeleteItem"
+	Query                        Operation = "Query"
 	GetObject                    Operation = "GetObject"
 )
 
-var operations = []Operation{ReceiveMessage, DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch, BatchWriteItem, PutItem, GetObject}
+var operations = []Operation{
+	ReceiveMessage, DeleteMessageBatch, ChangeMessageVisibilityBatch, SendMessageBatch, BatchWriteItem, PutItem, DeleteItem, Query, GetObject,
+}
 
 // calls are the metrics of every call of AWS.
 type calls struct {

@@ -65,6 +65,10 @@ func (m *Metrics) declare(o Options) []metric {
 			help:    "Write units that the written predictions would have cost more as JSON text.",
 			trouble: noTrouble,
 		}, {
+			name: "read_units_total", unit: "read units", instrument: counter(&m.readUnits),
+			help:    "Read units that the table counted, of the queries that find what a delete hides.",
+			trouble: noTrouble,
+		}, {
 			name: "cost_dollars_total", unit: "dollars", instrument: read(prometheus.CounterValue, "", series{"": m.dollars}),
 			help:    "Cost of the write units and SQS requests so far, by WORKER_PRICE_WRITE_UNITS and WORKER_PRICE_SQS_REQUESTS.",
 			trouble: noTrouble,
@@ -122,7 +126,7 @@ func (m *Metrics) declare(o Options) []metric {
 		{
 			name: "predictions_total", unit: "predictions", instrument: counters(&m.outcomesByName, "outcome", outcomeNames()...),
 			help:    "Predictions by outcome.",
-			trouble: alerts("PredcacheNothingWritten", "PredcacheRejects", "PredcacheExpired"),
+			trouble: alerts("PredcacheNothingWritten", "PredcacheRejects", "PredcacheExpired", "PredcacheRemovalsStuck"),
 		}, {
 			name: "write_units_saved_total", unit: "write units", instrument: counters(&m.savedByName, "cause", "duplicate", "superseded", "expired"),
 			help:    "Write units of predictions that needed no write, by cause.",
@@ -175,6 +179,17 @@ func (m *Metrics) declare(o Options) []metric {
 			name: "table_state", instrument: gauges(&m.stateByName, "state", writer.Probing.String(), writer.Up.String(), writer.Down.String()),
 			help:    "1 for the table's current state, as the worker finds it: up, down, or probing while its next write decides. A worker that has written nothing since its start is probing.",
 			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting"),
+		},
+
+		// Removal of what deletes hide, under WORKER_DELETES=remove.
+		{
+			name: "removed_items_total", unit: "items", instrument: counter(&m.removed),
+			help:    "Items that were removed because a delete hides them.",
+			trouble: alerts("PredcacheRemovalsStuck"),
+		}, {
+			name: "removing_deletes", unit: "deletes", instrument: gauge(&m.removing),
+			help:    "Deletes that are durable, and whose older items are being removed or wait for that.",
+			trouble: alerts("PredcacheRemovalsStuck"),
 		},
 
 		// State of the queue, the table and the worker.

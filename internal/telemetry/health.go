@@ -26,6 +26,9 @@ const (
 	PartReceive       Part = Part(ReceiveMessage)
 	PartDelete        Part = Part(DeleteMessageBatch)
 	PartVisibility    Part = Part(ChangeMessageVisibilityBatch)
+	// The calls that remove what a delete hides. The table can be written without them.
+	PartQuery      Part = Part(Query)
+	PartDeleteItem Part = Part(DeleteItem)
 )
 
 // Health keeps the conditions of the parts. A failing part makes the worker not ready; a warning does not. Only a stuck pipeline

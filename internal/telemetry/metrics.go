@@ -67,6 +67,8 @@ type Metrics struct {
 	retries                 map[Operation]prometheus.Counter
 	writing                 prometheus.Gauge
 	units, compression      prometheus.Counter
+	readUnits, removed      prometheus.Counter
+	removing                prometheus.Gauge
 
 	settled              [consumer.NumDispositions]prometheus.Counter
 	settledByName        map[string]prometheus.Counter
@@ -215,6 +217,15 @@ func (m *Metrics) State(s writer.State) {
 
 // Spent counts write units that the table counted.
 func (m *Metrics) Spent(units float64) { m.units.Add(units) }
+
+// SpentReading counts read units that the table counted.
+func (m *Metrics) SpentReading(units float64) { m.readUnits.Add(units) }
+
+// Removed implements removal.Observer.
+func (m *Metrics) Removed(items int) { m.removed.Add(float64(items)) }
+
+// Removing implements removal.Observer.
+func (m *Metrics) Removing(deletes int) { m.removing.Set(float64(deletes)) }
 
 // InFlightLimit notes whether the queue has as many messages in flight as SQS allows.
 func (m *Metrics) InFlightLimit(reached bool) { m.inFlightLimit.Set(truth(reached)) }

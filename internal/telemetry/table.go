@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/removal"
 	"github.com/predcache/predcache/internal/writer"
 )
 
@@ -13,6 +14,30 @@ import (
 // judge, so the health hears only that calls end.
 func (m *Metrics) WatchTable(t writer.Table, operation Operation) writer.Table {
 	return &watchedTable{t, m, m.call(operation, "")}
+}
+
+// WatchRemovals does for a table of removals by DeleteItem what WatchTable does for others. The writer does not judge these calls: they
+// may be denied while others are not.
+func (m *Metrics) WatchRemovals(t writer.Table) writer.Table {
+	return &watchedTable{t, m, m.call(DeleteItem, PartDeleteItem)}
+}
+
+// WatchVersions counts the calls that find what a delete hides.
+func (m *Metrics) WatchVersions(t removal.Table) removal.Table {
+	return &watchedVersions{t, m.call(Query, PartQuery)}
+}
+
+type watchedVersions struct {
+	next removal.Table
+	page call
+}
+
+// Page implements removal.Table.
+func (t *watchedVersions) Page(ctx context.Context, tombstone item.Key, after *item.Key) (removal.Page, error) {
+	start := time.Now()
+	page, err := t.next.Page(ctx, tombstone, after)
+	t.page.ended(start, err)
+	return page, err
 }
 
 type watchedTable struct {

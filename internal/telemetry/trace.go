@@ -255,6 +255,12 @@ func (p *tracedPrediction) Resolve(o prediction.Outcome, raw string, why *predic
 	p.next.Resolve(o, raw, why)
 }
 
+// Stall implements dedup.Staller.
+func (p *tracedPrediction) Stall() bool {
+	s, ok := p.next.(dedup.Staller)
+	return !ok || s.Stall()
+}
+
 func endPrediction(span trace.Span, o prediction.Outcome, why *prediction.Reject) {
 	span.SetAttributes(attribute.String("predcache.outcome", o.String()))
 	switch {

@@ -14,6 +14,8 @@ import (
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/ingest"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/removal"
 	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/writer"
 )
@@ -24,6 +26,8 @@ type Admit func(it *item.Item, to dedup.Waiter) (submit bool)
 // A Pipeline connects the stages of the worker:
 //
 //	poll -> decode -> admit (dedup) -> batch -> write -> settle -> delete
+//
+// Under WORKER_DELETES=remove, the remover stands between the write of a delete and its settling.
 type Pipeline struct {
 	cfg      *config.Config
 	log      *slog.Logger
@@ -33,6 +37,7 @@ type Pipeline struct {
 	window   *dedup.Window
 	watch    *TableWatch
 	writer   *writer.Writer
+	remover  *removal.Remover // nil: nothing is removed
 	consumer *consumer.Consumer
 	bulk     *bulk // nil if no objects are read
 }
@@ -40,10 +45,14 @@ type Pipeline struct {
 // NewPipeline returns a Pipeline that uses the given services. The simulator passes services with faults.
 func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *telemetry.Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{cfg: cfg, log: log, watch: s.Watch, metrics: metrics, health: metrics.Health()}
-	p.window = dedup.NewWindow(dedup.Config{
+	window := dedup.Config{
 		Size: cfg.DedupWindow, MaxAge: cfg.DedupMaxAge, Ordered: resources.Layout.Ordered, Observer: metrics,
 		Submit: func(items ...*item.Item) { p.writer.Submit(items...) },
-	})
+	}
+	if s.Versions != nil {
+		window.Remove = p.remove
+	}
+	p.window = dedup.NewWindow(window)
 	admit := Admit(p.window.Admit)
 	if s.WrapAdmit != nil {
 		admit = s.WrapAdmit(admit)
@@ -61,6 +70,13 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		Recheck:     s.Watch.Recheck,
 		OnState:     p.onState,
 	}, p.window.Begin)
+	if s.Versions != nil {
+		p.remover = removal.New(removal.Config{
+			Table: s.Versions, Layout: resources.Layout, Observer: metrics, Concurrency: cfg.WriteConcurrency, CallTimeout: cfg.CallTimeout,
+			Admit:  func(it *item.Item, to removal.Waiter) bool { return admit(it, to) },
+			Submit: p.writer.Submit, Pending: p.pendingOf,
+		})
+	}
 	p.ingest = ingest.New(ingest.Config{
 		Decoder: cfg.Prediction(), Layout: resources.Layout, Admit: admit, Submit: p.writer.Submit, Idle: p.writer.Idle,
 		Observer: metrics, Now: s.Clock, Grace: writer.ExpiryGrace, Log: log,
@@ -82,6 +98,19 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		p.bulk = newBulk(p, &s, admit, resources)
 	}
 	return p
+}
+
+// remove passes a delete from the window to the remover.
+func (p *Pipeline) remove(d *dedup.Delete) {
+	p.remover.Remove(removal.Delete{Key: d.Key, Version: d.Version, Done: d.Done, Stall: d.Stall})
+}
+
+// pendingOf returns the writes on their way to the table that a delete hides.
+func (p *Pipeline) pendingOf(id string, delete prediction.Version) (found []removal.Found) {
+	for _, o := range p.window.Older(id, delete) {
+		found = append(found, removal.Found{Key: o.Key, Event: o.Event})
+	}
+	return found
 }
 
 // Held returns the number of messages held: received, and not yet deleted, rejected or released.
@@ -133,6 +162,9 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 	writers.Go(func() error { return p.writer.Run(writing) })
 	if p.bulk != nil {
 		writers.Go(func() error { return p.bulk.writer.Run(writing) })
+	}
+	if p.remover != nil {
+		writers.Go(func() error { return p.remover.Run(writing) })
 	}
 	stages.Go(func() error { return p.metrics.WatchExpired(settling) })
 	p.health.SetReady(true)

@@ -7,6 +7,8 @@ import (
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/consumer"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/removal"
 	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/writer"
 )
@@ -16,9 +18,11 @@ type Services struct {
 	Queue   consumer.Queue
 	Rejects consumer.RejectQueue // nil if there is none
 	Table   writer.Table
-	Clock   func() time.Time // the services' clock
-	Watch   *TableWatch      // nil if the worker may not describe the table
-	Objects *ObjectServices  // nil if no objects are read
+	// Versions finds what deletes hide. nil: nothing is removed.
+	Versions removal.Table
+	Clock    func() time.Time // the services' clock
+	Watch    *TableWatch      // nil if the worker may not describe the table
+	Objects  *ObjectServices  // nil if no objects are read
 	// WrapAdmit wraps the window's Admit. Only the simulator sets it.
 	WrapAdmit func(next Admit) Admit
 }
@@ -36,6 +40,12 @@ func NewServices(cfg *config.Config, resources *Resources, clients *awsclient.Cl
 		Clock: clients.Clock.Now,
 		Watch: NewTableWatch(cfg, clients, resources, metrics.TableTTL, log),
 	}
+	// In the latest-only layout, a tombstone replaces what it hides.
+	if cfg.Deletes == config.DeletesRemove && resources.Layout.Kind != item.LatestOnly {
+		deletes := awsclient.NewDeleteTable(clients, cfg.TableName, resources.Layout, metrics.Spent)
+		s.Table = writer.WithRemovals(s.Table, metrics.WatchRemovals(deletes))
+		s.Versions = metrics.WatchVersions(awsclient.NewVersionTable(clients, cfg.TableName, resources.Layout, metrics.SpentReading))
+	}
 	if resources.Rejects != nil {
 		s.Rejects = metrics.WatchRejects(awsclient.NewQueue(clients, cfg.RejectQueueURL))
 	}
@@ -52,6 +62,9 @@ func connections(cfg *config.Config) int {
 	}
 	if cfg.Ordering == config.OrderingNewest {
 		writes *= writer.CallsPerBatch
+	}
+	if cfg.Deletes == config.DeletesRemove {
+		writes += 2 * cfg.WriteConcurrency // a Query and a DeleteItem of each id
 	}
 	return 2*cfg.Pollers + writes + reads + 8
 }

@@ -312,6 +312,9 @@ func (c *Cache) makePolicies(ctx *pulumi.Context) (err error) {
 	if c.args.WorkerSettings["WORKER_ORDERING"] == "newest" {
 		worker = append(worker, "worker-newest")
 	}
+	if c.args.WorkerSettings["WORKER_DELETES"] == "remove" {
+		worker = append(worker, "worker-deletes")
+	}
 	if c.args.KeyArn != "" {
 		worker, reader, publisher = append(worker, "worker-key"), append(reader, "reader-key"), append(publisher, "publisher-key")
 	}

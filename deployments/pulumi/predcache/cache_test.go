@@ -207,6 +207,8 @@ func TestPolicies(t *testing.T) {
 		{"without a reject queue", Args{Queue: Queue{NoRejectQueue: true}}, map[string][]string{"worker": worker}},
 		{"newest wins", Args{Queue: Queue{NoRejectQueue: true}, WorkerSettings: map[string]string{"WORKER_ORDERING": "newest"}},
 			map[string][]string{"worker": slices.Sorted(slices.Values(append(slices.Clone(worker), "dynamodb:PutItem predictions-table")))}},
+		{"deletes remove", Args{Queue: Queue{NoRejectQueue: true}, WorkerSettings: map[string]string{"WORKER_DELETES": "remove"}},
+			map[string][]string{"worker": slices.Sorted(slices.Values(append(slices.Clone(worker), "dynamodb:DeleteItem predictions-table", "dynamodb:Query predictions-table")))}},
 		{"with a customer key", Args{KeyArn: key}, map[string][]string{
 			"worker":    slices.Sorted(slices.Values(append(slices.Clone(withRejects), "kms:Decrypt key/1", "kms:GenerateDataKey key/1"))),
 			"reader":    append(slices.Clone(reader), "kms:Decrypt key/1"),
