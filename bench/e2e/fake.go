@@ -35,6 +35,7 @@ type fake struct {
 	messages []stored
 	ready    []int32 // indexes of visible messages
 	stats    stats
+	bulk     bulk
 	ages     []float64 // seconds from sent to durable
 
 	table    sync.Mutex
@@ -62,6 +63,7 @@ type stats struct {
 	Opened, LastWrite, LastDelete          time.Time
 	Durable, Expected, Stale               int
 	Messages, Predictions                  int
+	ObjectsLeft                            int // messages of the objects queue
 	Lost                                   int // in a soak: messages deleted before their item was stored
 	AgeP50, AgeP99                         float64
 }
@@ -99,7 +101,7 @@ func (f *fake) serve(conn net.Conn) {
 	in := bufio.NewReaderSize(conn, 64<<10)
 	var body, out, answer []byte
 	for {
-		target, length := "", 0
+		target, length, get, bytesOf := "", 0, false, ""
 		for {
 			line, err := in.ReadSlice('\n')
 			if err != nil {
@@ -110,11 +112,21 @@ func (f *fake) serve(conn net.Conn) {
 			}
 			name, value, _ := bytes.Cut(line, []byte(": "))
 			switch {
+			case bytes.HasPrefix(line, []byte("GET /scores/")):
+				get = true
+			case bytes.EqualFold(name, []byte("Range")):
+				bytesOf = string(value)
 			case bytes.EqualFold(name, []byte("X-Amz-Target")):
 				target = string(value)
 			case bytes.EqualFold(name, []byte("Content-Length")):
 				length, _ = strconv.Atoi(string(value))
 			}
+		}
+		if get {
+			if f.object(conn, bytesOf) != nil {
+				return
+			}
+			continue
 		}
 		body = slices.Grow(body[:0], length)[:length]
 		if _, err := io.ReadFull(in, body); err != nil {
@@ -139,7 +151,13 @@ func (f *fake) serve(conn net.Conn) {
 }
 
 func (f *fake) answer(dst []byte, operation, body string) ([]byte, int) {
+	if strings.Contains(body[:min(len(body), 200)], `/objects"`) && operation != "GetQueueAttributes" {
+		return f.objectsQueue(dst, operation, body), 200
+	}
 	switch operation {
+	case "Offer":
+		f.offer(strings.Trim(body, `"`))
+		return append(dst, "{}"...), 200
 	case "ReceiveMessage":
 		return f.receive(dst, body), 200
 	case "DeleteMessageBatch":
@@ -193,7 +211,7 @@ func (f *fake) load(dst []byte, body string) []byte {
 	defer f.table.Unlock()
 	f.loads++
 	f.changed.Broadcast()
-	f.w, f.stats, f.ages, f.ready = w, stats{Messages: len(all)}, nil, nil
+	f.w, f.stats, f.ages, f.ready, f.bulk = w, stats{Messages: len(all)}, nil, nil, bulk{}
 	f.items, f.expected, f.sender = map[string]int64{}, map[string]int64{}, map[string]int32{}
 	f.random = rand.New(rand.NewPCG(3, 4))
 	f.messages = make([]stored, len(all))
@@ -221,7 +239,7 @@ func (f *fake) report(dst []byte, results bool) []byte {
 	f.table.Lock()
 	defer f.table.Unlock()
 	s := f.stats
-	s.Ready = len(f.ready)
+	s.Ready, s.ObjectsLeft = len(f.ready), len(f.bulk.ready)+len(f.bulk.held)
 	if results && f.w.Soak > 0 {
 		s.AgeP50, s.AgeP99 = percentiles(f.ages)
 		f.ages = f.ages[:0]

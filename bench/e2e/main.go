@@ -45,7 +45,7 @@ type options struct {
 	rate             float64
 	seconds          int
 	latency          string
-	warm             int
+	warm, objects    int
 	formats          string
 }
 
@@ -61,6 +61,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 15, "length of a run at a rate")
 	flag.StringVar(&o.latency, "added-latency", "", "WORKER_MAX_ADDED_LATENCY of the worker")
 	flag.IntVar(&o.warm, "warm", 0, "measure only `worker warm`, with files of this many rows")
+	flag.IntVar(&o.objects, "objects", 0, "measure only objects of S3 of this many rows; with -rate, beside streamed messages")
 	flag.StringVar(&o.formats, "formats", "ndjson,json,csv,gzip,zstd,parquet", "formats of the files")
 	var (
 		dir     = flag.String("bin", "bin", "where the programs are: worker, afternoon")
@@ -95,6 +96,9 @@ func (b *bench) measure(o options) error {
 	}
 	if o.warm > 0 {
 		return b.warm(o.warm, strings.Split(o.formats, ","), o.rounds)
+	}
+	if o.objects > 0 {
+		return b.objects(o.objects, strings.Split(o.formats, ","), o.rounds, o.rate)
 	}
 	all := workloads(o.messages)
 	if o.rate > 0 {

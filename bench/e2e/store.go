@@ -127,8 +127,8 @@ func (f *fake) store(p *put, now time.Time) {
 	}
 	key := strings.Clone(p.key)
 	f.items[key] = p.ts
-	if f.w.Rate > 0 {
-		f.ages = append(f.ages, now.Sub(f.messages[f.sender[key]].sent).Seconds())
+	if sender, streamed := f.sender[key]; f.w.Rate > 0 && streamed {
+		f.ages = append(f.ages, now.Sub(f.messages[sender].sent).Seconds())
 	}
 }
 

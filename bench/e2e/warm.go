@@ -106,7 +106,7 @@ func writeFile(name, format string, rows int) error {
 	}
 	now := time.Now().Unix()
 	for i := range rows {
-		f := filed{fmt.Sprintf("user-%09d", i), now, payloads[r.IntN(len(payloads))], "churn", "2026.11.3"}
+		f := filed{fmt.Sprintf("row-%09d", i), now, payloads[r.IntN(len(payloads))], "churn", "2026.11.3"}
 		if err := row(f); err != nil {
 			return err
 		}
