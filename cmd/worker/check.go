@@ -117,6 +117,15 @@ func (r report) all(cfg *config.Config, f *worker.Resources, clock *awsclient.Cl
 		r.queue(f.Rejects)
 	}
 	r.advice(worker.SubjectRejectQueue)
+	if cfg.ObjectsQueueURL != "" {
+		r.title("Objects queue " + cfg.ObjectsQueueURL)
+		r.queue(f.Objects)
+		r.line("objects", "%s", cfg.Objects)
+		if owner := cfg.BucketOwner(); owner != "" {
+			r.line("bucket owner", "%s", owner)
+		}
+		r.advice(worker.SubjectObjectsQueue)
+	}
 	r.title("Table " + cfg.TableName)
 	r.table(f)
 	if off := clock.Offset(); off != 0 {

@@ -54,6 +54,7 @@ func TestCheck(t *testing.T) {
 		{name: "a variable like no setting", env: map[string]string{"WORKER_NAME": "a"}, problem: "WORKER_NAME is not a setting: remove it, or correct its name (worker config lists them)"},
 		{name: "two mistakes", env: map[string]string{"WORKER_TLL": "1h", "WORKER_TTL": "soon"}, problem: "\n  - WORKER_TLL is not a setting: did you mean WORKER_TTL?\n  - WORKER_TTL is \"soon\""},
 		{name: "a queue that does not exist", env: map[string]string{"WORKER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/000000000000/none"}, problem: "the queue does not exist"},
+		{name: "an objects queue that does not exist", env: map[string]string{"WORKER_OBJECTS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/000000000000/none", "WORKER_OBJECTS": "scores"}, problem: "the objects queue does not exist"},
 		{name: "a table that does not exist", env: map[string]string{"WORKER_TABLE_NAME": "none"}, problem: `the table "none" does not exist`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,19 +24,23 @@ type Subject int
 const (
 	SubjectQueue Subject = iota
 	SubjectRejectQueue
+	SubjectObjectsQueue
 )
 
 // Findings returns problems of the resources, and advice, beyond what FindResources refuses.
 func (r *Resources) Findings(cfg *config.Config) []Finding {
 	var f findings
 	if r.Queue != nil {
-		f.queue(cfg, r.Queue)
+		f.queue(cfg, SubjectQueue, "the queue", r.Queue)
 	}
 	if r.Rejects != nil {
 		f.rejectQueue(r.Rejects, r.Queue)
 	}
 	if cfg.RejectQueueURL == "" {
 		f.advise(SubjectRejectQueue, "without WORKER_REJECT_QUEUE_URL, a message with a prediction that can't be stored returns to the queue with growing visibility timeouts, until the redrive policy moves it")
+	}
+	if r.Objects != nil {
+		f.queue(cfg, SubjectObjectsQueue, "the objects queue", r.Objects)
 	}
 	return f
 }
@@ -51,11 +55,11 @@ func (f *findings) problem(s Subject, format string, args ...any) {
 	*f = append(*f, Finding{s, true, fmt.Sprintf(format, args...)})
 }
 
-func (f *findings) queue(cfg *config.Config, q *awsclient.QueueInfo) {
-	const about = SubjectQueue
+// queue checks a queue that messages are received from.
+func (f *findings) queue(cfg *config.Config, about Subject, what string, q *awsclient.QueueInfo) {
 	switch {
 	case q.RedriveTarget == "":
-		f.advise(about, "the queue has no dead-letter queue, so a message that can't be deleted returns until its retention ends: set a redrive policy with a maxReceiveCount of 50")
+		f.advise(about, "%s has no dead-letter queue, so a message that can't be deleted returns until its retention ends: set a redrive policy with a maxReceiveCount of 50", what)
 	case q.MaxReceives < 10:
 		f.advise(about, "a message goes to the dead-letter queue after %d receives, so an outage of the table or a few restarts could move good ones: set maxReceiveCount to 50, since the worker rejects bad messages itself", q.MaxReceives)
 	}
@@ -65,12 +69,12 @@ func (f *findings) queue(cfg *config.Config, q *awsclient.QueueInfo) {
 	switch {
 	case q.Visibility == 0: // FindResources refuses it
 	case q.Visibility <= cfg.CallTimeout:
-		f.problem(about, "the queue's visibility timeout is %v, and one call may take %v (WORKER_CALL_TIMEOUT), so messages return while they are being written: set VisibilityTimeout to %v or more", q.Visibility, cfg.CallTimeout, least)
+		f.problem(about, "%s's visibility timeout is %v, and one call may take %v (WORKER_CALL_TIMEOUT), so messages return while they are being written: set VisibilityTimeout to %v or more", what, q.Visibility, cfg.CallTimeout, least)
 	case q.Visibility < least:
-		f.advise(about, "the queue's visibility timeout is %v, so a slow call of up to %v (WORKER_CALL_TIMEOUT) can extend it too late, and the message is received twice: set VisibilityTimeout to %v or more", q.Visibility, cfg.CallTimeout, least)
+		f.advise(about, "%s's visibility timeout is %v, so a slow call of up to %v (WORKER_CALL_TIMEOUT) can extend it too late, and the message is received twice: set VisibilityTimeout to %v or more", what, q.Visibility, cfg.CallTimeout, least)
 	}
 	if q.KMSKey != "" {
-		f.advise(about, "the queue is encrypted with the key %s, and no call but a receive shows whether the role may use it: allow kms:Decrypt on it (worker-key.json)", q.KMSKey)
+		f.advise(about, "%s is encrypted with the key %s, and no call but a receive shows whether the role may use it: allow kms:Decrypt on it (worker-key.json)", what, q.KMSKey)
 	}
 }
 
