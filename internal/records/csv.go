@@ -22,6 +22,7 @@ const (
 	id                    // the id
 	instant               // a time or a duration: text or a number, as it comes
 	payload               // the payload: JSON, or a text
+	deleted               // whether it is a delete
 	attribute             // an attribute, or a member of the payload if no column is the payload
 )
 
@@ -50,6 +51,8 @@ func newColumns(names []string, o Options) (*columns, error) {
 			kind = id
 		case name == o.Fields.Timestamp || name == o.Fields.TTLSeconds || name == o.Fields.ExpiresAt:
 			kind = instant
+		case name == o.Fields.Deleted:
+			kind = deleted
 		case name == o.Fields.Payload:
 			kind, c.members = payload, false
 		default:
@@ -205,8 +208,8 @@ func appendCell(dst []byte, cell string, kind role, quoted, numericID bool) []by
 	case payload:
 		_, err := jsonscan.Parse(cell)
 		plain = err == nil
-	case attribute:
-		if quoted {
+	case attribute, deleted:
+		if quoted && kind == attribute {
 			break
 		}
 		switch cell {

@@ -109,6 +109,9 @@ func (e *exportRows) message() *prediction.Reject {
 	if why := e.member(f.ExpiresAt, e.expiry()); why != nil {
 		return why
 	}
+	if deleted := item.Find(e.fields, item.AttrDeleted); deleted.Type == "BOOL" && deleted.Text == "true" {
+		return e.tombstone(deleted)
+	}
 	payload, err := item.Payload(e.fields)
 	if err != nil {
 		return prediction.Rejectf(prediction.ReasonFieldValue, item.AttrPayload, "%v", err)
@@ -124,6 +127,16 @@ func (e *exportRows) message() *prediction.Reject {
 	}
 	e.text = append(e.text, '}')
 	return nil
+}
+
+// tombstone ends the text of a delete, which has nothing but its id and times.
+func (e *exportRows) tombstone(deleted *item.Value) *prediction.Reject {
+	if e.o.Fields.Deleted == "" {
+		return prediction.Rejectf(prediction.ReasonDeletesOff, item.AttrDeleted, "is set, but WORKER_FIELD_DELETED is empty")
+	}
+	why := e.member(e.o.Fields.Deleted, deleted)
+	e.text = append(e.text, '}')
+	return why
 }
 
 // expiry returns the attribute that holds the item's end. The export's table may have another layout: an item of the expiry-sorted one
@@ -147,7 +160,7 @@ const defaultTTL = "expiresAt"
 // own reports whether an attribute is one that the worker makes of the prediction's fields.
 func (e *exportRows) own(name string) bool {
 	switch name {
-	case e.o.Table.HashKey, e.o.Table.SortKey, e.o.Table.TTLAttribute, defaultTTL, item.AttrTimestamp, item.AttrCreatedAt, item.AttrPayload, item.AttrEncoding, item.AttrSent:
+	case e.o.Table.HashKey, e.o.Table.SortKey, e.o.Table.TTLAttribute, defaultTTL, item.AttrTimestamp, item.AttrCreatedAt, item.AttrPayload, item.AttrEncoding, item.AttrSent, item.AttrDeleted:
 		return true
 	}
 	return false

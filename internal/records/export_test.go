@@ -24,7 +24,7 @@ func decode(t *testing.T, text string) *prediction.Prediction {
 	t.Helper()
 	now := time.Unix(1_769_860_900, 0)
 	d := prediction.NewDecoder(prediction.Config{
-		Fields: options(0).Fields, Attributes: prediction.Attributes{All: true}, TTL: time.Hour, MaxFuture: time.Hour, MaxDecodedBytes: 1 << 20,
+		Fields: options(0).Fields, Attributes: prediction.Attributes{All: true}, TTL: time.Hour, TombstoneTTL: time.Hour, MaxFuture: time.Hour, MaxDecodedBytes: 1 << 20,
 	})
 	var decoded prediction.Decoded
 	d.Decode(&decoded, prediction.Message{Body: text}, now)
@@ -82,6 +82,32 @@ func TestExport(t *testing.T) {
 						t.Errorf("the item is\n%s, want\n%s", got, want)
 					}
 				})
+			}
+		}
+	}
+}
+
+// A delete moves with its times. In the other layout its end is where that has it.
+func TestExport_deletes(t *testing.T) {
+	const message = `{"predictionId":"a","timestamp":1769860800.25,"ttlSeconds":1000000,"deleted":true}`
+	for from, source := range tables {
+		for to, target := range tables {
+			if source.HashKey == "pk" || target.HashKey == "pk" {
+				continue
+			}
+			good := stored(t, source, item.JSON, `{"predictionId":"a","timestamp":1769860800,"prediction":1}`)
+			o := options(1 << 20)
+			o.Table = target
+			r, err := records.Open(strings.NewReader(`{"Item":`+good+"}\n"+`{"Item":`+stored(t, source, item.JSON, message)+"}\n"), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := rest(r)
+			if err != nil || len(rows) != 2 {
+				t.Fatalf("%s to %s: rows %q, %v", from, to, rows, err)
+			}
+			if got, want := stored(t, target, item.JSON, rows[1]), stored(t, target, item.JSON, message); got != want {
+				t.Errorf("%s to %s: the item is\n%s, want\n%s", from, to, got, want)
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func zstandard(text string) string {
 func options(limit int) records.Options {
 	return records.Options{
 		Name:   "the text",
-		Fields: prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"},
+		Fields: prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt", Deleted: "deleted"},
 		MaxRow: limit,
 		Table:  item.Table{HashKey: "predictionId", HashType: item.TypeS, SortKey: "timestamp", SortType: item.TypeN, TTLAttribute: "expiresAt"},
 	}
@@ -137,6 +137,11 @@ func documents() []document {
 		{"CSV without a payload", "\ufeff,predictionId,score,label,ttlSeconds\n0,a,0.93,\"one\ntwo \"\"three\"\"\",60\n1,b,,,", 100, csv, []string{
 			`{"predictionId":"a","ttlSeconds":60,"prediction":{"score":0.93,"label":"one\ntwo \"three\""}}`,
 			`{"predictionId":"b","prediction":{"score":null,"label":null}}`,
+		}},
+		{"CSV with deletes", "predictionId,timestamp,score,deleted\na,1769860800,,true\nb,1769860800,1,\nc,1769860800,1,\"False\"\n", 100, csv, []string{
+			`{"predictionId":"a","timestamp":1769860800,"deleted":true,"prediction":{"score":null}}`,
+			`{"predictionId":"b","timestamp":1769860800,"prediction":{"score":1}}`,
+			`{"predictionId":"c","timestamp":1769860800,"deleted":false,"prediction":{"score":1}}`,
 		}},
 		{"CSV by tabs", "predictionId\tprediction\na\t\"1\t2\"\n", 100, csv, []string{`{"predictionId":"a","prediction":"1\t2"}`}},
 		{"CSV by semicolons", "predictionId;prediction\na;1,5\n", 100, csv, []string{`{"predictionId":"a","prediction":"1,5"}`}},
