@@ -28,6 +28,7 @@ test: ## Run all tests with the race detector, against stand-ins for SQS and Dyn
 	PREDCACHE_REQUIRE_STANDINS=1 dev/standins/run.sh go test -race -timeout 12m ./...
 	$(MAKE) --no-print-directory test-dev
 	$(MAKE) --no-print-directory test-python
+	$(MAKE) --no-print-directory test-formats
 
 .PHONY: test-quick
 test-quick: ## Run the tests that need no stand-ins

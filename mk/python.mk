@@ -46,3 +46,13 @@ lint-python: .cache/python/tools/.installed ## Check the Python package's style 
 .PHONY: bench-python
 bench-python: .cache/python/bench/.installed ## Measure the Python package's CPU beside boto3 and aioboto3
 	.cache/python/bench/bin/python python/bench/bench.py
+
+# The formats that warm reads, by the writers that make them.
+.cache/python/formats/.installed: python/requirements-formats.txt
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: test-formats
+test-formats: .cache/python/formats/.installed ## Write files with json, csv, pandas, pyarrow and polars, and read them with the worker
+	PREDCACHE_FORMATS_PYTHON=$(CURDIR)/.cache/python/formats/bin/python go test ./cmd/worker -count 1 -run '^TestFormats$$'
