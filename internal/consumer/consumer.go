@@ -267,10 +267,13 @@ func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) 
 	for i := range received {
 		r := &received[i]
 		if m := c.held[r.ID]; m != nil {
+			c.cfg.Observer.LeaseLost()
+			if r.Receives < m.lease.receives {
+				continue // an earlier delivery, whose answer came later: SQS ignores a delete with its receipt handle
+			}
 			was := m.lease.extending
 			m.lease = newLease(r, now, c.cfg.Visibility)
 			m.lease.extending = was
-			c.cfg.Observer.LeaseLost()
 			continue
 		}
 		m := &Message{Received: *r, c: c, lease: newLease(r, now, c.cfg.Visibility), bytes: int64(messageBytes + r.size())}

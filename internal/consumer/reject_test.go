@@ -153,6 +153,25 @@ func noise(n int) string {
 	return string(b)
 }
 
+// Two pollers received one message, and the answer of the first delivery was read last. Its receipt handle replaced the newer one, so
+// that SQS ignored the delete and delivered the message again.
+func TestHold_keeps_the_newest_receipt_handle(t *testing.T) {
+	c := New(Config{Observer: mute{}, MaxMessages: 10, MaxBytes: 1 << 20, Pollers: 1})
+	messages, _ := c.hold([]Received{{ID: "id", Receipt: "second", Receives: 2}})
+	for _, delivery := range []struct {
+		receipt  string
+		receives int
+		want     string
+	}{{"first", 1, "second"}, {"third", 3, "third"}} {
+		if again, _ := c.hold([]Received{{ID: "id", Receipt: delivery.receipt, Receives: delivery.receives}}); len(again) > 0 {
+			t.Error("a copy is held")
+		}
+		if got := c.receipts(messages)[0]; got != delivery.want {
+			t.Errorf("after the answer of the %s delivery, the receipt handle is the %s", delivery.receipt, got)
+		}
+	}
+}
+
 // A message that waits for its delete keeps nothing of its text: while deletes failed, a gigabyte of rejected text was kept
 // after its room had been given back.
 func TestWhatIsSafeIsLetGo(t *testing.T) {

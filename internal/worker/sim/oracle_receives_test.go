@@ -97,9 +97,11 @@ func (o *oracle) answered(call *call, ok bool) {
 
 // holds checks the bytes that a replica counts as held before each of its calls: no more than the bound, and no less than
 // what it certainly holds, the messages with a prediction that is not safe yet.
-func (o *oracle) holds(r *replica, counted int64) {
+func (o *oracle) holds(r *replica) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	// Read under the lock: a count from before it would miss what was received while this goroutine waited.
+	counted := r.pipeline.HeldBytes()
 	if counted > o.s.heldBytes {
 		o.violated(bounded, "%s counts %d bytes as held, of at most %d", r.name, counted, o.s.heldBytes)
 	}

@@ -130,7 +130,7 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 		sleep(ctx, time.Second)
 	}
 	if r.pipeline != nil {
-		r.s.oracle.holds(r, r.pipeline.HeldBytes())
+		r.s.oracle.holds(r)
 	}
 	if d := r.s.latency; d > 0 {
 		sleep(ctx, time.Duration(r.s.oracle.random(uint64(r.s.oracle.callNumber()))*float64(d)))
