@@ -56,6 +56,7 @@ func runCheck(ctx context.Context, stdout io.Writer) error {
 	}
 	findings := found.Findings(cfg)
 	report{stdout, findings}.all(cfg, found, clients.Clock)
+	report{w: stdout}.unverified(found.Unverified(cfg))
 	unit, unread := found.CheckSortUnit(ctx, cfg, clients)
 	if unit != nil {
 		wrong = append(wrong, unit)
@@ -132,6 +133,16 @@ func (r report) all(cfg *config.Config, f *worker.Resources, clock *awsclient.Cl
 		r.title("Clock")
 		r.advise(fmt.Sprintf("this host's clock is %v off the services': correct it. Expiry goes by theirs, but AWS refuses requests whose time is more than 5 minutes off.", off))
 	}
+}
+
+// unverified prints the permissions that reading shows nothing about, and how to verify them. IAM's simulation does not evaluate the
+// policies of queues and keys for a role ("SimulatePrincipalPolicy"), so the last word has the running worker.
+func (r report) unverified(needed []worker.Permission) {
+	r.title("Not verified: these permissions, since check receives, sends and writes nothing")
+	for _, p := range needed {
+		fmt.Fprintf(r.w, "  %s\n", p)
+	}
+	r.advise("to verify them, call `aws iam simulate-principal-policy --policy-source-arn ROLE --action-names ACTION --resource-arns ARN` for each, and read the key's own policy; or send a message and run the worker: /readyz and the log name a denied call and what to allow")
 }
 
 func (r report) queue(q *awsclient.QueueInfo) {
