@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 )
 
@@ -13,8 +12,12 @@ type ObjectPrefix struct {
 	Bucket, Prefix string
 }
 
-// bucketName matches the names that S3 has allowed at some time ("General purpose bucket naming rules").
-var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
+// isBucketName reports whether S3 has allowed a name at some time ("General purpose bucket naming rules").
+func isBucketName(name string) bool {
+	return len(name) >= 3 && len(name) <= 255 && strings.IndexFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".-_", r))
+	}) < 0
+}
 
 // ObjectPrefixes reads WORKER_OBJECTS. The error says what is wrong with it.
 func (c *Config) ObjectPrefixes() (prefixes []ObjectPrefix, err error) {
@@ -26,7 +29,7 @@ func (c *Config) ObjectPrefixes() (prefixes []ObjectPrefix, err error) {
 		switch {
 		case bucket == "":
 			return nil, errors.New("has an entry without a bucket: must be like scores/daily/,forecasts/")
-		case !bucketName.MatchString(bucket):
+		case !isBucketName(bucket):
 			return nil, fmt.Errorf("has the bucket %q: must be the name of a bucket, and after a slash the beginning of keys, like scores/daily/", bucket)
 		case strings.ContainsAny(prefix, "*?"):
 			return nil, fmt.Errorf("has a pattern in %q: must be the beginning of keys, which permits all that follows", entry)
@@ -36,8 +39,8 @@ func (c *Config) ObjectPrefixes() (prefixes []ObjectPrefix, err error) {
 	return prefixes, nil
 }
 
-// accountID matches the id of an AWS account.
-var accountID = regexp.MustCompile(`^[0-9]{12}$`)
+// isAccountID reports whether a text is the id of an AWS account.
+func isAccountID(text string) bool { return len(text) == 12 && strings.Trim(text, "0123456789") == "" }
 
 // BucketOwner returns the account that must own the buckets, or "" if neither the settings nor the queue's URL name one.
 func (c *Config) BucketOwner() string {
@@ -49,7 +52,7 @@ func (c *Config) BucketOwner() string {
 		return ""
 	}
 	for part := range strings.SplitSeq(u.Path, "/") {
-		if accountID.MatchString(part) {
+		if isAccountID(part) {
 			return part
 		}
 	}
@@ -81,7 +84,7 @@ func (c *Config) validateObjects(refuse func(bool, string, ...any)) {
 	refuse(err != nil, "WORKER_OBJECTS is %q, which %w", c.Objects, err)
 	refuse(err == nil && on && len(prefixes) == 0, "WORKER_OBJECTS is not set: set it to the buckets and key prefixes that may be read, like scores/daily/")
 	refuse(len(prefixes) > 0 && !on, "WORKER_OBJECTS is set, but WORKER_OBJECTS_QUEUE_URL is not, so nothing would be read: set it to the queue with S3's events")
-	refuse(c.ObjectsBucketOwner != "" && !accountID.MatchString(c.ObjectsBucketOwner), "WORKER_OBJECTS_BUCKET_OWNER is %q: must be the id of an account, 12 digits", c.ObjectsBucketOwner)
+	refuse(c.ObjectsBucketOwner != "" && !isAccountID(c.ObjectsBucketOwner), "WORKER_OBJECTS_BUCKET_OWNER is %q: must be the id of an account, 12 digits", c.ObjectsBucketOwner)
 	refuse(c.ObjectsRangeBytes < 1<<20 || c.ObjectsRangeBytes > 1<<30, "WORKER_OBJECTS_RANGE_BYTES is %d: must be 1048576 to 1073741824 (1 MiB to 1 GiB)", c.ObjectsRangeBytes)
 	refuse(c.ObjectsConcurrency < 1 || c.ObjectsConcurrency > 64, "WORKER_OBJECTS_CONCURRENCY is %d: must be 1 to 64", c.ObjectsConcurrency)
 	refuse(on && c.ObjectsMaxBytes < least, "WORKER_OBJECTS_MAX_BYTES is %d: must be at least %d, twice WORKER_MAX_DECODED_BYTES for the text and the values of one long row, and 4 MiB for the others", c.ObjectsMaxBytes, least)

@@ -125,7 +125,7 @@ func (b *body) tryGet() error {
 		b.object.ETag = content.ETag
 	}
 	b.open, b.cancel = content.Body, cancel
-	if known != "" && content.ETag != known || b.limit > 0 && content.Size != b.limit {
+	if known != "" && content.ETag != "" && content.ETag != known || b.limit > 0 && content.Size != b.limit {
 		b.close() // a service without If-Match
 		return fmt.Errorf("%w while it was read", ErrChanged)
 	}

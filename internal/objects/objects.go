@@ -187,8 +187,8 @@ func (l *Loader) take(calls context.Context, messages []*consumer.Message) {
 			defer s.release()
 			l.turn.enter()
 			defer l.turn.leave()
+			defer m.Done(0)
 			l.handle(calls, m, s)
-			m.Done(0)
 		})
 	}
 }
