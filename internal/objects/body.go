@@ -2,7 +2,6 @@ package objects
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -156,23 +155,4 @@ func (b *body) close() {
 	b.cancel()
 	b.open.Close()
 	b.open = nil
-}
-
-// ReadAt implements io.ReaderAt with a Get of its own, for formats that are not read from start to end. The object is known.
-func (b *body) ReadAt(p []byte, at int64) (int, error) {
-	if at >= b.object.Size {
-		return 0, io.EOF
-	}
-	part := &body{store: b.store, object: b.object, timeout: b.timeout, turn: b.turn, ctx: b.ctx, at: at, limit: b.object.Size}
-	part.ask = min(at+int64(len(p)), b.object.Size)
-	part.step = maxBeyond
-	defer part.close()
-	n, err := io.ReadFull(part, p[:part.ask-at])
-	if err == nil && n < len(p) {
-		err = io.EOF
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
-	}
-	return n, err
 }

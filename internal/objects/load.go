@@ -109,7 +109,7 @@ func (j *job) whole(offset, row int64) error {
 	}
 	if parquet {
 		j.body.close()
-		j.rows, err = records.OpenParquet(j.body, j.body.object.Size, l.options())
+		j.rows, err = records.OpenParquet(&blocks{of: j.body}, j.body.object.Size, l.options())
 	} else {
 		j.rows, err = records.Open(io.MultiReader(bytes.NewReader(head), j.body), l.options())
 	}
@@ -217,7 +217,7 @@ func (j *job) split(first []records.Record) (bool, error) {
 	parts := split(&o, j.modified(), l.cfg.RangeBytes)
 	if csv {
 		header := make([]byte, first[0].Offset)
-		if _, err := j.body.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
+		if err := j.body.readAt(header, 0); err != nil {
 			return false, err
 		}
 		parts[0].Start = first[0].Offset

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/item"
@@ -379,6 +382,26 @@ func TestDenied(t *testing.T) {
 	})
 }
 
+// A fault of the worker's own rejects the message, and the others are read.
+func TestPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.store.denied = func(r Request) error {
+			if r.Key == "daily/1" {
+				panic("of a decoder")
+			}
+			return nil
+		}
+		for i := range 3 {
+			w.queue.put(event(w.store.put(fmt.Sprintf("daily/%d", i), fmt.Sprintf(`{"predictionId":"%d","prediction":1}`, i))))
+		}
+		w.run(w.idle)
+		if len(w.rejects) != 1 || len(w.ids) != 2 || attribute(&w.rejects[0], consumer.AttrReason) != string(prediction.ReasonInternal) {
+			t.Errorf("%d rows, rejects %+v", len(w.ids), w.rejects)
+		}
+	})
+}
+
 // SlowDown and torn bodies delay a read and change nothing else.
 func TestThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -403,6 +426,56 @@ func TestThrottled(t *testing.T) {
 		w.run(w.idle)
 		if got := w.sorted(); !slices.Equal(got, ids) || len(w.rejects) > 0 {
 			t.Errorf("%d rows, want %d; rejects %v", len(got), len(ids), w.rejects)
+		}
+	})
+}
+
+// Parquet is not read from start to end, and yet by few calls.
+func TestParquet(t *testing.T) {
+	type filed struct {
+		ID      string  `parquet:"predictionId"`
+		Payload string  `parquet:"prediction"`
+		Score   float64 `parquet:"score"`
+	}
+	var b bytes.Buffer
+	file := parquet.NewGenericWriter[filed](&b)
+	r := rand.New(rand.NewPCG(6, 6))
+	var want []string
+	for i := range 20000 {
+		id := fmt.Sprintf("id-%06d", i)
+		want = append(want, id)
+		if _, err := file.Write([]filed{{id, noise(r, 100), r.Float64()}}); err != nil {
+			t.Fatal(err)
+		}
+		if i%5000 == 4999 {
+			if err := file.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.store.torn = func() int { return 1 << 20 }
+		w.queue.put(event(w.store.put("daily/a.parquet", b.String())))
+		w.store.delay = 500 * time.Millisecond
+		w.run(func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.rows > 1000
+		})
+		if w.outcomes[Continued] != 1 {
+			t.Errorf("outcomes %v, want it to be continued", w.outcomes)
+		}
+		w.store.delay = 0
+		w.run(w.idle)
+		if got := w.sorted(); !slices.Equal(got, want) {
+			t.Errorf("%d rows, want %d", len(got), len(want))
+		}
+		if most := 2 * (b.Len()/blockBytes + 10); w.store.gets > most {
+			t.Errorf("%d Gets of %d bytes, want at most %d", w.store.gets, b.Len(), most)
 		}
 	})
 }

@@ -12,6 +12,7 @@ package objects
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -188,8 +189,18 @@ func (l *Loader) take(calls context.Context, messages []*consumer.Message) {
 			l.turn.enter()
 			defer l.turn.leave()
 			defer m.Done(0)
+			defer l.recovered(m)
 			l.handle(calls, m, s)
 		})
+	}
+}
+
+// recovered rejects a message that caused a panic, such as by a file that a decoder can't cope with: it would crash the next worker too.
+func (l *Loader) recovered(m *consumer.Message) {
+	if fault := recover(); fault != nil {
+		l.log.Error("panic while reading an object", "fault", fmt.Sprintf("%T", fault), "message", m.ID,
+			"remedy", "this is a bug in the worker: please report it. The message is rejected with the reason internal")
+		l.reject(m, m.Body, true, nil, prediction.Rejectf(prediction.ReasonInternal, "", "the worker failed to read the object: please report it"))
 	}
 }
 
