@@ -55,7 +55,9 @@ const maxParts = 1000
 // split returns the ranges of an object, each of about size bytes, larger if there would be more than maxParts.
 func split(o *Object, modified, size int64) []part {
 	const step = 1 << 20 // whole MiB: easier to read in a message
-	size = max(size, ((o.Size+maxParts-1)/maxParts+step-1)/step*step)
+	if least := (o.Size + maxParts - 1) / maxParts; size < least {
+		size = (least + step - 1) / step * step
+	}
 	parts := make([]part, 0, (o.Size+size-1)/size)
 	for start := int64(0); start < o.Size; start += size {
 		parts = append(parts, part{Object: *o, Modified: modified, Start: start, End: min(start+size, o.Size)})
