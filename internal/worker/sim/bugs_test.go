@@ -32,7 +32,7 @@ func onRequest(operation string, change func(body string) string) func(operation
 }
 
 // bugs are all deliberate bugs, by seam.
-var bugs = slices.Concat(settingBugs, admitBugs, tableBugs, queueBugs, rejectBugs, deleteBugs)
+var bugs = slices.Concat(settingBugs, admitBugs, tableBugs, queueBugs, rejectBugs, objectBugs, deleteBugs)
 
 // bugSeeds is the number of seeds within which the oracle must notice each deliberate bug.
 const bugSeeds = 150

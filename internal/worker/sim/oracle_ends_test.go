@@ -13,6 +13,7 @@ import (
 func (o *oracle) drained(r *replica, began time.Time) {
 	took := time.Since(began)
 	messages := o.s.queues.Messages(o.s.queue)
+	ofObjects := o.s.queues.Messages(objectsQueue)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if took > o.s.drain+2*time.Second {
@@ -23,7 +24,7 @@ func (o *oracle) drained(r *replica, began time.Time) {
 	}
 	from, to := began.Sub(o.s.start)-time.Minute, o.elapsed()
 	for _, f := range o.s.faults {
-		if f.class != classWrite && f.class != classReject && f.from < to && f.to > from {
+		if f.class != classWrite && f.class != classReject && f.class != classRead && f.from < to && f.to > from {
 			return // a fault of SQS or of a removal may have kept it from settling
 		}
 	}
@@ -34,6 +35,11 @@ func (o *oracle) drained(r *replica, began time.Time) {
 		known := o.messages[m.ID]
 		if m.State == sqsfake.InFlight && o.holder[m.ID] == r && o.settles(known) {
 			o.violated(drainsClean, "%s has ended, and message %s stays hidden for %v", r.name, short(m.ID), time.Until(m.VisibleAt))
+		}
+	}
+	for _, m := range ofObjects {
+		if known := o.objects.messages[m.ID]; m.State == sqsfake.InFlight && o.holder[m.ID] == r && o.strictObjects(known) {
+			o.violated(drainsClean, "%s has ended, and message %s of the objects queue stays hidden for %v", r.name, short(m.ID), time.Until(m.VisibleAt))
 		}
 	}
 }

@@ -12,6 +12,9 @@ import (
 // delivered records a message that a receive is about to return, and checks that each receive beyond the first has a cause.
 // again is true if a fault makes the queue deliver it once more; delivered returns it.
 func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
+	if call.objects {
+		return o.objectDelivered(call, e, again)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	id, m, r := e.MessageID, o.bodies[e.Body], call.replica
@@ -88,6 +91,10 @@ func (o *oracle) answered(call *call, ok bool) {
 		v.out[id] = true
 		if v.since[id].IsZero() {
 			v.since[id] = time.Now()
+		}
+		if call.objects { // they have a limit of their own
+			delete(v.out, id)
+			continue
 		}
 		if len(v.out) > o.s.held && (o.s.rejectsFlow() || o.sentBad == 0) && o.s.removalsFlow() {
 			o.violated(bounded, "%s holds %d messages, of at most %d", call.replica.name, len(v.out), o.s.held)

@@ -8,6 +8,10 @@ import (
 
 // deleteAsked checks that the worker deletes only safe messages. It requires that o.mu is held.
 func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
+	if c.Resource == objectsQueue {
+		o.objectsDeleted(v, call, c)
+		return
+	}
 	for _, e := range c.Entries {
 		delete(v.out, e.MessageID)
 		m := o.messages[e.MessageID]
@@ -29,6 +33,7 @@ func (o *oracle) deleteAsked(v *view, call *call, c *awstest.Call) {
 // unsafe returns why the message of p must not be deleted yet, or "". It requires that o.mu is held.
 func (o *oracle) unsafe(p *part) string {
 	switch {
+	case p.excusedRow():
 	case p.bad && o.rejected[p.mark] > 0:
 	case p.bad:
 		return "is not in the reject queue"
@@ -59,7 +64,7 @@ func (o *oracle) visibilityAsked(v *view, call *call, c *awstest.Call) {
 		if e.Visibility == 0 {
 			delete(v.out, e.MessageID)
 			delete(v.since, e.MessageID)
-			if !v.doomed {
+			if m, of := o.objects.messages[e.MessageID]; !v.doomed && (!of || o.strictObjects(m)) {
 				o.violated(noReceives, "%s releases message %s without need", call.replica.name, short(e.MessageID))
 			}
 		} else if m := o.messages[e.MessageID]; m != nil && (m.anyBad() || m.deletes() && !o.s.removalsFlow()) {

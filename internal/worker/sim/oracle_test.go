@@ -78,6 +78,8 @@ type oracle struct {
 
 	deletesOracle
 
+	objects objectState
+
 	late   bool // effects may come after their call was given up
 	strict bool // each receive beyond the first needs an excuse
 }
@@ -104,7 +106,7 @@ func newOracle(s *simulation) *oracle {
 		s: s, broken: map[invariant]string{}, struck: map[string]int{}, parts: map[int]*part{}, byKey: map[string][]*part{}, tied: map[string]map[int64]int{},
 		bodies: map[string]*message{}, messages: map[string]*message{}, top: map[string]int64{}, rejected: map[int]int{}, sentAt: map[int]time.Time{}, deliveries: map[int]int{},
 		received: map[string][]string{}, excused: map[string]int{}, holder: map[string]*replica{}, views: map[*replica]*view{},
-		strict: s.visibility >= 20*time.Second, deletesOracle: newDeletesOracle(),
+		strict: s.visibility >= 20*time.Second, objects: newObjectState(), deletesOracle: newDeletesOracle(),
 	}
 	for _, f := range s.faults {
 		o.late = o.late || f.kind == "late"
@@ -231,6 +233,7 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tracedCall(call, c)
+	call.objects = c.Resource == objectsQueue
 	v := o.view(call.replica)
 	switch class {
 	case classWrite, classRemove:
@@ -241,6 +244,10 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 		o.deleteAsked(v, call, c)
 	case classVisible:
 		o.visibilityAsked(v, call, c)
+	case classRead:
+		o.readAsked(call, c)
+	case classRange:
+		o.rangesAsked(call, c)
 	}
 	f := o.choose(v, class, call, c)
 	switch class {
@@ -251,11 +258,15 @@ func (o *oracle) fault(c *awstest.Call) awstest.Fault {
 	case classReceive:
 		redeliver := f.Redeliver
 		f.Redeliver = func(e awstest.Entry) bool { return o.delivered(call, e, redeliver != nil && redeliver(e)) }
-	case classReject:
+	case classReject, classRange:
 		refuse := f.FailEntry
 		f.After = func() {
 			for i, e := range c.Entries {
-				if refuse == nil || refuse(i, e) == nil {
+				switch {
+				case refuse != nil && refuse(i, e) != nil:
+				case class == classRange:
+					o.rangeAccepted(e.Body)
+				default:
 					o.inRejectQueue(call, e.Body)
 				}
 			}

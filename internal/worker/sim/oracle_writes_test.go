@@ -115,7 +115,7 @@ func (o *oracle) checkAge(key string, before, now int64) {
 		return
 	}
 	for _, p := range o.byKey[key] {
-		if age := time.Since(o.sentAt[p.mark]); p.version() > before && p.version() <= now && age > maxAge {
+		if age := time.Since(o.sentAt[p.mark]); p.object == nil && p.version() > before && p.version() <= now && age > maxAge {
 			o.violated(prompt, "#%d# is written %v after it was sent", p.mark, age)
 		}
 	}
@@ -154,6 +154,9 @@ func (o *oracle) checkTable(items []attribute.Item) {
 		if p == nil {
 			o.violated(stored, "the table %s has %s", workertest.TableName, it.JSON())
 			continue
+		}
+		if ordered && o.table == 0 && p.wins != nil && p.wins != p {
+			o.violated(newestLeft, "#%d# of %s is left, though #%d# counts as sent later", p.mark, p.id, p.wins.mark)
 		}
 		if newest := o.top[p.key(o.s.plan)]; ordered && p.version() < newest {
 			o.violated(newestLeft, "%s is left at version %d, though %d had been written", p.id, p.version(), newest)

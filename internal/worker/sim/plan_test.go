@@ -38,6 +38,8 @@ type plan struct {
 	heldBytes   int64 // WORKER_MAX_HELD_BYTES
 	flooded     bool  // by messages that cost more than they are worth
 
+	batches *batches // nil: no objects
+
 	gen      *generator
 	messages []*message // by time
 	faults   []*fault
@@ -106,6 +108,11 @@ type part struct {
 	why     string // the reason in the reject queue, if it must be this one
 	deleted bool   // it is a delete that the worker accepts
 	life    int64  // of a delete in seconds, if it has its own
+
+	// Of a row of an object.
+	object *object
+	offset int64
+	wins   *part // which of the predictions of this key and event time must be left; nil where it does not matter
 }
 
 // key returns the table's primary key as docs/data-model.md defines it, without the worker's code.
@@ -183,6 +190,7 @@ func newPlan(seed uint64) *plan {
 	}
 	p.themes(rand.New(rand.NewPCG(seed, 3)))
 	p.planDeletes(rand.New(rand.NewPCG(seed, 4)))
+	p.batchOutputs(rand.New(rand.NewPCG(seed, 5)))
 	p.finish()
 	return p
 }
@@ -197,6 +205,10 @@ func (p *plan) finish() {
 	}
 	for _, f := range p.faults {
 		p.end = max(p.end, f.to)
+	}
+	if b := p.batches; b != nil {
+		slices.SortStableFunc(b.steps, func(a, b step) int { return int(a.at - b.at) })
+		p.end = max(p.end, b.steps[len(b.steps)-1].at)
 	}
 	for _, e := range p.events {
 		p.end = max(p.end, e.at)

@@ -55,6 +55,7 @@ type call struct {
 	table     int      // oracle.table when these took effect
 	delivered []string // message ids
 	pass      int      // the effects that a Query certainly sees
+	objects   bool     // it is for the objects queue
 	id        string   // the id that a Query reads from its first item on, or ""
 }
 
@@ -83,6 +84,9 @@ func (s *simulation) launch() {
 	intake, terminate := context.WithCancel(context.Background())
 	r.terminate = terminate
 	services := worker.NewServices(cfg, resources, clients, metrics, log)
+	if s.batches != nil {
+		services.WrapAdmit = r.watchAdmit
+	}
 	if s.bug != nil && s.bug.services != nil {
 		s.bug.services(seams{&services, resources, intake, log})
 	}
@@ -105,6 +109,10 @@ func (s *simulation) config() *config.Config {
 	cfg.ReceiveWait, cfg.DeleteLinger, cfg.DrainTimeout, cfg.CallTimeout = s.receiveWait, s.linger, s.drain, s.callTimeout
 	cfg.MaxDecodedBytes, cfg.MaxHeldBytes = maxDecodedBytes, s.heldBytes
 	cfg.Ordering, cfg.MaxAddedLatency = s.ordering, s.addedLatency
+	if b := s.batches; b != nil {
+		cfg.ObjectsQueueURL, cfg.Objects = queueURL(objectsQueue), openBucket+"/"+openPrefix
+		cfg.ObjectsRangeBytes, cfg.ObjectsConcurrency, cfg.ObjectsMaxBytes = b.rangeBytes, b.concurrency, 4*maxDecodedBytes
+	}
 	cfg.Deletes, cfg.SortUnit = s.deletes, map[int]string{1: "s", 1000: "ms"}[s.perSecond]
 	return &cfg
 }
@@ -140,7 +148,7 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	resp, err := awstest.Transport(awstest.Both(r.s.queues, r.s.tables)).RoundTrip(req.WithContext(context.WithValue(ctx, callKey{}, c)))
+	resp, err := awstest.Transport(awstest.With(r.s.objects, awstest.Both(r.s.queues, r.s.tables))).RoundTrip(req.WithContext(context.WithValue(ctx, callKey{}, c)))
 	if resp != nil {
 		body, torn := io.ReadAll(resp.Body)
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), ending{torn}))

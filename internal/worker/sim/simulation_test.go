@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/workertest"
@@ -33,12 +35,13 @@ type result struct {
 // A simulation is one run of a plan in a synctest bubble: fakes, replicas and the oracle.
 type simulation struct {
 	*plan
-	t      *testing.T
-	base   *config.Config
-	bug    *bug // nil: the worker as it is
-	queues *sqsfake.Service
-	tables *dynamodbfake.Service
-	start  time.Time
+	t       *testing.T
+	base    *config.Config
+	bug     *bug // nil: the worker as it is
+	queues  *sqsfake.Service
+	tables  *dynamodbfake.Service
+	objects *s3fake.Service
+	start   time.Time
 
 	queue, rejectQueue, deadLetters string // their names
 
@@ -58,7 +61,7 @@ func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
 	s := &simulation{plan: p, t: t, base: base, bug: b, start: time.Unix(epoch, 0), crashed: make(chan *replica, len(p.events))}
 	s.oracle = newOracle(s)
 	time.Sleep(time.Until(s.start.Add(-ttlInterval)))
-	s.queues, s.tables = sqsfake.New(), dynamodbfake.New()
+	s.queues, s.tables, s.objects = sqsfake.New(), dynamodbfake.New(), s3fake.New()
 	s.prepare()
 	time.Sleep(time.Until(s.start))
 	for range s.plan.replicas {
@@ -69,9 +72,10 @@ func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
 	s.oracle.final()
 	s.queues.Close()
 	s.tables.Close()
+	s.objects.Close()
 	return result{
 		violations: s.oracle.violations, broken: s.oracle.broken, took: time.Since(s.start), struck: s.oracle.struck,
-		calls: s.queues.CallCount("") + s.tables.CallCount(""), trace: s.oracle.trace.lines, log: s.log.String(),
+		calls: s.queues.CallCount("") + s.tables.CallCount("") + s.objects.CallCount(""), trace: s.oracle.trace.lines, log: s.log.String(),
 	}
 }
 
@@ -79,6 +83,7 @@ func simulate(t *testing.T, base *config.Config, p *plan, b *bug) result {
 func (s *simulation) prepare() {
 	s.queues.SetRecording(false)
 	s.tables.SetRecording(false)
+	s.objects.SetRecording(false)
 	s.queues.SetAbandonedPolls(true)
 	s.publisher = s.queues.Client()
 	s.queues.SetSkew(s.skew)
@@ -87,6 +92,7 @@ func (s *simulation) prepare() {
 	workertest.CreateTable(s.t, s.tables.Client(), workertest.TableName, s.layout, "S")
 	s.queues.SetFault(s.oracle.fault)
 	s.tables.SetFault(s.oracle.fault)
+	s.objects.SetFault(s.oracle.fault)
 	s.tables.SetEffect(s.oracle.effect)
 }
 
@@ -105,11 +111,21 @@ func (s *simulation) createQueues() {
 	}
 	create(s.rejectQueue, s.rejectLimit, nil)
 	create(s.deadLetters, maxMessageBytes, nil)
+	if s.batches != nil {
+		s.createBuckets()
+	}
 	own := map[string]string{"VisibilityTimeout": strconv.Itoa(int(s.visibility / time.Second))}
 	if s.maxReceives > 0 {
 		own["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, sqsfake.QueueARN(s.deadLetters), s.maxReceives)
 	}
 	create(s.queue, maxMessageBytes, own)
+}
+
+// createBuckets makes the buckets and the objects queue.
+func (s *simulation) createBuckets() {
+	s.objects.CreateBucket(openBucket, s3fake.Bucket{Versioned: s.batches.versioned})
+	s.objects.CreateBucket(closedBucket, s3fake.Bucket{})
+	s.queues.CreateQueue(objectsQueue, map[string]string{"VisibilityTimeout": strconv.Itoa(int(s.visibility / time.Second))})
 }
 
 // send sends a message.
@@ -144,6 +160,11 @@ func (s *simulation) play() {
 		}
 	}
 	messages, events := s.messages, s.events
+	var batches sync.WaitGroup
+	defer batches.Wait()
+	if s.batches != nil {
+		batches.Go(s.playBatches)
+	}
 	for len(messages) > 0 || len(events) > 0 {
 		if len(events) == 0 || len(messages) > 0 && messages[0].at <= events[0].at {
 			until(messages[0].at)
@@ -220,6 +241,9 @@ func (s *simulation) settleDown() {
 	for step := time.Second; ; step = min(step+time.Second, 10*time.Second) {
 		time.Sleep(step)
 		left, bad := s.oracle.left()
+		if left == "" {
+			left = s.oracle.objectsLeft()
+		}
 		if left == "" {
 			break
 		}

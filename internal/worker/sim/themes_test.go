@@ -98,7 +98,8 @@ func (p *plan) rejectTrouble(r *rand.Rand) {
 // calm reports whether only trouble with rejects, or the lack of a permission for removals, may delay a prediction.
 func (p *plan) calm() bool {
 	for _, f := range p.faults {
-		if denied := f.kind == "denied" && (f.class == classQuery || f.class == classRemove); f.class != classReject && !denied {
+		denied := f.kind == "denied" && (f.class == classQuery || f.class == classRemove)
+		if f.class != classReject && !f.ofObjects() && !denied {
 			return false
 		}
 	}
@@ -108,7 +109,7 @@ func (p *plan) calm() bool {
 // undisturbed reports whether nothing but a bad part makes a message return to the queue.
 func (p *plan) undisturbed() bool {
 	for _, f := range p.faults {
-		if f.class != classWrite && f.class != classReject {
+		if f.class != classWrite && f.class != classReject && !f.ofObjects() {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/workertest"
 )
@@ -20,6 +21,8 @@ const (
 	classDelete  class = "delete"
 	classVisible class = "visibility"
 	classReject  class = "reject"
+	classRead    class = "read"   // of an object
+	classRange   class = "range"  // sent to the objects queue
 	classQuery   class = "query"  // of a removal
 	classRemove  class = "remove" // conditional removals; the others are in a BatchWriteItem
 )
@@ -40,7 +43,12 @@ func classOf(c *awstest.Call) class {
 	case "ChangeMessageVisibilityBatch", "ChangeMessageVisibility":
 		return classVisible
 	case "SendMessageBatch":
+		if c.Resource == objectsQueue {
+			return classRange
+		}
 		return classReject
+	case "GetObject":
+		return classRead
 	}
 	return ""
 }
@@ -62,6 +70,8 @@ var faultKinds = map[class][]string{
 	classDelete:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "throttle"},
 	classVisible: {"partial", "error", "drop", "hang", "lose", "delay", "throttle"},
 	classReject:  {"partial", "error", "drop", "hang", "lose", "tear", "delay", "denied", "refuse"},
+	classRead:    {"slow down", "error", "drop", "hang", "tear", "hang answer", "stall", "delay"},
+	classRange:   {"partial", "error", "drop", "hang", "lose", "tear", "delay", "throttle"},
 	classQuery:   {"throttle", "error", "drop", "hang", "lose", "tear", "hang answer", "delay", "denied"},
 	classRemove:  {"throttle", "error", "drop", "hang", "lose", "tear", "error after", "hang answer", "delay", "denied", "late"},
 }
@@ -79,6 +89,9 @@ func (f *fault) outage() bool {
 func (f *fault) strikes(c class) bool {
 	return f.class == c || f.class == classWrite && c == classRemove && f.kind != "denied"
 }
+
+// ofObjects reports whether the fault strikes only what reads objects.
+func (f *fault) ofObjects() bool { return f.class == classRead || f.class == classRange }
 
 // ofTable reports whether the fault is DynamoDB's.
 func (f *fault) ofTable() bool {
@@ -134,6 +147,11 @@ func newFault(r *rand.Rand, class class, span time.Duration) *fault {
 func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 	n := uint64(c.N) << 16
 	switch f.kind {
+	case "slow down":
+		return awstest.Fault{Err: s3fake.SlowDown()}, true
+	case "stall":
+		at, d := int64(o.random(n)*2000), time.Duration(o.random(n+1)*1.5*float64(o.s.callTimeout))
+		return awstest.Fault{Stream: awstest.StalledAfter(at, d)}, true
 	case "throttle":
 		if !f.ofTable() {
 			return awstest.Fault{Err: sqsfake.RequestThrottled()}, true
@@ -159,6 +177,8 @@ func (o *oracle) strike(f *fault, c *awstest.Call) (awstest.Fault, bool) {
 		}}, true
 	case "error":
 		switch {
+		case f.class == classRead:
+			return awstest.Fault{Err: s3fake.InternalError()}, true
 		case o.random(n) < 0.3:
 			return awstest.Fault{Err: awstest.ServiceUnavailable()}, true
 		case !f.ofTable():
