@@ -155,7 +155,9 @@ func (s *Service) apply(c *awstest.Call, i int, key rowKey, k *capacity) {
 		k.write(t, old, nil, 0)
 	} else {
 		size := e.Item.Size()
-		old = t.put(key, e.Item, size)
+		if !s.discards {
+			old = t.put(key, e.Item, size)
+		}
 		k.write(t, old, e.Item, size)
 	}
 	s.record(c, i, t)

@@ -20,10 +20,11 @@ import (
 type Service struct {
 	*awstest.Server
 
-	mu     sync.Mutex // guards what follows
-	tables map[string]*table
-	writes []writeRecord
-	effect func(c *awstest.Call, i int, old attribute.Item)
+	mu       sync.Mutex // guards what follows
+	tables   map[string]*table
+	writes   []writeRecord
+	effect   func(c *awstest.Call, i int, old attribute.Item)
+	discards bool
 }
 
 // New makes a fake without tables.

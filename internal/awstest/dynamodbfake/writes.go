@@ -70,6 +70,14 @@ func (s *Service) SetEffect(effect func(c *awstest.Call, i int, old attribute.It
 	s.effect = effect
 }
 
+// SetDiscarding switches between keeping what is put (the default), and checking it, passing it to the function of
+// [Service.SetEffect], and forgetting it: millions of items then take no memory.
+func (s *Service) SetDiscarding(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.discards = on
+}
+
 // record adds a write that took effect. It requires that s.mu be held.
 func (s *Service) record(c *awstest.Call, i int, t *table) {
 	c.Entries[i].Applied = true
