@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import time
 from collections.abc import Generator
@@ -9,20 +11,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import botocore.session
 import pytest
 import vectors
 import world
+from fake import Answer, FakeAWS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table import Item, Table, item_of
 
-from predcache import (
-    Cache,
-    ItemError,
-    Layout,
-    Prediction,
-    _times,
-)
+from predcache import Cache, Front, ItemError, Layout, Prediction, _times, aio
 from predcache._query import Call
 from predcache._reads import Reads
 from predcache.layout import Kind
@@ -33,6 +31,7 @@ VECTORS = vectors.load_reads()
 GO_ONLY = {"where", "only"}
 each = pytest.mark.parametrize("vector", VECTORS, ids=[v["name"] for v in VECTORS])
 ATTO = _times.ATTO
+SESSION = botocore.session.get_session()
 
 
 @pytest.fixture
@@ -94,6 +93,10 @@ def test_read_vectors(vector: dict[str, Any], page: int, at: None) -> None:
     assert ran or any(word in vector["name"] for word in ("where", "only"))
 
 
+def bounds_of(read: dict[str, Any]) -> list[Decimal | None]:
+    return [None if (t := read.get(name)) is None else Decimal(t) for name in ("from", "to")]
+
+
 @world.needs(world.DYNAMODB)
 @each
 @pytest.mark.parametrize("json_library", ["orjson"], indirect=True)  # the requests are the same
@@ -103,30 +106,62 @@ def test_read_vectors_of_a_table(vector: dict[str, Any], at: None) -> None:
     table = world.create_table(layout.kind, "N" if layout.numeric else "S")
     for item in vector["items"]:
         world.dynamodb().put_item(TableName=table, Item=item)
-
-    def cache(read: dict[str, Any]) -> Cache:
-        return Cache(
+    for read, front in itertools.product(vector["reads"], (None, Front)):
+        if GO_ONLY & read.keys():
+            continue
+        with Cache(
             table,
             endpoint_url=world.DYNAMODB,
             session=world.SESSION,
+            front=front and front(),
             layout=layout,
             uniform_life=read.get("uniformLife", False),
-        )
-
-    for read in vector["reads"]:
-        if GO_ONLY & read.keys():
-            continue
-        with cache(read) as c:
+        ) as cache:
             if "get" in read:
-                got: Any = places([c.get(read["get"])])[0]
+                got: Any = places([cache.get(read["get"])])[0]
+                assert places([cache.get(read["get"])]) == [got]
             elif "getMany" in read:
-                found = c.get_many(read["getMany"])
+                found = cache.get_many(read["getMany"])
                 got = places([found[id_] for id_ in read["getMany"]])
             else:
-                bounds = [None if (t := read.get(name)) is None else Decimal(t) for name in ("from", "to")]
                 oldest_first = read.get("oldestFirst", False)
-                got = places(list(c.history(read["history"], *bounds, oldest_first=oldest_first)))
+                got = places(
+                    list(cache.history(read["history"], *bounds_of(read), oldest_first=oldest_first))
+                )
         assert got == read["finds"], read
+
+
+@each
+@pytest.mark.parametrize("json_library", ["orjson"], indirect=True)
+def test_read_vectors_in_asyncio(vector: dict[str, Any], aws: FakeAWS, at: None) -> None:
+    layout = vectors.rules_of(vector).layout
+    table = Table(layout, vector["items"], page=3)
+    aws.script = lambda operation, body: Answer(table.call(operation, body))
+
+    async def read_all() -> None:
+        for read in vector["reads"]:
+            if GO_ONLY & read.keys():
+                continue
+            async with aio.Cache(
+                "predictions",
+                endpoint_url=aws.url,
+                session=SESSION,
+                front=Front(),
+                layout=layout,
+                uniform_life=read.get("uniformLife", False),
+            ) as cache:
+                if "get" in read:
+                    got: Any = places([await cache.get(read["get"])])[0]
+                elif "getMany" in read:
+                    found = await cache.get_many(read["getMany"])
+                    got = places([found[id_] for id_ in read["getMany"]])
+                else:
+                    oldest_first = read.get("oldestFirst", False)
+                    history = cache.history(read["history"], *bounds_of(read), oldest_first=oldest_first)
+                    got = places([p async for p in history])
+            assert got == read["finds"], read
+
+    asyncio.run(read_all())
 
 
 # --- a property: what each read returns is what a few lines say

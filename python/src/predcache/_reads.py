@@ -114,9 +114,9 @@ class Reads:
     def _newest_version(self, key: str) -> Generator[Call, Any, Found]:
         """Read the first live item by descending event time.
 
-        A tombstone has the greater sort key than the predictions of its sort unit, so a prediction that
-        comes first is not hidden. Where a tombstone comes first, only a prediction of its unit can be
-        newer: that unit is read as a whole.
+        A tombstone has a greater sort key than the prediction of its sort unit. So a prediction that comes
+        first is visible. If a tombstone comes first, only the prediction of its unit can be newer: the unit
+        is then read as a whole.
         """
         query = Query(self, key)
         page = 0
@@ -141,8 +141,8 @@ class Reads:
     def _newest_by_expiry(self, key: str) -> Generator[Call, Any, Found]:
         """Read all live items, or under uniform_life those down to the first prediction.
 
-        A tombstone lives at least as long as a prediction. Under uniform_life one that hides a
-        prediction therefore has the greater sort key: it comes first.
+        A tombstone lives at least as long as a prediction. Under uniform_life, the tombstone that hides a
+        prediction therefore has the greater sort key and comes first.
         """
         query = Query(self, key)
         best: Found = None
@@ -311,7 +311,7 @@ class Reads:
             scale = _times.ATTO // self.per_second
             low_unit, high_unit = low // scale, high // scale
         if oldest_first or until is not None:
-            # A tombstone that the range does not meet, or meets too late, hides what is in it.
+            # A tombstone beyond the range hides what is in it; oldest first, one at its end does too.
             tombstone = yield from self._newest_tombstone(key, low_unit if oldest_first else high_unit)
             if tombstone is not None:
                 low = max(low, tombstone.created + 1)
@@ -334,9 +334,11 @@ class Reads:
     def _history_by_expiry(
         self, key: str, low: int, high: int, oldest_first: bool
     ) -> Generator[Call | Prediction, Any, None]:
-        """Read all live items, from the one that expires last, since a tombstone may be among the last.
+        """Read all live items, the one that expires last first, and put the predictions in order.
 
-        Under uniform_life, newest first, they come in order: a prediction that is hidden ends the read.
+        Under uniform_life, newest first, they come in order: the first hidden prediction ends the read.
+        Oldest first, any tombstone may still hide the first prediction, so all are read before one is
+        yielded.
         """
         query = Query(self, key)
         in_order = self.uniform_life and not oldest_first
@@ -358,7 +360,7 @@ class Reads:
         query = Query(self, key)
         query.filtered = False
         while query.more and self.per_second == 0:
-            # More than one only where the first is not predcache's.
+            # One page, unless skip_foreign leaves out its item.
             for _ in query.read((yield Call("Query", query.body(1)))):
                 pass
 
