@@ -163,6 +163,7 @@ def test_a_wrong_layout(aws: FakeAWS, make: Callable[..., predcache.Cache]) -> N
     with make(layout="versioned") as cache:
         with pytest.raises(ConfigurationError, match=re.escape(text)):
             cache.get("a")
+        assert aws.count("Query") == 1, "it can't change"
         with pytest.raises(ConfigurationError, match=re.escape(text)):
             cache.get_many(["a", "b"])
         with pytest.raises(ConfigurationError, match=re.escape(text)):
