@@ -22,7 +22,7 @@ func TestFormats(t *testing.T) {
 		t.Skip("it needs Python with pandas, pyarrow and polars: make test-formats")
 	}
 	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), python, "testdata/formats/write.py", dir).CombinedOutput(); err != nil { //nolint:gosec // from the makefile
+	if out, err := exec.CommandContext(t.Context(), python, "testdata/formats/write.py", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	var files []struct {
@@ -37,7 +37,7 @@ func TestFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(t.TempDir(), "worker")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // a path of the test
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	b := backend.All(t)[0]

@@ -92,7 +92,7 @@ func readOnce(ctx context.Context, clients *Clients, in *s3.GetObjectInput, p []
 	if err != nil {
 		return err //nolint:wrapcheck // the caller explains it
 	}
-	defer out.Body.Close() //nolint:errcheck // what is needed has been read
+	defer out.Body.Close()
 	_, err = io.ReadFull(out.Body, p)
 	return err //nolint:wrapcheck // the caller explains it
 }

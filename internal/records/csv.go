@@ -86,6 +86,11 @@ func (c *columns) end(dst []byte) []byte {
 	return append(dst, '}')
 }
 
+// omits reports whether a value is left out: of a column without a name, or an absent one that is not null in a payload.
+func (c *columns) omits(kind role, absent bool) bool {
+	return kind == ignored || absent && (!c.members || kind != attribute)
+}
+
 // add appends a column's value by append, to the row or to the payload.
 func (c *columns) add(dst []byte, column int, value func(dst []byte) []byte) []byte {
 	if c.members && c.roles[column] == attribute {
@@ -188,7 +193,7 @@ func (c *csvRows) value(column int, cell string, quoted bool) {
 	kind := c.columns.roles[column]
 	absent := cell == "" && !quoted
 	switch {
-	case kind == ignored, absent && !(c.columns.members && kind == attribute):
+	case c.columns.omits(kind, absent):
 	case absent:
 		c.text = c.columns.add(c.text, column, func(dst []byte) []byte { return append(dst, "null"...) })
 	default:

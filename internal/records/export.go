@@ -84,15 +84,11 @@ func (e *exportRows) next() (r Record, blank int64, err error) {
 			w.Skip()
 		}
 	}
-	if err := w.Err(); err != nil || len(e.fields) == 0 {
+	if w.Err() != nil || len(e.fields) == 0 {
 		r.Why = prediction.Rejectf(prediction.ReasonSyntax, "", "the line has no item in DynamoDB's JSON")
-		return r, blank, nil
+	} else if r.Why = e.message(); r.Why == nil {
+		r.Text = string(e.text)
 	}
-	if why := e.message(); why != nil {
-		r.Why = why
-		return r, blank, nil
-	}
-	r.Text = string(e.text)
 	return r, blank, nil
 }
 

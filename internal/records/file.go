@@ -43,7 +43,7 @@ func OpenFile(name string, stdin io.Reader, o Options) (*File, error) {
 		err = fmt.Errorf("%s is a directory: give its files", name)
 	}
 	if err != nil {
-		file.Close() //nolint:errcheck,gosec // nothing was written
+		file.Close()
 		return nil, fmt.Errorf("opening the predictions: %w", err)
 	}
 	return OpenStored(file, info.Size(), info.ModTime().UTC(), o)
@@ -86,7 +86,7 @@ func OpenStored(stored Stored, size int64, modified time.Time, o Options) (_ *Fi
 		f.Reader, err = Open(&f.read, o)
 	}
 	if err != nil {
-		stored.Close() //nolint:errcheck,gosec // nothing was written
+		stored.Close()
 		return nil, err
 	}
 	return f, nil
@@ -103,7 +103,7 @@ func copied(r io.Reader) (_ *os.File, size int64, err error) {
 		size, err = io.Copy(file, r)
 	}
 	if err != nil {
-		file.Close() //nolint:errcheck,gosec // it is of no use
+		file.Close()
 		return nil, 0, fmt.Errorf("copying standard input, since Parquet is read from its end: %w", err)
 	}
 	return file, size, nil
@@ -124,7 +124,7 @@ func (f *File) Read() int64 {
 func (f *File) Close() {
 	f.Reader.Close()
 	if f.stored != nil {
-		f.stored.Close() //nolint:errcheck,gosec // nothing was written
+		f.stored.Close()
 	}
 }
 

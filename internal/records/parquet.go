@@ -166,7 +166,7 @@ func (p *parquetRows) read() (err error) {
 // close ends the reading of a row group.
 func (p *parquetRows) close() {
 	if p.reader != nil {
-		p.reader.Close() //nolint:errcheck // everything has been read
+		p.reader.Close()
 		p.reader = nil
 	}
 	p.cursor, p.n = 0, 0
@@ -199,10 +199,9 @@ func (p *parquetRows) message(row parquet.Row) *prediction.Reject {
 		return true
 	})
 	p.text = p.columns.begin(p.text)
-	size := 0
 	for i, n := range p.fields {
 		p.field(i, n)
-		if size = len(p.text) + len(p.columns.inner); size > p.o.MaxRow {
+		if len(p.text)+len(p.columns.inner) > p.o.MaxRow {
 			return tooLongRow(p.o.MaxRow)
 		}
 	}
@@ -216,8 +215,7 @@ func (p *parquetRows) field(i int, n *node) {
 	values := p.leaves[n.first:n.last]
 	absent := n.absent(values)
 	switch {
-	case kind == ignored, absent && !(p.columns.members && kind == attribute):
-		return
+	case p.columns.omits(kind, absent):
 	case n.leaf == nil, absent, kind == attribute, !n.text:
 		if kind == id && n.number && !p.columns.id {
 			p.text = p.columns.add(p.text, i, func(dst []byte) []byte { return append(n.append(append(dst, '"'), values), '"') })

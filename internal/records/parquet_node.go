@@ -87,7 +87,7 @@ func (s *schema) node(f parquet.Node, def, rep int) (n *node, err error) {
 		}
 	case inner != nil && isList(f):
 		n.rep++
-		element := parquet.Node(parquet.Required(inner))
+		element := parquet.Required(inner)
 		if !inner.Leaf() && len(inner.Fields()) == 1 && inner.Name() != "array" && !strings.HasSuffix(inner.Name(), "_tuple") {
 			element = inner.Fields()[0]
 		}
