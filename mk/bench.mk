@@ -32,3 +32,9 @@ bench-read: ## Compare reads by package cache with the plain SDK, and measure th
 	go test -run '^$$' -bench '^BenchmarkRead$$' -benchtime 20x ./cache
 	go test -run '^$$' -bench '^BenchmarkFrontHit$$' -benchtime 2s -count 3 ./cache
 	go test -count 1 -v -run '^(TestFrontMemory|TestFrontHitRate|TestHedging|TestEarlyCompute)$$' ./cache | grep -v '^=== '
+
+.PHONY: bench-warm
+WARM ?= -warm 1000000 -rounds 3
+bench-warm: ## Measure `worker warm` on files of a million rows in each format (WARM="-warm 200000 -formats csv -rounds 1")
+	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
+	bin/e2e $(WARM)
