@@ -62,7 +62,7 @@ type Pending struct {
 
 // Older returns the pending writes of an id whose versions are not newer than a delete of it, tombstones excepted. What
 // removes the older items of the id must remove these too, since they may reach the table after it has looked there.
-func (w *Window) Older(id string, delete prediction.Version) []Pending {
+func (w *Window) Older(id string, deleted prediction.Version) []Pending {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var older []Pending
@@ -75,7 +75,7 @@ func (w *Window) Older(id string, delete prediction.Version) []Pending {
 			last = p.next
 		}
 		tombstone := last.version.Deleted && last.item.Removal == item.NoRemoval
-		if !tombstone && last.version.Compare(delete) <= 0 {
+		if !tombstone && last.version.Compare(deleted) <= 0 {
 			older = append(older, Pending{k, last.version.Event})
 		}
 	}

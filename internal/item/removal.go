@@ -21,11 +21,11 @@ const (
 // NewRemoval returns an Item whose write removes what a delete hides. k is the key of a prediction with the given event time, which is
 // not later than the delete's, and size its size or an estimate. The Item has the delete's version, so that it is ordered among the
 // key's other writes.
-func (l *Layout) NewRemoval(k Key, event prediction.Time, delete prediction.Version, size int) *Item {
-	it := &Item{Key: k, Version: delete, Size: size, Removal: IfNotNewer, layout: l}
+func (l *Layout) NewRemoval(k Key, event prediction.Time, deleted prediction.Version, size int) *Item {
+	it := &Item{Key: k, Version: deleted, Size: size, Removal: IfNotNewer, layout: l}
 	// In an older sort unit than the delete's, every version is older. The first comparison finds keys in another sort unit, by which
 	// nothing can be said.
-	if l.Kind == Versioned && !l.Ordered && k.Sort == event.In(l.PerSecond) && k.Sort < delete.Event.In(l.PerSecond) {
+	if l.Kind == Versioned && !l.Ordered && k.Sort == event.In(l.PerSecond) && k.Sort < deleted.Event.In(l.PerSecond) {
 		it.Removal = Unconditional
 	}
 	return it

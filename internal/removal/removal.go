@@ -69,7 +69,7 @@ type Config struct {
 	Admit  func(it *item.Item, to Waiter) (submit bool)
 	Submit func(items ...*item.Item)
 	// Pending returns the id's writes on their way to the table that are not newer than the delete: see dedup.Window.Older.
-	Pending  func(id string, delete prediction.Version) []Found
+	Pending  func(id string, deleted prediction.Version) []Found
 	Observer Observer
 	// Concurrency is the maximum number of ids of which a page is being removed.
 	Concurrency int

@@ -53,8 +53,8 @@ func newWorld(t *testing.T, seed uint64, l *item.Layout) *world {
 	w.remover = removal.New(removal.Config{
 		Table: w, Layout: l, Observer: w, Concurrency: 3, CallTimeout: time.Second, Submit: w.submit,
 		Admit: func(it *item.Item, to removal.Waiter) bool { return w.window.Admit(it, to) },
-		Pending: func(id string, delete prediction.Version) (found []removal.Found) {
-			for _, o := range w.window.Older(id, delete) {
+		Pending: func(id string, deleted prediction.Version) (found []removal.Found) {
+			for _, o := range w.window.Older(id, deleted) {
 				found = append(found, removal.Found{Key: o.Key, Event: o.Event})
 			}
 			return found

@@ -106,8 +106,8 @@ func (p *Pipeline) remove(d *dedup.Delete) {
 }
 
 // pendingOf returns the writes on their way to the table that a delete hides.
-func (p *Pipeline) pendingOf(id string, delete prediction.Version) (found []removal.Found) {
-	for _, o := range p.window.Older(id, delete) {
+func (p *Pipeline) pendingOf(id string, deleted prediction.Version) (found []removal.Found) {
+	for _, o := range p.window.Older(id, deleted) {
 		found = append(found, removal.Found{Key: o.Key, Event: o.Event})
 	}
 	return found
