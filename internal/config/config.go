@@ -37,7 +37,7 @@ type Config struct {
 	FieldPrediction string `split_words:"true" default:"prediction" desc:"Field of the payload."`
 	FieldTTLSeconds string `split_words:"true" default:"ttlSeconds" desc:"Field of the prediction's own lifetime, in seconds."`
 	FieldExpiresAt  string `split_words:"true" default:"expiresAt" desc:"Field of the prediction's own expiry, as an alternative to its lifetime."`
-	FieldDeleted    string `split_words:"true" default:"deleted" desc:"Field that marks a delete: true deletes the id as of the event time. See docs/data-model.md."`
+	FieldDeleted    string `split_words:"true" default:"deleted" desc:"Field that marks a delete: true deletes the id as of the event time. See docs/deletes.md."`
 	Attributes      string `split_words:"true" default:"all" desc:"Other fields to store as attributes of the item: all, none, or a comma-separated list of top-level names."`
 
 	PayloadEncoding item.Encoding `group:"Items and table layout" split_words:"true" default:"json" desc:"How payloads are stored: json (text), map (native attributes), or zstd (compressed where that saves a write unit)."`
@@ -45,7 +45,7 @@ type Config struct {
 	SortUnit        string        `split_words:"true" default:"s" desc:"Unit of the sort key in the versioned layout: s or ms. Predictions of one id within one unit share an item. Do not change it for a table that has items."`
 	Ordering        string        `split_words:"true" default:"last-write" desc:"Which of the predictions that share an item a table keeps: last-write keeps the one written last, newest the one with the newest event time, whichever replica writes it, with one conditional PutItem per item. See docs/data-model.md."`
 
-	Deletes string `group:"Deletes" split_words:"true" default:"off" desc:"What a delete does: off rejects it, hide writes a tombstone that hides the id's older predictions from readers, remove also removes their items from the table, which needs dynamodb:Query and dynamodb:DeleteItem. Upgrade the readers first. Needs WORKER_ORDERING=newest unless the layout is versioned."`
+	Deletes string `group:"Deletes" split_words:"true" default:"off" desc:"What a delete does: off rejects it, hide writes a tombstone that hides the id's older predictions from readers, remove also removes their items from the table, which needs dynamodb:Query and dynamodb:DeleteItem. Upgrade the readers first. Needs WORKER_ORDERING=newest unless the layout is versioned. See docs/deletes.md."`
 
 	Pollers          int           `group:"Throughput and latency" split_words:"true" default:"8" desc:"Maximum concurrent receives. The worker uses one on an empty queue, more while receives return full. 8 pollers at 10 messages a receive and 10 ms a call receive 8,000 a second."`
 	ReceiveWait      time.Duration `split_words:"true" default:"20s" desc:"How long a receive waits for messages, 1s to 20s. 20 s is SQS's maximum and the cheapest: an idle worker makes 3 receives a minute."`
