@@ -131,6 +131,7 @@ type Consumer struct {
 		messages int
 		bytes    int64
 		failing  bool // the reject queue's last call failed
+		failures int  // calls that failed in a row
 	}
 	accepted acceptedRejects
 	drained  chan struct{} // closed when nothing is held; nil unless Drained waits
@@ -154,7 +155,7 @@ func New(cfg Config) *Consumer {
 		MaxItems: MaxBatch, Workers: cfg.Pollers, Linger: cfg.DeleteLinger, Handle: c.deleteBatch, Backoff: backoff,
 	})
 	c.rejects = batch.New(batch.Config[*rejection]{
-		MaxItems: MaxBatch, MaxBytes: MaxSendBytes, Workers: 2, Handle: c.sendRejects, Backoff: backoff,
+		MaxItems: MaxBatch, MaxBytes: MaxSendBytes, Workers: rejectSenders, Handle: c.sendRejects, Backoff: backoff,
 		Take: func(r *rejection, room int) (int, bool) {
 			size := min(r.maxSize()+maxSource+messageBytes, c.cfg.MaxRejectBytes)
 			return size, size <= room

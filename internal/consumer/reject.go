@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/predcache/predcache/internal/batch"
+	"github.com/predcache/predcache/internal/cond"
 	"github.com/predcache/predcache/internal/prediction"
 )
 
@@ -19,6 +20,8 @@ const (
 	// back off, so that a reject queue that is slow, down or forbidden never blocks good messages.
 	rejectShare        = 2
 	rejectShareFailing = 4
+	// rejectSenders is the number of concurrent calls of the reject queue.
+	rejectSenders = 2
 )
 
 // rejects are the parts of a message that can't be written.
@@ -178,9 +181,11 @@ func (c *Consumer) sendRejects(ctx context.Context, entries []*batch.Entry[*reje
 	for i, e := range entries {
 		messages[i] = e.Value.outgoing(c.cfg.MaxRejectBytes)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
+	sending := ctx
+	ctx, cancel := context.WithTimeout(sending, c.cfg.CallTimeout)
 	defer cancel()
 	failures, err := c.cfg.Rejects.Send(ctx, messages)
+	c.pauseRejects(sending, err != nil)
 	c.mu.Lock()
 	c.rejecting.failing = err != nil || len(failures) == len(messages)
 	c.mu.Unlock()
@@ -197,6 +202,26 @@ func (c *Consumer) sendRejects(ctx context.Context, entries []*batch.Entry[*reje
 		}
 		return true
 	})
+}
+
+// pauseRejects slows down after a failed call of the reject queue: one call at a time, with a growing pause after it. Thousands of
+// rejects may wait, and each with a backoff of its own made more than a hundred calls a second while the queue was down.
+func (c *Consumer) pauseRejects(ctx context.Context, failed bool) {
+	c.mu.Lock()
+	if failed {
+		c.rejecting.failures++
+	} else {
+		c.rejecting.failures = 0
+	}
+	failures := c.rejecting.failures
+	c.mu.Unlock()
+	if failures == 0 {
+		c.rejects.SetLimit(rejectSenders)
+		return
+	}
+	c.rejects.SetLimit(1)
+	backoff := batch.Backoff{Base: 100 * time.Millisecond, Max: 5 * time.Second}
+	cond.Sleep(ctx, backoff.After(failures))
 }
 
 // dropReleased removes rejects to be retried whose message is being released: its next delivery adds them again, and their text no

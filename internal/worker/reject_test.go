@@ -184,3 +184,22 @@ func TestReject_prediction_that_crashes_the_window(t *testing.T) {
 		}
 	})
 }
+
+// Each reject that waited for a reject queue that is down was retried by itself: hundreds of calls a second.
+func TestRejectQueue_down_is_called_seldom(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		sendsFail(f, awstest.ServiceUnavailable())
+		for i := range 2000 {
+			f.Send(fmt.Sprintf("no JSON %d", i))
+		}
+		r := f.Start()
+		time.Sleep(time.Minute)
+		if n := f.SQS.CallCount("SendMessageBatch"); n > 120 {
+			t.Errorf("%d calls in a minute", n)
+		}
+		f.SQS.SetFault(nil)
+		time.Sleep(2 * time.Hour)
+		r.Stop()
+		f.WantDeleted(2000)
+	})
+}
