@@ -17,6 +17,7 @@ import (
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/objects"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/telemetry"
 	"github.com/predcache/predcache/internal/writer"
@@ -424,4 +425,34 @@ func BenchmarkTick(b *testing.B) {
 		at = at.Add(time.Second)
 		page.page.tick(at)
 	}
+}
+
+// Objects of S3 are on the page of a worker that reads them.
+func TestObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		metrics := telemetry.NewMetrics(telemetry.Options{Now: time.Now})
+		page := New(metrics, metrics.Health(), Facts{})
+		page.tick(time.Now())
+		if page.latest.Objects != nil {
+			t.Errorf("a worker that reads none: %+v", page.latest.Objects)
+		}
+		o := metrics.Objects()
+		page.SetObjects(func(context.Context) (int, int, error) { return 7, 3, nil })
+		page.readBacklog(t.Context(), func(context.Context) (int, int, error) { return 1, 2, nil })
+		for range 20 {
+			o.Rows(100)
+			time.Sleep(time.Second)
+			page.tick(time.Now())
+		}
+		o.Left(2, 5000)
+		o.Object(objects.RangeRead)
+		page.tick(time.Now())
+		f := page.latest.Objects
+		if f.Rows != 2000 || math.Abs(float64(f.Rate)-100) > 15 || f.Reading != 2 || f.Left != 5000 || f.Backlog == nil || f.Backlog.Waiting != 7 || page.backlog.Waiting != 1 {
+			t.Errorf("%+v", f)
+		}
+		if c := f.Outcomes[2]; c.Name != "range" || c.N != 1 {
+			t.Errorf("outcomes: %v", f.Outcomes)
+		}
+	})
 }
