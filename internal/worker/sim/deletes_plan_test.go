@@ -17,32 +17,33 @@ const (
 	crashAtRemoval   = "crash when an item is removed"
 )
 
-// deletesRemove is the mode that also removes items from the table.
-const deletesRemove = "remove"
-
 // deletesOff is the reason for which a worker rejects deletes while WORKER_DELETES is off.
 const deletesOff = "deletes_off"
 
-// planDeletes adds deletes to half of the seeds, and to a few of the others for a worker that does not accept them.
+// planDeletes adds deletes to about half of the seeds, and to a few of the others for a worker that does not accept them.
 func (p *plan) planDeletes(r *rand.Rand) {
 	p.gen.r = r
 	p.perSecond = 1
 	recreated := slices.ContainsFunc(p.events, func(e event) bool { return e.what == deleteTable })
-	if recreated || r.IntN(2) == 0 {
+	chance := 0.7
+	if p.layout != item.Versioned && p.ordering != config.OrderingNewest {
+		chance = 0.3 // deletes would change the ordering
+	}
+	if recreated || r.Float64() > chance {
 		p.deletes = config.DeletesOff
 		if r.IntN(8) == 0 {
 			p.unwelcomeDeletes(r)
 		}
 		return
 	}
-	p.deletes = config.DeletesHide
+	p.deletes = []string{config.DeletesHide, config.DeletesRemove, config.DeletesRemove}[r.IntN(3)]
 	if p.layout != item.Versioned {
 		p.ordering = config.OrderingNewest
 	} else if r.IntN(4) == 0 {
 		p.perSecond = 1000
 	}
 	p.scatterDeletes(r)
-	for range 1 + r.IntN(3) {
+	for range 1 + r.IntN(5) {
 		p.contested(r)
 	}
 	if r.IntN(3) == 0 {
@@ -51,7 +52,7 @@ func (p *plan) planDeletes(r *rand.Rand) {
 	if r.IntN(3) == 0 {
 		p.events = append(p.events, event{time.Duration(r.Int64N(int64(p.span()))), []string{crashAtTombstone, crashAtRemoval}[r.IntN(2)]})
 	}
-	if p.deletes == deletesRemove && r.IntN(2) == 0 {
+	if p.deletes == config.DeletesRemove && r.IntN(2) == 0 {
 		p.removalTrouble(r)
 	}
 }
@@ -165,7 +166,7 @@ func (p *plan) removalTrouble(r *rand.Rand) {
 
 // removalsFlow reports whether no call that only removals make is kept from its effect for long.
 func (p *plan) removalsFlow() bool {
-	return p.deletes != deletesRemove || !slices.ContainsFunc(p.faults, func(f *fault) bool { return f.class == classQuery || f.class == classRemove })
+	return p.deletes != config.DeletesRemove || !slices.ContainsFunc(p.faults, func(f *fault) bool { return f.class == classQuery || f.class == classRemove })
 }
 
 // delete makes a delete as of about its sent time.

@@ -71,6 +71,7 @@ func (o *oracle) left() (what string, bad bool) {
 // final checks what must be true at the end.
 func (o *oracle) final() {
 	o.checkRejects()
+	o.checkReads()
 	items := o.s.tables.Items(workertest.TableName)
 	dead := o.s.queues.Messages(o.s.deadLetters)
 	log := o.s.log.String()

@@ -5,29 +5,29 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/predcache/predcache/internal/awstest/attribute"
+	"github.com/predcache/predcache/internal/config"
 )
 
 // A removalView is the oracle's knowledge of a replica's removals.
 type removalView struct {
 	arrivals int
-	first    map[int]int          // by mark: the first arrival of a part
-	last     map[int]int          // by mark: the last one
-	passes   map[string]int       // by id: the effects that its last consistent Query certainly saw
-	ended    map[string][]removal // by id
+	first    map[int]int               // by mark: the first arrival of a part
+	last     map[int]int               // by mark: the last one
+	passes   map[string]int            // by the key of a tombstone: the effects that the last Query of what is below it certainly saw
+	ended    map[string][]endedRemoval // by id
 }
 
-// A removal is one whose message was deleted.
-type removal struct {
+// An endedRemoval is one whose delete left the queue.
+type endedRemoval struct {
 	event   int64 // of the delete
 	arrived int   // of the delete, for the first time
 	pass    int   // the effects before it
 }
 
 func newRemovalView() removalView {
-	return removalView{first: map[int]int{}, last: map[int]int{}, passes: map[string]int{}, ended: map[string][]removal{}}
+	return removalView{first: map[int]int{}, last: map[int]int{}, passes: map[string]int{}, ended: map[string][]endedRemoval{}}
 }
 
 // arrived records that a replica has received a message. It requires that o.mu is held.
@@ -58,10 +58,10 @@ func (o *oracle) checkRemoved(call *call, id, key string, old row) {
 // checkLanding checks that no prediction that a replica had received before a delete is written after the removal. It requires that
 // o.mu is held.
 func (o *oracle) checkLanding(call *call, id string, r row) {
-	if o.late {
+	v := o.view(call.replica)
+	if o.late || v.removals.last[r.mark] == 0 { // a row of an object
 		return
 	}
-	v := o.view(call.replica)
 	for _, ended := range v.removals.ended[id] {
 		if r.event <= ended.event && v.removals.last[r.mark] < ended.arrived {
 			o.violated(removalLast, "%s writes #%d# of %s after the removal of what is not newer than %d, whose delete it received later", call.replica.name, r.mark, id, ended.event)
@@ -73,36 +73,36 @@ func (o *oracle) checkLanding(call *call, id string, r row) {
 func (o *oracle) queried(call *call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if call.id != "" {
-		o.view(call.replica).removals.passes[call.id] = call.pass
+	if call.below != "" {
+		o.view(call.replica).removals.passes[call.below] = call.pass
 	}
 }
 
 // removalEnded checks, before a delete's message is deleted, that what was written before its tombstone or before the last pass over
-// the id has been removed. It requires that o.mu is held.
+// the id has been removed. In the expiry-sorted layout, a pass does not say for which delete it is. It requires that o.mu is held.
 func (o *oracle) removalEnded(v *view, call *call, p *part) {
-	if o.s.deletes != deletesRemove {
+	if o.s.deletes != config.DeletesRemove {
 		return
 	}
-	pass := v.removals.passes[p.id]
+	hidden := 0 // when the first tombstone was written that hides what this delete hides
 	for event, t := range o.tombstones[p.id] {
-		if event >= p.event {
-			pass = max(pass, t.seq)
-			break
+		if event >= p.event && (hidden == 0 || t.seq < hidden) {
+			hidden = t.seq
 		}
 	}
+	pass := max(v.removals.passes[p.key(o.s.plan)], hidden)
 	for key, r := range o.rows[p.id] {
 		if !r.deleted && r.event <= p.event && r.seq <= pass {
 			o.violated(removalLast, "%s deletes the message of the delete #%d# while #%d# at %s is still there", call.replica.name, p.mark, r.mark, key)
 		}
 	}
-	v.removals.ended[p.id] = append(v.removals.ended[p.id], removal{p.event, v.removals.first[p.mark], pass})
+	v.removals.ended[p.id] = append(v.removals.ended[p.id], endedRemoval{p.event, v.removals.first[p.mark], pass})
 }
 
 // removed reports whether the worker may drop a prediction because its id is deleted. It requires that o.mu is held.
 func (o *oracle) removed(p *part) bool {
 	until, found := o.deletedUntil(p.id)
-	return found && o.s.deletes == deletesRemove && p.event <= until
+	return found && o.s.deletes == config.DeletesRemove && p.event <= until
 }
 
 // checkRows checks that the oracle knows the table's content, and that no removal has left what it should have removed. It requires
@@ -117,10 +117,10 @@ func (o *oracle) checkRows(items []attribute.Item) {
 	}
 	for _, v := range o.views {
 		for id, ended := range v.removals.ended {
-			for _, removal := range ended {
+			for _, done := range ended {
 				for key, r := range o.rows[id] {
-					if !r.deleted && r.event <= removal.event && r.seq <= removal.pass {
-						o.violated(removalLast, "#%d# at %s outlived the removal of what is not newer than %d", r.mark, key, removal.event)
+					if !r.deleted && r.event <= done.event && r.seq <= done.pass {
+						o.violated(removalLast, "#%d# at %s outlived the removal of what is not newer than %d", r.mark, key, done.event)
 					}
 				}
 			}
@@ -128,7 +128,7 @@ func (o *oracle) checkRows(items []attribute.Item) {
 	}
 }
 
-// firstPageOf returns the id that a Query reads from its first item on, or "" if it reads a later page.
+// firstPageOf returns the key of the tombstone below which a Query reads from the first item on, or "" for another Query.
 func firstPageOf(req *http.Request) string {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -137,15 +137,14 @@ func firstPageOf(req *http.Request) string {
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	var in struct {
 		ExclusiveStartKey         map[string]any
-		ExpressionAttributeValues map[string]struct{ S string }
+		ExpressionAttributeValues map[string]struct{ S, N string }
 	}
 	if json.Unmarshal(body, &in) != nil || in.ExclusiveStartKey != nil {
 		return ""
 	}
+	id, sort := "", ""
 	for _, v := range in.ExpressionAttributeValues {
-		if strings.HasPrefix(v.S, secret) {
-			return v.S
-		}
+		id, sort = id+v.S, sort+v.N
 	}
-	return ""
+	return id + "/" + sort
 }

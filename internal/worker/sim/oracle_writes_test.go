@@ -155,10 +155,10 @@ func (o *oracle) checkTable(items []attribute.Item) {
 			o.violated(stored, "the table %s has %s", workertest.TableName, it.JSON())
 			continue
 		}
-		if ordered && o.table == 0 && p.wins != nil && p.wins != p {
+		if ordered && o.table == 0 && p.wins != nil && p.wins != p && !o.removed(p) {
 			o.violated(newestLeft, "#%d# of %s is left, though #%d# counts as sent later", p.mark, p.id, p.wins.mark)
 		}
-		if newest := o.top[p.key(o.s.plan)]; ordered && p.version() < newest {
+		if newest := o.top[p.key(o.s.plan)]; ordered && p.version() < newest && !o.removed(p) {
 			o.violated(newestLeft, "%s is left at version %d, though %d had been written", p.id, p.version(), newest)
 		}
 	}

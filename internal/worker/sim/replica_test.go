@@ -56,7 +56,7 @@ type call struct {
 	delivered []string // message ids
 	pass      int      // the effects that a Query certainly sees
 	objects   bool     // it is for the objects queue
-	id        string   // the id that a Query reads from its first item on, or ""
+	below     string   // the key of the tombstone below which a Query reads from the first item on, or ""
 }
 
 // callKey is the context key under which the oracle finds the call.
@@ -123,7 +123,7 @@ var errKilled = errors.New("the process was killed")
 func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := &call{replica: r}
 	if strings.HasSuffix(req.Header.Get("X-Amz-Target"), ".Query") {
-		c.id = firstPageOf(req)
+		c.below = firstPageOf(req)
 	}
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()

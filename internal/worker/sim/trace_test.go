@@ -55,8 +55,8 @@ func (o *oracle) tracedCall(call *call, c *awstest.Call) {
 			fmt.Fprintf(&b, " deletes %s", o.tableKey(e.Item))
 		}
 	}
-	if call.id != "" {
-		fmt.Fprintf(&b, " %s", call.id)
+	if call.below != "" {
+		fmt.Fprintf(&b, " below %s", call.below)
 	}
 	o.traced("%s call %d %s%s", call.replica.name, c.N, c.Operation, &b)
 }
