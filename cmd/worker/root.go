@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRunCmd(), newHealthCmd(),
 		newCheckCmd(), newConfigCmd(), newGetCmd(),
-		newPublishCmd(), newWarmCmd(), newRedriveCmd(),
+		newPublishCmd(), newWarmCmd(), newEraseCmd(), newRedriveCmd(),
 		newVersionCmd(),
 	)
 	root.SetHelpCommand(newHelpCmd())
