@@ -197,6 +197,17 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 			send("dead-letters", good)
 			once(env, "", "redrive", "--all", "--from", urls["dead-letters"])()
 		}, []string{"sqs:ChangeMessageVisibility dead-letters"}},
+		{"worker erase", []string{"erase"}, nil, func() {
+			// An item that no worker writes, which has to be deleted by itself.
+			if _, err := ddb.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("predictions"), Item: map[string]types.AttributeValue{
+				"predictionId": &types.AttributeValueMemberS{Value: "gone"}, "timestamp": &types.AttributeValueMemberN{Value: "1"},
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			once(env, "", "erase", "gone")()
+		}, nil},
+		{"worker erase, newest wins", []string{"erase", "worker-newest"}, nil, once(append(slices.Clone(env), "WORKER_ORDERING=newest"), "", "erase", "gone"),
+			[]string{"dynamodb:BatchWriteItem predictions", "dynamodb:DeleteItem predictions"}},
 		{"worker get", []string{"reader"}, nil, once(env, "", "get", "a"), []string{"dynamodb:BatchGetItem predictions", "dynamodb:GetItem predictions"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

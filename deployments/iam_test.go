@@ -189,7 +189,7 @@ func TestPoliciesAllowJustWhatTheCodeCalls(t *testing.T) {
 		folders  []string
 		policies []string
 	}{
-		{"the worker and its commands", []string{"../cmd", "../internal"}, []string{"worker", "worker-rejects", "worker-newest", "worker-deletes", "redrive", "redrive-dead-letters"}},
+		{"the worker and its commands", []string{"../cmd", "../internal"}, []string{"worker", "worker-rejects", "worker-newest", "worker-deletes", "erase", "redrive", "redrive-dead-letters"}},
 		{"readers and publishers", []string{"../cache"}, []string{"reader", "publisher"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
