@@ -125,8 +125,8 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 	if err != nil {
 		return problems{"the table can't be filled", err}
 	}
-	if file, offset := run.Resumed(); file != "" {
-		fmt.Fprintf(stderr, "continuing in %s at byte %s\n", file, thousands(offset))
+	if file, row := run.Resumed(); file != "" {
+		fmt.Fprintf(stderr, "continuing in %s after row %s\n", file, thousands(row))
 	}
 	printStart(stderr, run)
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
@@ -242,7 +242,7 @@ func printWarm(w io.Writer, r warm.Report, f warmFlags, price float64, took time
 	for _, reason := range prediction.Reasons {
 		row("  "+string(reason), r.Rejects[reason], "")
 	}
-	if err != nil && r.Offset > 0 && f.state != "" && !f.dryRun {
-		fmt.Fprintf(w, "the first %s bytes of %s are durable: repeat the command to continue from there\n", thousands(r.Offset), r.File)
+	if err != nil && r.File != "" && f.state != "" && !f.dryRun {
+		fmt.Fprintf(w, "%s is durable up to row %s: repeat the command to continue there\n", r.File, thousands(r.Row))
 	}
 }

@@ -238,7 +238,7 @@ func TestWarm_continues_after_interrupt(t *testing.T) {
 				}
 			}
 			again, err := runCommand(t, "warm", "--timestamp", "now", name)
-			if err != nil || strings.Contains(again, "interrupted") || !strings.Contains(again, fmt.Sprintf("continuing in %s at byte %s", name, thousands(at.Offset))) || !strings.Contains(again, thousands(n-at.Row)+" predictions of") {
+			if err != nil || strings.Contains(again, "interrupted") || !strings.Contains(again, fmt.Sprintf("continuing in %s after row %s", name, thousands(at.Row))) || !strings.Contains(again, thousands(n-at.Row)+" predictions of") {
 				t.Fatalf("%s, %v", again, err)
 			}
 			ids := map[string]bool{}

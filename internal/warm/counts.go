@@ -50,12 +50,12 @@ func (r *Run) Progress() Progress {
 	return Progress{Durable: passed, Total: r.total, Predictions: r.counts.predictions()}
 }
 
-// Resumed returns the file and the byte offset at which the run continues an interrupted one. file is "" for a new run.
-func (r *Run) Resumed() (file string, offset int64) {
+// Resumed returns the file, and the row after which the run continues an interrupted one. file is "" for a new run.
+func (r *Run) Resumed() (file string, row int64) {
 	if r.resumed == nil {
 		return "", 0
 	}
-	return r.resumed.File, r.resumed.Offset
+	return r.resumed.File, r.resumed.Row
 }
 
 // A Report counts a run's predictions by outcome.
@@ -64,8 +64,8 @@ type Report struct {
 	Outcomes     [prediction.NumOutcomes]int64
 	Rejects      map[prediction.Reason]int64
 	Bytes, Units int64  // of items written
-	File         string // up to File and Offset, everything is durable
-	Offset       int64
+	File         string // up to this row of File, everything is durable
+	Row          int64
 }
 
 // Report returns the counts so far.
@@ -74,7 +74,7 @@ func (r *Run) Report() Report {
 	at, _, _ := r.ledger.position()
 	report := Report{
 		Predictions: c.predictions(), Rejects: map[prediction.Reason]int64{}, Bytes: c.bytes.Load(), Units: (c.milliUnits.Load() + 500) / 1000,
-		File: at.File, Offset: at.Offset,
+		File: at.File, Row: at.Row,
 	}
 	for o := range c.outcomes {
 		report.Outcomes[o] = c.outcomes[o].Load()

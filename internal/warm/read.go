@@ -1,11 +1,13 @@
 package warm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -204,9 +206,9 @@ func (r *Run) order(index int) int64 {
 // estimateRows is the number of rows that estimate reads.
 const estimateRows = 1000
 
-// estimate returns the approximate number of write units of all sources, by the first rows of the first. It is 0 if that is unknown.
+// estimate returns the approximate number of write units of all sources, by the first rows of the largest. It is 0 if that is unknown.
 func (r *Run) estimate(ctx context.Context, decoder *prediction.Decoder) int64 {
-	s := r.sources[0]
+	s := slices.MaxFunc(r.sources, func(a, b *source) int { return cmp.Compare(a.size, b.size) })
 	if r.total <= 0 || s.size <= 0 || r.resumed != nil {
 		return 0
 	}
