@@ -118,6 +118,8 @@ DELETES = [
     ("versioned", "hide", {"WORKER_ORDERING": "newest"}),
     ("expiry-sorted", "hide", {"WORKER_ORDERING": "newest"}),
     ("latest-only", "hide", {"WORKER_ORDERING": "newest"}),
+    ("versioned", "remove", {"WORKER_SORT_UNIT": "ms"}),
+    ("expiry-sorted", "remove", {"WORKER_ORDERING": "newest"}),
 ]
 
 
@@ -173,3 +175,14 @@ def test_deletes(kind: str, deletes: str, extra: dict[str, str], tmp_path: Path)
                 assert history == times[::-1]
                 assert [p.payload for p in cache.history(id_, until=now)] == times[::-1]
                 assert [p.payload for p in cache.history(id_, oldest_first=True)] == times
+        if deletes == "hide":
+            return
+        with Publisher(queue, endpoint_url=world.SQS, session=world.SESSION) as publisher:
+            for id_ in want:
+                publisher.delete(id_, timestamp=now)
+        world.eventually(drained, log)
+        pages = world.dynamodb().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+        left = [item for page in pages for item in page["Items"]]
+        assert {item["predictionId"]["S"] for item in left} == set(want)
+        assert all(item["deleted"] == {"BOOL": True} for item in left)
+        assert not any(found().values())
