@@ -91,6 +91,7 @@ def worker(queue: str, table: str, log: Path, **settings: str) -> Iterator[None]
         "WORKER_TABLE_NAME": table,
         "WORKER_HTTP_ADDR": "127.0.0.1:0",
         "WORKER_ADMIN_ADDR": "127.0.0.1:0",
+        "WORKER_RECEIVE_WAIT": "1s",  # SIGTERM lets the receive under way end
         "AWS_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL_SQS": SQS,
         "AWS_ENDPOINT_URL_DYNAMODB": DYNAMODB,
