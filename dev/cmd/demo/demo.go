@@ -113,7 +113,8 @@ func startServices(ctx context.Context, screen *screen, o options) (*localaws.Se
 
 func startWorker(path string, aws *localaws.Server, verbose bool) (*process.Process, error) {
 	config := process.Config{Path: path, Settings: append(aws.Environment(), "WORKER_LOG_FORMAT=text",
-		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s")}
+		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s",
+		deletesSetting(aws.Layout))}
 	if verbose {
 		config.Log = os.Stderr
 	}
@@ -139,7 +140,11 @@ func observe(ctx context.Context, screen *screen, o options, aws *localaws.Serve
 	if err := readFront(ctx, screen, aws, outcome); err != nil {
 		return nil, err
 	}
-	return r.checks(o.layout), nil
+	deleted, err := deleteOne(ctx, screen, aws, messages, o.timeout)
+	if err != nil {
+		return nil, err
+	}
+	return append(r.checks(o.layout), deleted...), nil
 }
 
 // stopWorker stops the worker by SIGTERM, and checks how it exits.
