@@ -55,6 +55,18 @@ func notEncoded(encoding string, err error) *Reject {
 	return Rejectf(ReasonEncoding, "", "the message does not decompress as %s, as its Content-Encoding says", encoding)
 }
 
+// compression returns how a body without a Content-Encoding seems to be compressed: gzip, zstd or "". In base64, the first bytes of
+// both formats are always the same letters.
+func compression(body string) string {
+	switch {
+	case strings.HasPrefix(body, "H4sI"): // 1f 8b 08
+		return "gzip"
+	case strings.HasPrefix(body, "KLUv/"): // 28 b5 2f fd
+		return "zstd"
+	}
+	return ""
+}
+
 // buffers hold texts while they are inflated. The result is a string of exact length.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 

@@ -255,7 +255,13 @@ func (r *decoding) body(text, contentEncoding string, envelopes int) *Reject {
 		return Rejectf(ReasonSyntax, "", "text after the JSON object at byte %d: put several predictions into an array, or one per line", end)
 	default:
 		if v, err := jsonscan.Parse(text); err == nil {
+			if v.Kind() == jsonscan.String && strings.ContainsAny(inside(v)[:min(1, len(inside(v)))], "{[") {
+				return Rejectf(ReasonFieldType, "", "the message is a string that holds JSON: it was encoded twice, so send the text within")
+			}
 			return Rejectf(ReasonFieldType, "", "the message is %v: send a JSON object, an array of objects, or one object per line", v.Kind())
+		}
+		if encoding := compression(text); encoding != "" {
+			return Rejectf(ReasonEncoding, "", "the message is base64 of %s, but does not say so: send the message attribute Content-Encoding with the value %s", encoding, encoding)
 		}
 		return syntax(err)
 	}

@@ -31,6 +31,8 @@ func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 		return r.prediction(object)
 	}
 	switch {
+	case r.isS3Event():
+		return Rejectf(ReasonEnvelope, "", "the message is an event of S3, not a prediction: let the bucket send its events to the queue of WORKER_OBJECTS_QUEUE_URL, and the worker reads the objects")
 	case r.member("Type").Text == `"Notification"` && r.member("TopicArn").Text != "" && r.member("Message").Text != "":
 		if envelopes == maxEnvelopes {
 			return Rejectf(ReasonEnvelope, "Message", "is inside too many envelopes: unwrap them before the queue")
@@ -47,6 +49,16 @@ func (r *decoding) object(object jsonscan.Value, envelopes int) *Reject {
 		return Rejectf(ReasonEnvelope, "Type", "says that SNS waits for a subscription to be confirmed, and sends nothing before: let the queue's owner subscribe it, which needs no confirmation, or open the message's SubscribeURL")
 	}
 	return r.prediction(object) // reports what is missing
+}
+
+// isS3Event reports whether the object is an event of S3, by itself or from EventBridge, or the test event that S3 sends first ("Event
+// message structure", "EventBridge events" of the Amazon S3 User Guide).
+func (r *decoding) isS3Event() bool {
+	if r.member("source").Text == `"aws.s3"` && r.member("detail-type").Text != "" || r.member("Event").Text == `"s3:TestEvent"` {
+		return true
+	}
+	records := r.member("Records")
+	return records.Kind() == jsonscan.Array && strings.Contains(records.Text, `"aws:s3"`)
 }
 
 // envelopeTime lets the time of an SNS or EventBridge envelope stand in for SQS's sent time, which is new when a message is

@@ -67,7 +67,7 @@ func (r *decoding) read(p *Prediction) *Reject {
 		return r.readDelete(p)
 	}
 	if p.Payload = r.values[fieldPayload]; p.Payload.Text == "" {
-		return r.rejectf(ReasonMissingField, r.fields[fieldPayload].name, "is missing: it holds the result, any JSON value")
+		return r.missing(fieldPayload, "WORKER_FIELD_PREDICTION", "it holds the result, any JSON value")
 	}
 	if why := r.expiry(p); why != nil {
 		return why
@@ -132,12 +132,33 @@ func (r *decoding) id(p *Prediction) *Reject {
 	case jsonscan.Number:
 		p.ID = ID{v.Text, true}
 	case 0, jsonscan.Null:
-		return r.rejectf(ReasonMissingField, name, "is missing: it names what was predicted, a string or a number")
+		return r.missing(fieldID, "WORKER_FIELD_ID", "it names what was predicted, a string or a number")
 	default:
 		return r.rejectf(ReasonFieldType, name, "is %v: send a string or a number", v.Kind())
 	}
 	return nil
 }
+
+// missing rejects a prediction without a field. A field with a similar name is probably the one.
+func (r *decoding) missing(field int, setting, purpose string) *Reject {
+	if len(r.dst.Rejected) == MaxRejectedParts {
+		return errMore // see rejectf, which would allocate its arguments
+	}
+	name := r.fields[field].name
+	for i := range r.dst.members {
+		if other := r.dst.members[i].Name; similar(name, other) {
+			return Rejectf(ReasonMissingField, name, "is missing: %s. Is it %q? Then rename that field, or set %s", purpose, clip(other), setting)
+		}
+	}
+	return Rejectf(ReasonMissingField, name, "is missing: %s", purpose)
+}
+
+// similar reports whether two names are the same but for case and separators, as predictionId and prediction_id are.
+func similar(name, other string) bool {
+	return other != name && len(other) <= 2*len(name) && strings.EqualFold(separators.Replace(name), separators.Replace(other))
+}
+
+var separators = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
 
 func (r *decoding) eventTime(p *Prediction) *Reject {
 	name := r.fields[fieldTimestamp].name

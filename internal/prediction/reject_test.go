@@ -48,6 +48,10 @@ func TestRejects(t *testing.T) {
 			"number: prediction holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them"},
 		{"an infinity in an escaped name", prediction(`"mod\u0065l":-Infinity`),
 			"number: model holds NaN or an infinity, which JSON does not have: send null. Python's json.dumps(allow_nan=False) finds them"},
+		{"an id under another name", `{"prediction_ID":"secret","prediction":"secret"}`,
+			`missing_field: predictionId is missing: it names what was predicted, a string or a number. Is it "prediction_ID"? Then rename that field, or set WORKER_FIELD_ID`},
+		{"a payload under another name", `{"predictionId":"secret","Prediction":"secret"}`,
+			`missing_field: prediction is missing: it holds the result, any JSON value. Is it "Prediction"? Then rename that field, or set WORKER_FIELD_PREDICTION`},
 		{"an element that is no object", `["secret"]`, "field_type: an element of the array is a string: each must be an object"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -110,6 +114,7 @@ func TestRejectsWholeBody(t *testing.T) {
 	}
 	const unconfirmed = "envelope: Type says that SNS waits for a subscription to be confirmed, and sends nothing before: let the queue's owner subscribe it, which needs no confirmation, or open the message's SubscribeURL"
 	const pointer = "envelope: the message is a pointer of the Amazon SQS Extended Client Library to a payload in S3, which the worker does not read: send the payload in the message, which may have 1 MiB, compressed with Content-Encoding if it is longer"
+	const s3Event = "envelope: the message is an event of S3, not a prediction: let the bucket send its events to the queue of WORKER_OBJECTS_QUEUE_URL, and the worker reads the objects"
 	tooLong := "too_large: the message takes more than 1048576 bytes once decoded: split it, or allow more with WORKER_MAX_DECODED_BYTES"
 	noZstd := "encoding: the message does not decompress as zstd, as its Content-Encoding says"
 	noGzip := "encoding: the message does not decompress as gzip, as its Content-Encoding says"
@@ -118,7 +123,14 @@ func TestRejectsWholeBody(t *testing.T) {
 		{"white space", " \n ", "", "syntax: the message is empty: send a JSON object, an array of objects, or one object per line"},
 		{"no JSON", "secret", "", "syntax: the message is not JSON: not an object at byte 0"},
 		{"a string", `"secret"`, "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
-		{"an object in a string", `"{\"predictionId\":\"secret\"}"`, "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
+		{"an empty string", `""`, "", "field_type: the message is a string: send a JSON object, an array of objects, or one object per line"},
+		{"an object in a string", `"{\"predictionId\":\"secret\"}"`, "", "field_type: the message is a string that holds JSON: it was encoded twice, so send the text within"},
+		{"gzip that does not say so", gzipped(secret), "", "encoding: the message is base64 of gzip, but does not say so: send the message attribute Content-Encoding with the value gzip"},
+		{"zstd that does not say so", zstandard(secret), "", "encoding: the message is base64 of zstd, but does not say so: send the message attribute Content-Encoding with the value zstd"},
+		{"an event of S3", `{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","s3":{"bucket":{"name":"secret"}}}]}`, "", s3Event},
+		{"S3's test event", `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"secret"}`, "", s3Event},
+		{"S3's test event in SNS", inSNS(`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"secret"}`, ""), "", s3Event},
+		{"an event of S3 from EventBridge", `{"detail-type":"Object Created","source":"aws.s3","detail":{"bucket":{"name":"secret"}}}`, "", s3Event},
 		{"null", `null`, "", "field_type: the message is null: send a JSON object, an array of objects, or one object per line"},
 		{"a broken object", `{"predictionId":"secret","prediction":}`, "", "syntax: the message is not JSON: not a JSON value at byte 38"},
 		{"NaN in a broken object over several lines", "{\"predictionId\":NaN,\n\"prediction\":}", "", "syntax: the message is not JSON: not a JSON value at byte 34"},
