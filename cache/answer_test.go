@@ -75,7 +75,9 @@ func readAll(t *testing.T, open func(layout cache.Layout) *cache.Cache) string {
 		add(p, nil)
 	}
 	add(nil, err)
-	for p, err := range open(cache.Versioned()).History(t.Context(), "a", time.Time{}, time.Time{}) {
+	versioned := open(cache.Versioned())
+	add(versioned.Get(t.Context(), "a"))
+	for p, err := range versioned.History(t.Context(), "a", time.Time{}, time.Time{}) {
 		add(p, err)
 	}
 	return all.String()
@@ -93,6 +95,8 @@ func FuzzAnswers(f *testing.F) {
 		`{"predictionId":{"S":"a"},"expiresAt":{"N":"99999999999"},"createdAt":{"N":"1"},"encoding":{"S":"map"},"prediction":{"M":{"b":{"L":[{"N":"1.50"},{"NULL":true},{"M":{}}]},"a":{"M":{"x":{"S":""}}}}},"t":{"BOOL":true},"f":{"BOOL":false}}`,
 		`{"predictionId":{"S":"a"},"expiresAt":{"N":"99999999999"},"createdAt":{"N":"1"},"prediction":{"S":"0"},"s":{"SS":["x","y"]},"n":{"NS":["1"]},"b":{"BS":["AQ=="]},"c":{"B":"AQ=="}}`,
 		`{"predictionId":{"B":"AQ=="},"expiresAt":{"N":"99999999999"}}`,
+		`{"predictionId":{"S":"a"},"timestamp":{"N":"5.75"},"expiresAt":{"N":"99999999999"},"createdAt":{"N":"5.5"},"deleted":{"BOOL":true}}`,
+		`{"predictionId":{"S":"a"},"timestamp":{"N":"5"},"expiresAt":{"N":"99999999999"},"createdAt":{"N":"5"},"prediction":{"S":"0"},"deleted":{"BOOL":false}}`,
 	} {
 		f.Add(item)
 	}
