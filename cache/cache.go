@@ -16,7 +16,7 @@
 //
 // A Cache detects which of the table's layouts it reads. It shares the rules for keys, expiry and encodings with the worker,
 // so that the two cannot differ. It never returns an expired prediction, although DynamoDB deletes expired items up to days
-// late ("Using time to live (TTL) in DynamoDB").
+// late ("Using time to live (TTL) in DynamoDB"), nor one that a delete of its id hides: see [Publisher.Delete].
 //
 // [New] reads with signed requests of its own, which cost a fraction of the SDK client's CPU. [NewFromClient] reads with a
 // client that the service brings: a wrapper, a mock, DAX. [WithFront] puts a bounded memory in front of the table.
@@ -38,7 +38,7 @@ import (
 )
 
 var (
-	// ErrNotFound is the error of a miss: the table was asked, and has no live prediction of the id.
+	// ErrNotFound is the error of a miss: the table was asked, and has no live prediction of the id. A deleted id is a miss.
 	ErrNotFound = errors.New("no live prediction")
 	// ErrUnavailable is the error of a Cache with a front while the table does not answer, for an id that the front does not
 	// hold, and for every id if the table has never answered. It is returned at once, without a call, and wraps the error of
