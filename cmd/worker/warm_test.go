@@ -272,6 +272,34 @@ func TestWarmRefusesAFileThatHasChanged(t *testing.T) {
 	}
 }
 
+// Deletes in files hide older predictions, in every layout.
+func TestWarmDeletes(t *testing.T) {
+	at := time.Now().Add(-time.Minute).Unix()
+	for _, b := range backend.All(t) {
+		for _, kind := range []item.Kind{item.Versioned, item.ExpirySorted, item.LatestOnly} {
+			t.Run(fmt.Sprint(b.Name, "/", kind), func(t *testing.T) {
+				w := newWire(t, b, kind, item.TypeS, false)
+				name := fileOf(t, []byte(fmt.Sprintf("predictionId,timestamp,prediction,deleted\ngone,%d,1,\nkept,%d,2,false\ngone,%d,,true\n", at, at, at+1)))
+				if out, err := runCommand(t, "warm", name); err == nil || !strings.Contains(out, "deletes_off                  1") {
+					t.Fatalf("%s, %v", out, err)
+				}
+				t.Setenv("WORKER_DELETES", "hide")
+				out, err := runCommand(t, "warm", name)
+				if err != nil || !strings.Contains(out, "deleted                        1") {
+					t.Fatalf("%s, %v", out, err)
+				}
+				t.Setenv("WORKER_DELETES", "off") // else get wants WORKER_ORDERING=newest too
+				if got := w.payload(t, "kept"); got != "2" {
+					t.Errorf("kept is %s", got)
+				}
+				if out, err := runCommand(t, "get", "gone"); err == nil {
+					t.Errorf("what was deleted is still there: %s", out)
+				}
+			})
+		}
+	}
+}
+
 // Ties of event time are decided by the order of lines and files.
 func TestWarmTies(t *testing.T) {
 	at := time.Now().Add(-time.Minute).Unix()

@@ -142,12 +142,13 @@ func (r *Run) Throughput() (perSecond, needed int64) {
 	return perSecond, r.needs
 }
 
-// findTable reads the table's description. It selects conditional writes for a latest-only table, so that a newer item stays.
+// findTable reads the table's description. It selects conditional writes where keys compete, so that a newer item stays: in a latest-only
+// table, and in an expiry-sorted one with deletes.
 func findTable(ctx context.Context, cfg *config.Config, clients *awsclient.Clients) (*worker.Resources, error) {
-	cfg.Ordering = config.OrderingLastWrite
+	cfg.Ordering = config.OrderingNewest // which every layout allows
 	found, err := worker.FindTable(ctx, cfg, clients)
-	if err == nil && found.Layout.Kind == item.LatestOnly {
-		cfg.Ordering = config.OrderingNewest
+	if err == nil && (found.Layout.Kind == item.Versioned || found.Layout.Kind == item.ExpirySorted && cfg.Deletes == config.DeletesOff) {
+		cfg.Ordering = config.OrderingLastWrite
 		found.Layout, err = cfg.NewLayout(found.Table)
 	}
 	return found, err //nolint:wrapcheck // it names the table
