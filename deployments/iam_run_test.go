@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/workertest/process"
 )
@@ -69,6 +70,34 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
+// objects is the guard of S3: it stands before next, and refuses what the policies don't allow of the bucket and its prefix.
+func (g *guard) objects(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		permission, prefix := "s3:GetObject *", key
+		switch {
+		case key == "":
+			permission, prefix = "s3:ListBucket "+bucket, r.URL.Query().Get("prefix")
+		case r.URL.Query().Has("versionId"):
+			permission = "s3:GetObjectVersion *"
+		}
+		g.mu.Lock()
+		ok := g.allowed[permission] && strings.HasPrefix(prefix, names["ObjectsPrefix"])
+		if ok {
+			g.used[permission] = true
+		} else {
+			g.refused = append(g.refused, permission+" "+r.URL.String())
+		}
+		g.mu.Unlock()
+		if !ok {
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func (g *guard) allow(t *testing.T, policies ...string) {
 	t.Helper()
 	g.mu.Lock()
@@ -116,7 +145,12 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 	t.Cleanup(func() { queues.Close(); tables.Close(); sqsServer.Close(); tableServer.Close() })
 
 	urls := map[string]string{}
-	for _, name := range []string{"predictions", "rejects", "dead-letters"} {
+	objects, objectGuard := s3fake.New(), &guard{t: t}
+	objects.CreateBucket("batch-outputs", s3fake.Bucket{})
+	objects.CreateBucket("batch-outputs-versions", s3fake.Bucket{Versioned: true})
+	objectServer := httptest.NewServer(objectGuard.objects(objects))
+	t.Cleanup(func() { objects.Close(); objectServer.Close() })
+	for _, name := range []string{"predictions", "rejects", "dead-letters", "objects"} {
 		queues.CreateQueue(name, nil)
 		urls[name] = sqsServer.URL + "/000000000000/" + name
 	}
@@ -144,7 +178,7 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{
-		"AWS_ENDPOINT_URL_SQS=" + sqsServer.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + tableServer.URL,
+		"AWS_ENDPOINT_URL_SQS=" + sqsServer.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + tableServer.URL, "AWS_ENDPOINT_URL_S3=" + objectServer.URL,
 		"WORKER_QUEUE_URL=" + urls["predictions"], "WORKER_TABLE_NAME=predictions", "WORKER_RECEIVE_WAIT=1s",
 	}
 	rejects := "WORKER_REJECT_QUEUE_URL=" + urls["rejects"]
@@ -157,6 +191,9 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 			}
 		}
 	}
+	used := func(permission string) bool {
+		return sqsGuard.has(permission) || tableGuard.has(permission) || objectGuard.has(permission)
+	}
 	// run has a worker run until it has made a call that shows that the work is done.
 	run := func(env []string, done string) func() {
 		return func() {
@@ -167,7 +204,7 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.Kill()
-			if err := p.Until(ctx, func() bool { return sqsGuard.has(done) }); err != nil {
+			if err := p.Until(ctx, func() bool { return used(done) }); err != nil {
 				t.Errorf("waiting for %s: %v\n%s", done, err, p.Log())
 			}
 			if err := p.Stop(time.Minute); err != nil {
@@ -175,6 +212,12 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 			}
 		}
 	}
+	// file stores an object that is large enough to be split.
+	file := func(bucket string) {
+		objects.SetNotification(bucket, s3fake.Notification{Send: func(body string) { send("objects", body) }})
+		objects.Put(bucket, "scores/part-0", s3fake.Text(strings.Repeat(`{"predictionId": "a", "prediction": "`+strings.Repeat("x", 60_000)+"\"}\n", 20)))
+	}
+	withObjects := append(slices.Clone(env), "WORKER_OBJECTS_QUEUE_URL="+urls["objects"], "WORKER_OBJECTS=batch-outputs/scores/,batch-outputs-versions/scores/", "WORKER_OBJECTS_RANGE_BYTES=1048576")
 	const good, bad = `{"predictionId": "a", "prediction": 1}`, `{"predictionId": "b"}`
 	for _, c := range []struct {
 		name     string
@@ -208,20 +251,32 @@ func TestCommandsWorkWithTheirPoliciesAlone(t *testing.T) {
 		}, nil},
 		{"worker erase, newest wins", []string{"erase", "worker-newest"}, nil, once(append(slices.Clone(env), "WORKER_ORDERING=newest"), "", "erase", "gone"),
 			[]string{"dynamodb:BatchWriteItem predictions", "dynamodb:DeleteItem predictions"}},
+		{"worker run, objects of S3", []string{"worker", "worker-objects", "worker-objects-read"}, []string{good}, func() {
+			file("batch-outputs")
+			file("batch-outputs-versions")
+			run(withObjects, "s3:GetObjectVersion *")()
+			if _, _, hidden := queues.Counts("objects"); hidden > 0 {
+				t.Errorf("%d messages are hidden", hidden)
+			}
+		}, []string{"s3:ListBucket batch-outputs", "sqs:ChangeMessageVisibility predictions", "sqs:ChangeMessageVisibility objects"}},
+		{"worker warm, objects of S3", []string{"worker", "worker-objects-read"}, nil, once(env, "", "warm", "s3://batch-outputs/scores/"), []string{
+			"s3:GetObjectVersion *", "sqs:ChangeMessageVisibility predictions", "sqs:DeleteMessage predictions", "sqs:GetQueueAttributes predictions", "sqs:ReceiveMessage predictions",
+		}},
 		{"worker get", []string{"reader"}, nil, once(env, "", "get", "a"), []string{"dynamodb:BatchGetItem predictions", "dynamodb:GetItem predictions"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sqsGuard.allow(t, c.policies...)
 			tableGuard.allow(t, c.policies...)
+			objectGuard.allow(t, c.policies...)
 			for _, body := range c.before {
 				send("predictions", body)
 			}
 			c.do()
-			for _, refused := range append(sqsGuard.refused, tableGuard.refused...) {
+			for _, refused := range slices.Concat(sqsGuard.refused, tableGuard.refused, objectGuard.refused) {
 				t.Errorf("refused: %s", refused)
 			}
 			for p := range permissions(t, c.policies...) {
-				if !sqsGuard.has(p) && !tableGuard.has(p) && !slices.Contains(c.also, p) {
+				if !used(p) && !slices.Contains(c.also, p) {
 					t.Errorf("%s is allowed and was not needed", p)
 				}
 			}

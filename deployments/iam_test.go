@@ -129,6 +129,8 @@ func operations() map[string]string {
 	}
 	add("sqs", reflect.TypeFor[*sqs.Client]())
 	add("dynamodb", reflect.TypeFor[*dynamodb.Client]())
+	// S3's actions are not called as its operations are ("Required permissions for Amazon S3 API operations").
+	all["GetObject"], all["ListObjectsV2"] = "s3:GetObject", "s3:ListBucket"
 	delete(all, "Options")
 	return all
 }
@@ -189,7 +191,7 @@ func TestPoliciesAllowJustWhatTheCodeCalls(t *testing.T) {
 		folders  []string
 		policies []string
 	}{
-		{"the worker and its commands", []string{"../cmd", "../internal"}, []string{"worker", "worker-rejects", "worker-newest", "worker-deletes", "erase", "redrive", "redrive-dead-letters"}},
+		{"the worker and its commands", []string{"../cmd", "../internal"}, []string{"worker", "worker-rejects", "worker-newest", "worker-deletes", "worker-objects", "worker-objects-read", "erase", "redrive", "redrive-dead-letters"}},
 		{"readers and publishers", []string{"../cache"}, []string{"reader", "publisher"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -215,6 +217,7 @@ func TestPoliciesAllowJustWhatTheCodeCalls(t *testing.T) {
 					t.Errorf("%s is called at %s, and no policy of %v allows it", action, place, c.policies)
 				}
 			}
+			delete(allowed, "s3:GetObjectVersion") // GetObject needs it for a version
 			for action := range allowed {
 				if calls[action] == "" {
 					t.Errorf("%s is allowed by one of %v, and nothing calls it", action, c.policies)
