@@ -413,7 +413,7 @@ func TestChartRefuses(t *testing.T) {
 		{"a role that is none", "does not match pattern", []string{"--set", "aws.identity=irsa,aws.roleArn=worker"}},
 		{"no memory for what is held", "resources.limits.memory is 64Mi, but the worker may take 256Mi", []string{"--set", "resources.limits.memory=64Mi,resources.requests.memory=64Mi"}},
 		{"more held than there is memory", "resources.limits.memory is 512Mi, but the worker may take 656Mi", []string{"--set", "worker.settings.MAX_HELD_BYTES=419430400"}},
-		{"no memory for rows of objects", "resources.limits.memory is 300Mi, but the worker may take 323Mi", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects,worker.objects={scores},resources.limits.memory=300Mi"}},
+		{"no memory for rows of objects", "resources.limits.memory is 300Mi, but the worker may take 344Mi", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects,worker.objects={scores},resources.limits.memory=300Mi"}},
 		{"objects without a queue", "worker.objectsQueueUrl is not", []string{"--set", "worker.objects={scores/daily/}"}},
 		{"a queue of objects without prefixes", "worker.objects is needed", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects"}},
 		{"a pattern of keys", "does not match pattern", []string{"--set", "worker.objectsQueueUrl=" + queueURL + "-objects,worker.objects={scores/*}"}},

@@ -178,7 +178,7 @@ func (m *Metrics) declare(o Options) []metric {
 		}, {
 			name: "table_state", instrument: gauges(&m.stateByName, "state", writer.Probing.String(), writer.Up.String(), writer.Down.String()),
 			help:    "1 for the table's current state, as the worker finds it: up, down, or probing while its next write decides. A worker that has written nothing since its start is probing.",
-			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting"),
+			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting", "PredcacheObjectsStuck"),
 		},
 
 		// Removal of what deletes hide, under WORKER_DELETES=remove.

@@ -47,11 +47,11 @@ func (m *Metrics) declareObjects() []metric {
 		}, {
 			name: "object_rows_total", unit: "rows", instrument: counter(&o.rows), conditional: true,
 			help:    "Rows of objects. Their predictions are counted by predcache_predictions_total.",
-			trouble: noTrouble,
+			trouble: alerts("PredcacheObjectsStuck"),
 		}, {
 			name: "objects_reading", unit: "objects", instrument: gauge(&o.reading), conditional: true,
 			help:    "Objects and ranges being read.",
-			trouble: noTrouble,
+			trouble: alerts("PredcacheObjectsStuck"),
 		}, {
 			name: "object_bytes_left", unit: "bytes", instrument: gauge(&o.left), conditional: true,
 			help:    "Bytes that are left of the objects and ranges being read. What waits in the objects queue is not counted.",

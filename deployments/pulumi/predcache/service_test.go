@@ -89,8 +89,8 @@ func TestTaskHasMemoryForWhatIsHeld(t *testing.T) {
 	if need := memoryNeed(nil); need != 256 {
 		t.Errorf("by default the worker takes %d MiB, but docs/guarantees.md says 256", need)
 	}
-	if need := memoryNeed(map[string]string{"WORKER_OBJECTS_QUEUE_URL": "https://queue"}); need != 323 {
-		t.Errorf("with batch outputs the worker takes %d MiB, want 323", need)
+	if need := memoryNeed(map[string]string{"WORKER_OBJECTS_QUEUE_URL": "https://queue"}); need != 344 {
+		t.Errorf("with batch outputs the worker takes %d MiB, want 344", need)
 	}
 	args := onFargate
 	args.Memory = 512

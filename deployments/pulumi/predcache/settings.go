@@ -111,7 +111,7 @@ func memoryNeed(settings map[string]string) int {
 		if writes == 0 {
 			writes = number("WORKER_WRITE_CONCURRENCY", 8) / 2
 		}
-		bytes += number("WORKER_OBJECTS_MAX_BYTES", 32<<20)*4/3 + (writes+number("WORKER_OBJECTS_CONCURRENCY", 8))*(2<<20)
+		bytes += number("WORKER_OBJECTS_MAX_BYTES", 48<<20)*4/3 + (writes+number("WORKER_OBJECTS_CONCURRENCY", 8))*(2<<20)
 	}
 	return int(math.Ceil(bytes / (1 << 20)))
 }

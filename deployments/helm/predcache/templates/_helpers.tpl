@@ -42,7 +42,7 @@ way, 64 bytes for each remembered key, and 100 MiB for the rest. With batch outp
 {{- $keys := get .Values.worker.settings "DEDUP_WINDOW" | default 100000 | float64 }}
 {{- $objects := 0.0 }}
 {{- if .Values.worker.objectsQueueUrl }}
-{{- $rows := get .Values.worker.settings "OBJECTS_MAX_BYTES" | default 33554432 | float64 }}
+{{- $rows := get .Values.worker.settings "OBJECTS_MAX_BYTES" | default 50331648 | float64 }}
 {{- $rowWrites := get .Values.worker.settings "OBJECTS_WRITE_CONCURRENCY" | default (divf $writes 2) | float64 }}
 {{- $ranges := get .Values.worker.settings "OBJECTS_CONCURRENCY" | default 8 | float64 }}
 {{- $objects = addf (divf (mulf $rows 4) 3 1048576) (mulf $rowWrites 2) (mulf $ranges 2) }}
