@@ -34,3 +34,10 @@ KILLS ?= 100
 .PHONY: crash
 crash: ## Kill real workers at random under load and network faults, and check the table (KILLS=100)
 	go test ./cmd/worker -run '^TestBinary$$' -v -count 1 -timeout 0 -crash.kills $(KILLS)
+
+OBJECT_KILLS ?= 20
+OBJECT_MIB ?= 2048
+
+.PHONY: crash-objects
+crash-objects: ## Kill real workers while they read an object of 2 GB, and compare the table with it (OBJECT_KILLS=20 OBJECT_MIB=2048)
+	go test ./cmd/worker -run '^TestObjectsCrash$$' -v -count 1 -timeout 0 -objects.kills $(OBJECT_KILLS) -objects.mib $(OBJECT_MIB)
