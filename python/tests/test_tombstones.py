@@ -251,6 +251,18 @@ def test_a_tombstone_ends_the_range(at: None) -> None:
     assert table.read <= 40
 
 
+def test_a_bounded_history_looks_for_deletes_beyond_its_end_only(at: None) -> None:
+    layout = Layout.of("versioned")
+    table = Table(
+        layout, [item_of(layout, (NOW - i) * ATTO, NOW + 10, 1, "1") for i in range(100)], page=10
+    )
+    reads = Reads("predictions", layout, False, False, False)
+    _, found = run(table, reads.history("a", (NOW - 60) * ATTO, (NOW - 19) * ATTO, False))
+    assert len(found) == 41
+    # The item that tells the unit, 20 from the end of the range on, and 42 in it, in whole pages.
+    assert table.read <= 1 + 20 + 42 + 2
+
+
 def test_ids_without_deletes_cost_what_they_did(at: None) -> None:
     """One call that looks at one item, and a page of history for each page of items."""
     layout = Layout.of("versioned")
