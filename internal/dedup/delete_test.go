@@ -44,6 +44,24 @@ func TestDelete(t *testing.T) {
 		w.expect("delete deleted", "again duplicate", "late superseded")
 	})
 
+	t.Run("whose removal finds a newer version", func(t *testing.T) {
+		for _, o := range []prediction.Outcome{prediction.Superseded, prediction.Written} {
+			w := newWorld(t, 100)
+			w.written("newer", 10, 5)
+			newer := newItem(latestOnly, "user-1", 10, 5, "newer")
+			it := latestOnly.NewRemoval(newer.Key, prediction.Time{Sec: 7}, prediction.Version{Event: prediction.Time{Sec: 7}, Sent: 6, Deleted: true}, 100)
+			if !w.Admit(it, named{w, "removal"}) {
+				t.Fatal("not submitted")
+			}
+			w.end(it, o)
+			w.join("older", 8, 9)
+			got := w.log[len(w.log)-1]
+			if got != "older superseded" {
+				t.Errorf("after a removal that was %v: %s", o, got)
+			}
+		}
+	})
+
 	t.Run("that the table has a newer version than", func(t *testing.T) {
 		w := newWorld(t, 100)
 		it, _ := w.delete(latestOnly, "delete", 10, 5)

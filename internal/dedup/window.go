@@ -192,11 +192,7 @@ func (w *Window) known(it *item.Item) prediction.Outcome {
 		return prediction.Written // the table has the item, whatever this worker wrote
 	}
 	w.forgetOld()
-	f := w.fingerprint(it.Key)
-	e := w.written.find(f)
-	if e == nil {
-		e = w.before.find(f)
-	}
+	e := w.find(it.Key)
 	if e == nil {
 		return prediction.Written
 	}
@@ -302,7 +298,9 @@ func (w *Window) Done(it *item.Item, o prediction.Outcome, why *prediction.Rejec
 	w.mu.Lock()
 	p := w.pending[it.Key]
 	if o == prediction.Written || o == prediction.Superseded {
-		w.remember(it.Key, p.version)
+		if it.Removal == item.NoRemoval || !w.remembersNewer(it.Key, p.version) {
+			w.remember(it.Key, p.version)
+		}
 	}
 	waiters, next := p.waiters, p.next
 	var settled []waiter
@@ -355,6 +353,22 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 		w.cfg.Observer.Outcome(me.outcome, int(me.units), me.sent)
 	}
 	me.to.Resolve(me.outcome, me.raw, why)
+}
+
+// remembersNewer reports whether a newer version of a removal's key was written. Then the removal removed nothing, or what another
+// worker had put over that version. Its own version must not be remembered: older ones would follow the newer one. It requires w.mu.
+func (w *Window) remembersNewer(k item.Key, removal prediction.Version) bool {
+	e := w.find(k)
+	return e != nil && e.version().Compare(removal) > 0
+}
+
+// find returns what is remembered of a key, or nil. It requires w.mu.
+func (w *Window) find(k item.Key) *entry {
+	f := w.fingerprint(k)
+	if e := w.written.find(f); e != nil {
+		return e
+	}
+	return w.before.find(f)
 }
 
 // remember records a written version. It requires w.mu.
