@@ -52,8 +52,17 @@ func (p *plan) planDeletes(r *rand.Rand) {
 	if r.IntN(3) == 0 {
 		p.events = append(p.events, event{time.Duration(r.Int64N(int64(p.span()))), []string{crashAtTombstone, crashAtRemoval}[r.IntN(2)]})
 	}
-	if p.deletes == config.DeletesRemove && r.IntN(2) == 0 {
+	if p.deletes != config.DeletesRemove {
+		return
+	}
+	if r.IntN(3) == 0 {
+		p.races(r)
+	}
+	switch r.IntN(5) {
+	case 0, 1:
 		p.removalTrouble(r)
+	case 2:
+		p.removalDenied(r)
 	}
 }
 
@@ -144,6 +153,34 @@ func (p *plan) longHistory(r *rand.Rand) {
 	}
 	at := start + time.Duration(r.Int64N(int64(20*time.Second)))
 	p.addPacked(r, at, p.gen.next().deleteAt(id, base+int64(r.IntN(versions+2))*1e6))
+}
+
+// races plans ids of which a delete and newer predictions of its sort unit, or of one end, arrive at once, while several replicas run.
+func (p *plan) races(r *rand.Rand) {
+	p.replicas, p.latency = 2+r.IntN(2), 50*time.Millisecond
+	unit := int64(1e6) / int64(p.perSecond)
+	span := int64(p.span()) + 1
+	for i := range 40 {
+		id := fmt.Sprintf("%s-race-%d", secret, i)
+		at := time.Duration(r.Int64N(span))
+		base := epoch*1e6 + (at + p.skew).Microseconds()
+		base -= base % unit
+		older := p.gen.next().goodAt(id, base)
+		p.addPacked(r, at, older)
+		at += time.Second
+		p.addPacked(r, at, p.gen.next().deleteAt(id, base+unit/4))
+		for j := range int64(2) {
+			p.addPacked(r, at+time.Duration(r.Int64N(int64(300*time.Millisecond))), p.gen.next().goodAt(id, base+unit/2+j))
+		}
+	}
+}
+
+// removalDenied plans that the worker lacks a permission for removals, and nothing else: what can be written must then be written
+// promptly.
+func (p *plan) removalDenied(r *rand.Rand) {
+	p.faults, p.events, p.units, p.fifo = nil, nil, 0, false
+	c := []class{classQuery, classRemove, classRemove}[r.IntN(3)]
+	p.faults = append(p.faults, &fault{class: c, kind: "denied", chance: 1, to: p.span() + time.Duration(r.IntN(10))*time.Minute})
 }
 
 // removalTrouble plans faults of the calls that only removals make: the worker may lack a permission for a while.

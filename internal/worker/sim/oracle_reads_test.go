@@ -79,8 +79,8 @@ func (o *oracle) bestOf(id string) (best string, known bool) {
 	}
 	keys, rivals := map[string]*part{}, map[string]bool{} // the version of each key that stays, and whether there are others
 	for _, p := range o.goodOf[id] {
-		if o.mayBeRefused(p) {
-			return "", false
+		if o.mayBeRefused(p) || p.excusedRow() || o.unsafe(p) != "" {
+			return "", false // what never became safe is reported elsewhere
 		}
 		key := p.key(o.s.plan)
 		other := keys[key]

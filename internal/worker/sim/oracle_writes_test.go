@@ -115,7 +115,7 @@ func (o *oracle) checkAge(key string, before, now int64) {
 		return
 	}
 	for _, p := range o.byKey[key] {
-		if age := time.Since(o.sentAt[p.mark]); p.object == nil && p.version() > before && p.version() <= now && age > maxAge {
+		if age := time.Since(o.sentAt[p.mark]); p.object == nil && p.version() > before && p.version() <= now && age > maxAge && p.object == nil && !o.removed(p) {
 			o.violated(prompt, "#%d# is written %v after it was sent", p.mark, age)
 		}
 	}
