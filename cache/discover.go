@@ -64,7 +64,10 @@ func (c *Cache) find(ctx context.Context, attempt bool) (*item.Layout, error) {
 		return l, nil // an earlier flight has just landed
 	}
 	table, err := c.source.describe(ctx, attempt)
-	if err != nil {
+	switch {
+	case err != nil && c.closed():
+		return nil, errCacheClosed
+	case err != nil:
 		err = c.explained(err)
 		if c.front != nil {
 			c.health.unknown(c, err)

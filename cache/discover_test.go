@@ -85,6 +85,32 @@ func TestACallerThatLeavesDoesNotEndTheDiscovery(t *testing.T) {
 	})
 }
 
+func TestCloseEndsTheDiscovery(t *testing.T) {
+	for name, options := range map[string][]cache.Option{"no front": nil, "front": {cache.WithFront(cache.Front{})}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left
+				s, db := fake(t, "versioned")
+				c := open(s.client, s.table, options...)
+				db.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Hang: true} })
+				var callers sync.WaitGroup
+				for range 3 {
+					callers.Go(func() {
+						if _, err := c.Get(t.Context(), "a"); !errors.Is(err, cache.ErrClosed) {
+							t.Errorf("got %v", err)
+						}
+					})
+				}
+				synctest.Wait()
+				c.Close()
+				callers.Wait()
+				if _, err := c.Layout(t.Context()); !errors.Is(err, cache.ErrClosed) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
 // The breaker opens, closes and opens again within a second: there is still one probe a second.
 func TestOneProbeASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
