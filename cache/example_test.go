@@ -122,6 +122,24 @@ func ExampleCache_GetOrCompute() {
 	// 1 message to the worker
 }
 
+func ExamplePublisher_Delete() {
+	ctx := context.Background()
+	publisher, err := cache.NewPublisher(exampleQueue(), exampleQueueURL, cache.PublisherConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A model was withdrawn at noon: what it has predicted of the id until then is hidden.
+	noon := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	if err := publisher.Delete(ctx, "digits/1078", noon); err != nil {
+		log.Fatal(err)
+	}
+	if err := publisher.Close(ctx); err != nil { // when the service stops
+		log.Fatal(err)
+	}
+	fmt.Println(publisher.Stats().Messages, "message to the worker")
+	// Output: 1 message to the worker
+}
+
 func ExamplePublisher() {
 	ctx := context.Background()
 	publisher, err := cache.NewPublisher(exampleQueue(), exampleQueueURL, cache.PublisherConfig{Pack: true, Linger: time.Second})
