@@ -14,9 +14,8 @@ type ObjectPrefix struct {
 
 // isBucketName reports whether S3 has allowed a name at some time ("General purpose bucket naming rules").
 func isBucketName(name string) bool {
-	return len(name) >= 3 && len(name) <= 255 && strings.IndexFunc(name, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".-_", r))
-	}) < 0
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
+	return len(name) >= 3 && len(name) <= 255 && strings.Trim(name, letters) == ""
 }
 
 // ObjectPrefixes reads WORKER_OBJECTS. The error says what is wrong with it.
