@@ -38,7 +38,7 @@ func deleteOne(ctx context.Context, s *screen, aws *localaws.Server, messages []
 	if err := aws.Publish(ctx, []recording.Message{{SentAt: float64(started.Unix()), Body: body}}); err != nil {
 		return nil, err
 	}
-	if err := emptied(ctx, aws, timeout); err != nil {
+	if err := emptied(ctx, aws, aws.Queue, timeout); err != nil {
 		return nil, err
 	}
 	took := time.Since(started)
@@ -84,12 +84,12 @@ func itemsOf(ctx context.Context, aws *localaws.Server, id string) ([]expect.Ite
 	return items, nil
 }
 
-// emptied waits until the queue has no message.
-func emptied(ctx context.Context, aws *localaws.Server, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errors.New("the delete's message is still there"))
+// emptied waits until a queue has no message.
+func emptied(ctx context.Context, aws *localaws.Server, queue string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("a message is still on %s", queue))
 	defer cancel()
 	for {
-		ready, inFlight, err := aws.Depth(ctx, aws.Queue)
+		ready, inFlight, err := aws.Depth(ctx, queue)
 		if err != nil || ready+inFlight == 0 {
 			return err
 		}

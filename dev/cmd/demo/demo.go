@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
@@ -96,7 +97,7 @@ func workerBinary(ctx context.Context, screen *screen, o options) (string, error
 	return path, nil
 }
 
-// startServices starts SQS and DynamoDB in this process, with the queues and the table of the demo. The caller closes them.
+// startServices starts SQS, DynamoDB and S3 in this process, with what the demo needs of each. The caller closes them.
 func startServices(ctx context.Context, screen *screen, o options) (*localaws.Server, error) {
 	aws, err := localaws.Start()
 	if err != nil {
@@ -106,7 +107,7 @@ func startServices(ctx context.Context, screen *screen, o options) (*localaws.Se
 		aws.Close()
 		return nil, err
 	}
-	screen.line("  services    SQS and DynamoDB in this process, at %s", aws.Endpoint)
+	screen.line("  services    SQS, DynamoDB and S3 in this process, at %s", aws.Endpoint)
 	screen.line("  table       %s", tableText(o.layout))
 	return aws, nil
 }
@@ -114,7 +115,7 @@ func startServices(ctx context.Context, screen *screen, o options) (*localaws.Se
 func startWorker(path string, aws *localaws.Server, verbose bool) (*process.Process, error) {
 	config := process.Config{Path: path, Settings: append(aws.Environment(), "WORKER_LOG_FORMAT=text",
 		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s",
-		deletesSetting(aws.Layout))}
+		"WORKER_OBJECTS_QUEUE_URL="+aws.ObjectsQueue, "WORKER_OBJECTS="+localaws.Bucket+"/scores/", deletesSetting(aws.Layout))}
 	if verbose {
 		config.Log = os.Stderr
 	}
@@ -144,7 +145,11 @@ func observe(ctx context.Context, screen *screen, o options, aws *localaws.Serve
 	if err != nil {
 		return nil, err
 	}
-	return append(r.checks(o.layout), deleted...), nil
+	loaded, err := loadFile(ctx, screen, aws, running, o.timeout)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(r.checks(o.layout), deleted, loaded), nil
 }
 
 // stopWorker stops the worker by SIGTERM, and checks how it exits.

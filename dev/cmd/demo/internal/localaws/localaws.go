@@ -1,4 +1,5 @@
-// Package localaws serves an SQS and a DynamoDB from this process, with the queues and the table that the worker needs.
+// Package localaws serves an SQS, a DynamoDB and an S3 from this process, with the queues, the table and the bucket that the worker
+// needs.
 //
 // They are the fakes that the tests use: nothing has to be installed, they enforce the services' rules, and they know the
 // operations that the worker, its publishers and its readers call.
@@ -21,6 +22,7 @@ import (
 	"github.com/predcache/predcache/dev/cmd/demo/internal/expect"
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 )
 
@@ -39,11 +41,13 @@ type Server struct {
 	Endpoint string
 	// The URLs of the queues, and the table's name. They are set by Create.
 	Queue, RejectQueue, DeadLetterQueue string
+	ObjectsQueue                        string // of the events of Bucket
 	Table                               string
 	Layout                              expect.Layout
 
 	queues   *sqsfake.Service
 	tables   *dynamodbfake.Service
+	objects  *s3fake.Service
 	server   *http.Server
 	sqs      *sqs.Client
 	dynamodb *dynamodb.Client
@@ -54,13 +58,14 @@ func Start() (*Server, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("serve SQS and DynamoDB: %w", err)
+		return nil, fmt.Errorf("serve SQS, DynamoDB and S3: %w", err)
 	}
-	s := &Server{Endpoint: "http://" + l.Addr().String(), queues: sqsfake.New(), tables: dynamodbfake.New()}
+	s := &Server{Endpoint: "http://" + l.Addr().String(), queues: sqsfake.New(), tables: dynamodbfake.New(), objects: s3fake.New()}
 	s.queues.SetRecording(false)
 	s.tables.SetRecording(false)
+	s.objects.SetRecording(false)
 	s.sqs, s.dynamodb = s.queues.Client(), s.tables.Client()
-	s.server = &http.Server{Handler: awstest.Both(s.queues, s.tables), ReadHeaderTimeout: 10 * time.Second}
+	s.server = &http.Server{Handler: awstest.With(s.objects, awstest.Both(s.queues, s.tables)), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.server.Serve(l) }() // ends with Close
 	return s, nil
 }
@@ -69,10 +74,20 @@ func Start() (*Server, error) {
 func (s *Server) Close() {
 	s.queues.Close()
 	s.tables.Close()
+	s.objects.Close()
 	_ = s.server.Close()
 }
 
-// Create makes the queues and the table.
+// Bucket is the bucket. It sends an event of each new object to the objects queue.
+const (
+	Bucket       = "batch-outputs"
+	objectsQueue = "prediction-objects"
+)
+
+// Put stores an object in the bucket.
+func (s *Server) Put(key, text string) { s.objects.Put(Bucket, key, s3fake.Text(text)) }
+
+// Create makes the queues, the table and the bucket.
 func (s *Server) Create(ctx context.Context, layout expect.Layout) (err error) {
 	if s.RejectQueue, err = s.createQueue(ctx, "predictions-rejected", nil); err != nil {
 		return err
@@ -80,6 +95,11 @@ func (s *Server) Create(ctx context.Context, layout expect.Layout) (err error) {
 	if s.DeadLetterQueue, err = s.createQueue(ctx, "predictions-dead", nil); err != nil {
 		return err
 	}
+	if s.ObjectsQueue, err = s.createQueue(ctx, objectsQueue, nil); err != nil {
+		return err
+	}
+	s.objects.CreateBucket(Bucket, s3fake.Bucket{})
+	s.objects.SetNotification(Bucket, s3fake.Notification{Send: func(body string) { s.queues.Send(objectsQueue, body) }})
 	deadLetters, err := s.attribute(ctx, s.DeadLetterQueue, "QueueArn")
 	if err != nil {
 		return err
