@@ -387,6 +387,34 @@ func TestToldItsLayoutItDescribesNothing(t *testing.T) {
 	})
 }
 
+// GetMany of a hundred takes the time of one call in every layout.
+func TestGetManyAsksTogether(t *testing.T) {
+	for layout, calls := range map[string]int{"versioned": 100, "expiry-sorted": 100, "latest-only": 1} {
+		t.Run(layout, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, db := fake(t, layout)
+				var ids []string
+				for i := range 100 {
+					ids = append(ids, s.id(i))
+					s.put(t, s.message(s.id(i), time.Now(), time.Hour, fmt.Sprint(i), ""))
+				}
+				if _, err := s.cache.Layout(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				db.SetFault(func(*awstest.Call) awstest.Fault { return awstest.Fault{Delay: 10 * time.Millisecond} })
+				start, before := time.Now(), reads(db)
+				many, err := s.cache.GetMany(t.Context(), ids)
+				if err != nil || string(many[99].Payload) != "99" {
+					t.Fatalf("got %v, %v", many[99], err)
+				}
+				if n := reads(db) - before; n != calls || time.Since(start) != 10*time.Millisecond {
+					t.Errorf("%d calls in %v, want %d in 10ms", n, time.Since(start), calls)
+				}
+			})
+		})
+	}
+}
+
 func TestGetManyAsksAgainForUnprocessedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, db := fake(t, "latest-only")

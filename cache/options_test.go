@@ -264,6 +264,20 @@ func TestItemsOfSomebodyElse(t *testing.T) {
 		}
 		s.put(t, s.message(id, time.Now(), time.Hour, "1", ""))
 		s.want(t, id, "1", cache.SkipForeign()) // behind it
+		fresh := *s
+		fresh.cache = open(s.client, s.table) // which does not know the table's sort unit yet
+		if got := fresh.history(t, id, time.Time{}, time.Time{}, cache.SkipForeign()); got != "1" {
+			t.Errorf("the history is %s", got)
+		}
+		n := 0
+		for p, err := range open(s.client, s.table).History(t.Context(), id, time.Time{}, time.Time{}) {
+			if n++; (err != nil) == (p != nil) || err != nil && !errors.As(err, &bad) {
+				t.Errorf("got %v, %v", p, err)
+			}
+		}
+		if n != 2 {
+			t.Errorf("the history has %d parts, want the prediction and the error", n)
+		}
 	})
 }
 
