@@ -5,7 +5,7 @@ BENCHCOUNT ?= 6
 .PHONY: bench
 bench: ## Run the micro benchmarks, for benchstat (BENCH=Decode, BENCHCOUNT=6)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime 0.3s -count $(BENCHCOUNT) \
-		./internal/jsonscan ./internal/prediction ./internal/item ./internal/batch ./internal/dedup ./internal/awsclient
+		./internal/jsonscan ./internal/prediction ./internal/item ./internal/batch ./internal/dedup ./internal/awsclient ./internal/records
 
 E2E ?=
 .PHONY: bench-e2e
