@@ -17,13 +17,12 @@ const (
 	maxFooter = 32 << 20
 	// parquetBuffer is how much of a column is read at once. Columns are read side by side.
 	parquetBuffer = 64 << 10
-	parquetRowsAt = 64 // rows that are read at once
 )
 
 // OpenParquet returns a Reader of the rows of a Parquet file. It reads the file's end first, and then one page of each column at a time.
 func OpenParquet(r io.ReaderAt, size int64, o Options) (_ *Reader, err error) {
 	src := &sourceAt{r: r}
-	p := &parquetRows{o: o, source: src, rows: make([]parquet.Row, parquetRowsAt)}
+	p := &parquetRows{o: o, source: src}
 	defer p.recovered(&err)
 	if err := p.checkFooter(size); err != nil {
 		return nil, err
@@ -61,13 +60,14 @@ type parquetRows struct {
 	fields  []*node
 	leaves  [][]parquet.Value // the values of a row, by column
 
-	group  int // index of the next row group
-	reader parquet.Rows
-	rows   []parquet.Row
-	cursor int // index of the next row in rows
-	n      int // rows in rows
-	at     int64
-	text   []byte
+	repeats []int // maximum repetition level, by column
+
+	group     int       // index of the next row group
+	left      int64     // rows of the row group that is read
+	reader    []*column // its columns
+	pageBytes int64     // size of their pages and dictionaries
+	at        int64     // rows that have been read
+	text      []byte
 }
 
 // checkFooter refuses what is not Parquet, or has a footer that would take too much memory.
@@ -108,7 +108,7 @@ func (p *parquetRows) recovered(err *error) {
 // schema gives the columns their roles.
 func (p *parquetRows) schema() (err error) {
 	var names []string
-	nodes := newSchema(p.file.Metadata().Schema)
+	nodes := newSchema(p.file.Metadata().Schema, p.o.MaxRow)
 	for _, field := range p.file.Schema().Fields() {
 		n, err := nodes.node(field, 0, 0)
 		if err != nil {
@@ -117,87 +117,83 @@ func (p *parquetRows) schema() (err error) {
 		names = append(names, field.Name())
 		p.fields = append(p.fields, n)
 	}
-	p.leaves = make([][]parquet.Value, nodes.leaf)
+	p.leaves, p.repeats = make([][]parquet.Value, nodes.leaf), nodes.repeats
 	p.columns, err = newColumns(names, p.o)
 	return err
 }
 
 func (p *parquetRows) next() (r Record, blank int64, err error) {
 	defer p.recovered(&err)
-	for p.cursor == p.n {
-		if err := p.read(); err != nil {
-			return r, 0, err
+	for p.left <= 0 {
+		p.close()
+		groups := p.file.RowGroups()
+		if p.group == len(groups) {
+			return r, 0, io.EOF
 		}
+		p.left, p.reader = groups[p.group].NumRows(), p.columnsOf(p.group)
+		p.group++
 	}
 	r.Offset = p.at
-	row := p.rows[p.cursor]
-	p.cursor++
-	p.at++
-	if r.Why = p.message(row); r.Why == nil {
+	tooLong, err := p.read()
+	switch {
+	case err != nil:
+		return r, 0, p.failed(err)
+	case tooLong:
+		r.Why = prediction.Rejectf(prediction.ReasonTooLarge, "", "the row has a list of more than %d elements", maxRowValues)
+	default:
+		r.Why = p.message()
+	}
+	if r.Why == nil {
 		r.Text = string(p.text)
 	}
 	return r, 0, nil
 }
 
-// read reads more rows. The error is io.EOF after the last row group.
-func (p *parquetRows) read() (err error) {
-	groups := p.file.RowGroups()
-	if p.reader == nil {
-		if p.group == len(groups) {
-			return io.EOF
+// read reads the values of the next row.
+func (p *parquetRows) read() (tooLong bool, err error) {
+	for i, c := range p.reader {
+		var long bool
+		if p.leaves[i], long, err = c.next(); err != nil {
+			return false, err
 		}
-		p.reader = groups[p.group].Rows()
-		p.group++
+		tooLong = tooLong || long
 	}
-	p.cursor = 0
-	p.n, err = p.reader.ReadRows(p.rows)
-	switch {
-	case p.n > 0 && (err == nil || errors.Is(err, io.EOF)):
-		return nil
-	case err == nil:
-		return p.failed(io.ErrNoProgress)
-	case !errors.Is(err, io.EOF):
-		return p.failed(err)
-	}
-	p.close()
-	return nil
+	p.left--
+	p.at++
+	return tooLong, nil
 }
 
 // close ends the reading of a row group.
 func (p *parquetRows) close() {
-	if p.reader != nil {
-		p.reader.Close()
-		p.reader = nil
+	for _, c := range p.reader {
+		c.pages.Close()
 	}
-	p.cursor, p.n = 0, 0
+	p.reader, p.left = nil, 0
 }
 
-// seek continues at a row.
+// seek continues at a row. It reads over the rows before it in its row group.
 func (p *parquetRows) seek(row int64) (err error) {
 	defer p.recovered(&err)
 	p.close()
-	p.at, p.group = row, 0
-	for _, group := range p.file.RowGroups() {
-		p.group++
-		if row < group.NumRows() {
-			p.reader = group.Rows()
-			if err := p.reader.SeekToRow(row); err != nil {
-				return p.failed(err)
-			}
-			return nil
+	p.at, p.group = 0, 0
+	for groups := p.file.RowGroups(); p.group < len(groups) && row-p.at >= groups[p.group].NumRows(); p.group++ {
+		p.at += groups[p.group].NumRows()
+	}
+	if p.at == row || p.group == len(p.file.RowGroups()) {
+		return nil
+	}
+	p.left, p.reader = p.file.RowGroups()[p.group].NumRows(), p.columnsOf(p.group)
+	p.group++
+	for p.at < row {
+		if _, err := p.read(); err != nil {
+			return p.failed(err)
 		}
-		row -= group.NumRows()
 	}
 	return nil
 }
 
 // message makes the text of a row's prediction.
-func (p *parquetRows) message(row parquet.Row) *prediction.Reject {
-	clear(p.leaves)
-	row.Range(func(column int, values []parquet.Value) bool {
-		p.leaves[column] = values
-		return true
-	})
+func (p *parquetRows) message() *prediction.Reject {
 	p.text = p.columns.begin(p.text)
 	for i, n := range p.fields {
 		p.field(i, n)

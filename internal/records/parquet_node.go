@@ -29,6 +29,7 @@ type node struct {
 	text   bool                                     // the column holds texts, or bytes that may be one
 	number bool                                     // the column holds numbers
 
+	limit   int   // of the text of a list: what comes behind it is left out, since the row is rejected
 	element *node // of a list
 	key     *node // of a map, whose values are element
 	members []*node
@@ -40,12 +41,14 @@ const maxLevels = 32
 
 // A schema makes nodes of a file's schema.
 type schema struct {
-	leaf int          // number of leaf columns that have nodes
-	half map[int]bool // leaf columns of type FLOAT16, which the library takes for bytes
+	leaf    int          // number of leaf columns that have nodes
+	repeats []int        // maximum repetition level of each
+	half    map[int]bool // leaf columns of type FLOAT16, which the library takes for bytes
+	limit   int          // of the text of a list
 }
 
-func newSchema(elements []format.SchemaElement) *schema {
-	s := &schema{half: map[int]bool{}}
+func newSchema(elements []format.SchemaElement, limit int) *schema {
+	s := &schema{half: map[int]bool{}, limit: limit}
 	leaf := 0
 	for i := range elements {
 		if !elements[i].Type.Valid {
@@ -68,17 +71,18 @@ func (s *schema) node(f parquet.Node, def, rep int) (n *node, err error) {
 		def++
 	}
 	if f.Repeated() { // a list without its own group
-		list := &node{first: s.leaf, def: def, rep: rep + 1}
+		list := &node{first: s.leaf, def: def, rep: rep + 1, limit: s.limit}
 		list.element, err = s.node(parquet.Required(f), def+1, rep+1)
 		list.last = s.leaf
 		return list, err
 	}
-	n = &node{first: s.leaf, def: def, rep: rep}
+	n = &node{first: s.leaf, def: def, rep: rep, limit: s.limit}
 	switch inner := repeatedChild(f); {
 	case f.Leaf():
 		if err = n.column(f.Type()); s.half[s.leaf] {
 			n.number, n.leaf = true, func(dst []byte, v parquet.Value) []byte { return appendFloat(dst, float16(v.ByteArray()), 32) }
 		}
+		s.repeats = append(s.repeats, rep)
 		s.leaf++
 	case inner != nil && isMap(f) && len(inner.Fields()) == 2:
 		n.rep++
@@ -167,7 +171,7 @@ func (n *node) appendElements(dst []byte, values [][]parquet.Value) []byte {
 	if values[0][0].DefinitionLevel() > n.def { // else it is empty
 		rest := append([][]parquet.Value(nil), values...)
 		one := make([][]parquet.Value, len(values))
-		for first := true; len(rest[0]) > 0; first = false {
+		for first := true; len(rest[0]) > 0 && len(dst) <= n.limit; first = false {
 			if !first {
 				dst = append(dst, ',')
 			}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/predcache/predcache/internal/records"
 )
 
@@ -105,4 +107,44 @@ func FuzzParquet(f *testing.F) {
 			_, err = r.Next()
 		}
 	})
+}
+
+// A file of a few KB can stand for any amount of data: it is refused, or the row is.
+func TestParquet_bombs(t *testing.T) {
+	type lists struct {
+		ID      string   `parquet:"predictionId"`
+		Payload []string `parquet:"prediction,dict,list"`
+	}
+	long := make([]string, 1<<18+1)
+	wide := slices.Repeat([]string{strings.Repeat("x", 1000)}, 1<<17)
+	var file bytes.Buffer
+	writer := parquet.NewGenericWriter[lists](&file, parquet.Compression(&parquet.Zstd))
+	if _, err := writer.Write([]lists{{"a", []string{"1"}}, {"long", long}, {"wide", wide}, {"b", nil}}); err != nil || writer.Close() != nil {
+		t.Fatal(err)
+	}
+	r, err := openParquet(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := rest(r)
+	if want := []string{`{"predictionId":"a","prediction":["1"]}`, "too_large: ", "too_large: ", `{"predictionId":"b","prediction":[]}`}; err != nil || !slices.Equal(rows, want) {
+		t.Errorf("%.200q, %v; want %q", rows, err, want)
+	}
+
+	type texts struct {
+		ID      string `parquet:"predictionId,dict"`
+		Payload string `parquet:"prediction,plain"`
+	}
+	file.Reset()
+	pages := parquet.NewGenericWriter[texts](&file, parquet.Compression(&parquet.Zstd), parquet.PageBufferSize(128<<20))
+	if _, err := pages.Write(slices.Repeat([]texts{{"a", wide[0]}}, 70<<10)); err != nil || pages.Close() != nil {
+		t.Fatal(err)
+	}
+	if r, err = openParquet(file.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	var format *records.FormatError
+	if _, err := rest(r); !errors.As(err, &format) || !strings.Contains(err.Error(), "write smaller pages") {
+		t.Errorf("a file of %d bytes: %v", file.Len(), err)
+	}
 }
