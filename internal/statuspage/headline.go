@@ -59,6 +59,9 @@ func (p *Page) headline(s *Snapshot, now, minute *telemetry.Values, working bool
 		written := math.Round(float64(s.Outcomes[prediction.Written].Rate))
 		set(Good, "Writing "+plural(written, "prediction", "predictions")+" a second",
 			"In the last minute half of them were durable within %s of being sent, and 99 %% within %s.", duration(s.Age.P50), duration(s.Age.P99))
+	case s.Outcomes[prediction.Deleted].Rate > 0 || now.Removed > minute.Removed:
+		set(Good, "Writing deletes", "In the last minute %s were done, and %s that they hide were removed.",
+			plural(now.Outcomes[prediction.Deleted]-minute.Outcomes[prediction.Deleted], "delete", "deletes"), plural(now.Removed-minute.Removed, "item", "items"))
 	default:
 		set(Good, "At work", "There is something to write; nothing has been written in the last minute.")
 	}

@@ -183,6 +183,7 @@ func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
 			{"messages deleted", number(now.Settled[consumer.Deleted])}, {"moved to the rejects", number(now.Settled[consumer.Rejected])},
 			{"released", number(now.Settled[consumer.Released])}, {"backed off", number(now.Settled[consumer.BackedOff])},
 			{"leases extended", number(now.Extended)}, {"leases lost", number(now.LeasesLost)}, {"settling retried", number(now.Retries)},
+			{"items removed", number(now.Removed)}, {"deletes being removed", number(now.Removing)},
 			{"keys on their way", number(window.Pending)}, {"keys remembered", number(window.Written)},
 		},
 	}

@@ -120,6 +120,18 @@ func TestHeadline(t *testing.T) {
 			b.health.Report(telemetry.PartTable, "", denied)
 			time.Sleep(90 * time.Second)
 		}, Critical, "The table can't be written", "For 1 min nothing has been received: 1 message is held"},
+		"only deletes": {func(b *bench) {
+			b.State(writer.Up)
+			b.receive(10)
+			for range 10 {
+				b.Outcome(prediction.Deleted, 1, 0)
+			}
+			b.Removed(1500)
+		}, Good, "Writing deletes", "10 deletes were done, and 1,500 items that they hide were removed"},
+		"removals are denied": {func(b *bench) {
+			b.health.Report(telemetry.PartQuery, "", errors.New("Query: AccessDeniedException: not authorized"))
+			time.Sleep(5 * time.Second)
+		}, Warning, "Query fails", "For 6 s now. It is tried again by itself"},
 		"deletes fail": {func(b *bench) {
 			b.health.Report(telemetry.PartDelete, "", denied)
 			time.Sleep(5 * time.Second)

@@ -185,7 +185,7 @@ func (m *Metrics) declare(o Options) []metric {
 		{
 			name: "removed_items_total", unit: "items", instrument: counter(&m.removed),
 			help:    "Items that were removed because a delete hides them.",
-			trouble: alerts("PredcacheRemovalsStuck"),
+			trouble: alerts("PredcacheNothingWritten", "PredcacheRemovalsStuck"),
 		}, {
 			name: "removing_deletes", unit: "deletes", instrument: gauge(&m.removing),
 			help:    "Deletes that are durable, and whose older items are being removed or wait for that.",

@@ -34,6 +34,7 @@ type Values struct {
 	Unprocessed          float64
 	Units                float64
 	Concurrency, Writing float64
+	Removed, Removing    float64 // items removed, and deletes whose items are being removed
 	State                writer.State
 	Window               dedup.Stats
 
@@ -63,6 +64,7 @@ func (m *Metrics) Values(now time.Time) *Values {
 		Compression: value(m.compression),
 		Age:         distribution(m.age), Batches: distribution(m.batchItems),
 		Unprocessed: value(m.unprocessed), Units: value(m.units), Concurrency: value(m.concurrency), Writing: value(m.writing),
+		Removed: value(m.removed), Removing: value(m.removing),
 		Window:   m.Window(),
 		Failures: m.calls.failures.values(),
 	}
