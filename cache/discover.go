@@ -100,7 +100,8 @@ func (c *Cache) layoutFor(ctx context.Context, o *options) (*item.Layout, error)
 	}
 	for i := range o.where {
 		switch name := o.where[i].name; name {
-		case l.HashKey, l.SortKey, l.TTLAttribute, item.AttrTimestamp, item.AttrCreatedAt, item.AttrPayload, item.AttrEncoding, item.AttrDeleted, item.AttrSent:
+		case l.HashKey, l.SortKey, l.TTLAttribute, item.AttrTimestamp, item.AttrCreatedAt, item.AttrPayload, item.AttrEncoding,
+			item.AttrDeleted, item.AttrSent:
 			return nil, fmt.Errorf("Where(%q): it is not one of a prediction's Attributes", name)
 		}
 	}

@@ -9,11 +9,12 @@ import (
 	"github.com/predcache/predcache/internal/item"
 )
 
-// Get returns the newest prediction of an id that has not expired and is not deleted, or ErrNotFound. Any other error means that the table
-// could not be asked (it wraps the SDK's), that the item can't be read (an *ItemError), or that no item can have this id.
+// Get returns the newest prediction of an id that has not expired and is not deleted, or ErrNotFound. Any other error means
+// that the table could not be asked (it wraps the SDK's), that the item can't be read (an *ItemError), or that no item can have
+// this id.
 //
-// It costs a GetItem in the latest-only layout. In the versioned one it is a Query of one item, and a second one only where that
-// has expired or is a delete. In the expiry-sorted one it reads all live versions of the id, or one under UniformLife.
+// It costs a GetItem in the latest-only layout. In the versioned one it is a Query of one item, and a second one only where
+// that has expired or is a delete. In the expiry-sorted one it reads all live versions of the id, or one under UniformLife.
 //
 // With a front it costs nothing while the front holds the id and its age is below MaxAge; otherwise callers of one id share one
 // read. See [Front] for how old an answer can be, and for what is returned while the table does not answer.

@@ -92,17 +92,13 @@ func (h *history) versions(ctx context.Context) error {
 		return err
 	}
 	lo, hi := h.from.In(perSecond), h.to.In(perSecond)
-	var hidden int64 // the range does not meet, or meets too late, what hides it from this unit on
-	switch {
-	case h.options.oldestFirst:
-		hidden = lo
-	case h.to.Sec < lastSecond:
-		hidden = hi
-	default:
-		hidden = math.MaxInt64
+	// The range does not meet the tombstones above its end, and, oldest first, meets its own too late.
+	above, unseen := hi, h.to.Sec < lastSecond
+	if h.options.oldestFirst {
+		above, unseen = lo, true
 	}
-	if hidden < math.MaxInt64 {
-		unit, err := h.newestTombstone(ctx, hidden)
+	if unseen {
+		unit, err := h.newestTombstone(ctx, above)
 		if err != nil {
 			return err
 		}

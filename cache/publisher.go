@@ -153,8 +153,8 @@ func (p *Publisher) TryDelete(id string, at time.Time) error {
 	return p.TryPublish(&Prediction{ID: id, EventTime: at, deleted: true})
 }
 
-// PublishJSON publishes a JSON object that is a prediction or a delete already, with the fields that the worker is configured to read. It
-// checks only that the text is an object.
+// PublishJSON publishes a JSON object that is a prediction or a delete already, with the fields that the worker is configured
+// to read. It checks only that the text is an object.
 func (p *Publisher) PublishJSON(ctx context.Context, object string) error {
 	text, err := oneLine(object)
 	if err == nil && len(text) > maxMessage {
