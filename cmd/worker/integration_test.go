@@ -52,6 +52,12 @@ func newWire(t *testing.T, b backend.Services, layout item.Kind, hash item.KeyTy
 // consume runs a worker until its queue is empty.
 func (w *wire) consume(t *testing.T) {
 	t.Helper()
+	consumeUntilEmpty(t, w.queue)
+}
+
+// consumeUntilEmpty runs a worker until a queue is empty.
+func consumeUntilEmpty(t *testing.T, queue string) {
+	t.Helper()
 	cfg, err := config.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +78,7 @@ func (w *wire) consume(t *testing.T) {
 	go func() {
 		defer stop()
 		for range time.Tick(100 * time.Millisecond) {
-			info, err := awsclient.DescribeQueue(intake, clients, "the queue", w.queue)
+			info, err := awsclient.DescribeQueue(intake, clients, "the queue", queue)
 			if err != nil || info.Messages == 0 && info.InFlight == 0 {
 				return
 			}

@@ -47,8 +47,9 @@ type Services struct {
 	SQS                                       *sqs.Client
 	DynamoDB                                  *dynamodb.Client
 	S3                                        *s3.Client
-	// S3Queues is the SQS that S3 can send its events to.
-	S3Queues *sqs.Client
+	// S3Queues is the SQS that S3 can send its events to, and S3QueuesEndpoint where it is.
+	S3Queues         *sqs.Client
+	S3QueuesEndpoint string
 	// The fakes are nil unless Name is "fake".
 	FakeSQS      *sqsfake.Service
 	FakeDynamoDB *dynamodbfake.Service
@@ -98,6 +99,7 @@ func (b Services) connected(eventQueues string) Services {
 	b.SQS = sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = aws.String(b.SQSEndpoint) })
 	b.DynamoDB = dynamodb.NewFromConfig(config, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(b.DynamoDBEndpoint) })
 	b.S3 = s3.NewFromConfig(config, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String(b.S3Endpoint), true })
+	b.S3QueuesEndpoint = eventQueues
 	b.S3Queues = sqs.NewFromConfig(config, func(o *sqs.Options) { o.BaseEndpoint = &eventQueues })
 	return b
 }
