@@ -176,6 +176,12 @@ func (r *row) Done(int) {
 	r.c.done()
 }
 
+// Stall implements dedup.Staller. A row never waits for long: its chunk has memory that others need. The message backs off instead.
+func (r *row) Stall() bool {
+	r.c.m.BackOff()
+	return false
+}
+
 // Resolve implements dedup.Waiter.
 func (r *row) Resolve(o prediction.Outcome, raw string, why *prediction.Reject) {
 	switch o {

@@ -135,7 +135,8 @@ func (r *Remover) Remove(d Delete) {
 	j := &job{Delete: d}
 	r.mu.Lock()
 	r.jobs[j] = struct{}{}
-	n, closed, failing := len(r.jobs), r.closed, r.failures >= failuresToStall
+	n, closed := len(r.jobs), r.closed
+	failing := r.failures >= failuresToStall && n > 1 // a single one is tried, or nothing would ever show that removals work again
 	r.mu.Unlock()
 	r.cfg.Observer.Removing(n)
 	if closed || failing && !d.Stall() {
@@ -182,7 +183,7 @@ func (r *Remover) handle(ctx context.Context, entries []*batch.Entry[*job]) {
 	case err != nil:
 		e.Retry()
 		if ctx.Err() == nil {
-			r.failed(ctx)
+			r.failed(ctx, j)
 		}
 		return
 	case page.Next != nil:
@@ -245,12 +246,15 @@ func (r *Remover) remove(ctx context.Context, j *job, page Page) error {
 
 // failed records a failure. After several in a row, the deletes that wait are announced as stalled, and only one at a time is tried,
 // with a growing pause: without the permission for it, no removal succeeds.
-func (r *Remover) failed(ctx context.Context) {
+func (r *Remover) failed(ctx context.Context, failed *job) {
 	r.mu.Lock()
 	r.failures++
 	failures := r.failures
 	var waiting []*job
-	if failures == failuresToStall {
+	switch {
+	case failures > failuresToStall:
+		waiting = append(waiting, failed)
+	case failures == failuresToStall:
 		for j := range r.jobs {
 			waiting = append(waiting, j)
 		}

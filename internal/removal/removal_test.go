@@ -470,3 +470,36 @@ func TestStop(t *testing.T) {
 		}
 	})
 }
+
+// Where no delete may wait, later ones show that removals work again.
+func TestStall_without_waiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, layouts["versioned"])
+		denied := true
+		w.fail = func(int) error {
+			if denied {
+				return errors.New("denied")
+			}
+			return nil
+		}
+		w.stall = func(string) bool { return false }
+		w.run(func() {
+			outcomes := map[prediction.Outcome]int{}
+			send := func(n int) {
+				for i := range n {
+					w.send(fmt.Sprint("id", i), time.Now().Unix(), 100, true, func(o prediction.Outcome) { outcomes[o]++ })
+					time.Sleep(time.Minute)
+				}
+			}
+			send(20)
+			if outcomes[prediction.Failed] != 20 || w.removing != 0 {
+				t.Errorf("outcomes %v, %d wait, want 20 failed", outcomes, w.removing)
+			}
+			denied = false
+			send(20)
+			if outcomes[prediction.Deleted] != 20 {
+				t.Errorf("outcomes %v, want 20 deleted", outcomes)
+			}
+		})
+	})
+}

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,6 +86,52 @@ func TestObjects(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			f.WantItems(20100)
 			r.Stop()
+		})
+	})
+
+	t.Run("deletes that can't be done yet do not block other objects", func(t *testing.T) {
+		t.Setenv("WORKER_DELETES", "remove")
+		workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+			f.AddObjects()
+			var denied atomic.Bool
+			denied.Store(true)
+			f.DynamoDB.SetFault(func(c *awstest.Call) awstest.Fault {
+				if denied.Load() && c.Operation == "Query" {
+					return awstest.Fault{Err: awstest.AccessDenied("Query")}
+				}
+				return awstest.Fault{}
+			})
+			r := f.Start()
+			f.S3.Put(workertest.BucketName, "daily/live.jsonl", s3fake.Text(rows("gone", 500)))
+			time.Sleep(time.Minute)
+			var gone strings.Builder
+			for i := range 500 {
+				fmt.Fprintf(&gone, "{\"predictionId\":\"gone%d\",\"deleted\":true}\n", i)
+			}
+			for i := range 20 {
+				f.S3.Put(workertest.BucketName, fmt.Sprintf("daily/gone%d.jsonl", i), s3fake.Text(gone.String()))
+			}
+			time.Sleep(5 * time.Minute)
+			f.S3.Put(workertest.BucketName, "daily/others.jsonl", s3fake.Text(rows("other", 500)))
+			time.Sleep(5 * time.Minute)
+			others := 0
+			for _, it := range f.DynamoDB.Items(workertest.TableName) {
+				if strings.Contains(it.JSON(), `"other`) {
+					others++
+				}
+			}
+			if others != 500 {
+				t.Errorf("%d of 500 rows of another object were written", others)
+			}
+			denied.Store(false)
+			time.Sleep(3 * time.Hour)
+			r.Stop()
+			wantObjectsDone(t, f)
+			for _, it := range f.DynamoDB.Items(workertest.TableName) {
+				if strings.Contains(it.JSON(), `"gone`) && it.Text("prediction") != "" {
+					t.Fatalf("the table still has %.100s", it.JSON())
+				}
+			}
 		})
 	})
 
