@@ -69,40 +69,6 @@ func (w *Window) Stats() Stats {
 	return Stats{len(w.pending), len(w.written.entries) + len(w.before.entries) - w.renewed, w.pendingHits, w.writtenHits}
 }
 
-// A fingerprint identifies a key in 16 bytes. An id may have 2,048 bytes, and keeping it would keep its message's body in
-// memory. It has two seeded hashes of the id, so that nobody can construct collisions. The sort key is in both, and its fraction in one,
-// so that the keys of one id never collide.
-type fingerprint [2]uint64
-
-// pending is the write of a key that the batcher has, and the next one, which waits for it.
-type pending struct {
-	write
-	inFlight bool      // before that, a newer version replaces the item in place
-	next     *write    // of a newer version; nil unless inFlight
-	first    [1]waiter // storage for a single waiter
-}
-
-// A write is one version of a key, and everyone who waits for it.
-type write struct {
-	item    *item.Item
-	version prediction.Version // the item's, or that of its newest duplicate
-	waiters []waiter
-}
-
-// A waiter waits for a write. outcome is the outcome of its prediction if the write succeeds. It keeps the prediction's item in
-// case that what supersedes it can't be written; the one whose item is being written has none.
-type waiter struct {
-	to      Waiter
-	item    *item.Item
-	raw     string
-	sent    int64
-	units   int32
-	outcome prediction.Outcome
-	deleted bool // its prediction is a delete
-	// silent waiters are not reported to the Observer: removals, which are no predictions, and a Delete, which reports itself later.
-	silent bool
-}
-
 // NewWindow returns an empty Window.
 func NewWindow(cfg Config) *Window {
 	return &Window{
@@ -183,59 +149,6 @@ func (w *Window) admit(it *item.Item, me waiter) (known prediction.Outcome, subm
 		last.replace(it, it.Version, []waiter{me})
 	}
 	return prediction.Written, false
-}
-
-// known returns Duplicate or Superseded for a prediction whose key was recently written with this or a newer version, and
-// Written if it must be written. It requires w.mu.
-func (w *Window) known(it *item.Item) prediction.Outcome {
-	if it.Removal != item.NoRemoval {
-		return prediction.Written // the table has the item, whatever this worker wrote
-	}
-	w.forgetOld()
-	e := w.find(it.Key)
-	if e == nil {
-		return prediction.Written
-	}
-	latest := e.version()
-	newer := it.Version.Compare(latest) > 0
-	switch {
-	case it.Version.SameContent(latest) && (!newer || !w.cfg.Ordered):
-		if newer {
-			e.set(it.Version) // versions sent between the two are older
-		}
-		return prediction.Duplicate
-	case !newer:
-		return prediction.Superseded
-	}
-	return prediction.Written
-}
-
-// repeat adds a waiter whose prediction duplicates the written one.
-func (r *write) repeat(me waiter, v prediction.Version) {
-	me.outcome = prediction.Duplicate
-	r.waiters = append(r.waiters, me)
-	if v.Compare(r.version) > 0 {
-		r.version = v
-	}
-}
-
-// replace replaces a version that is not in flight by a newer one.
-func (r *write) replace(it *item.Item, v prediction.Version, waiters []waiter) {
-	older := *r.item
-	*r.item, r.version = *it, v
-	waiters, r.waiters = r.waiters, waiters
-	r.overtake(waiters, &older)
-}
-
-// overtake adds the waiters of a write of an older version.
-func (r *write) overtake(waiters []waiter, older *item.Item) {
-	for i := range waiters {
-		if waiters[i].item == nil {
-			waiters[i].item = older
-		}
-		waiters[i].outcome = prediction.Superseded
-	}
-	r.waiters = append(r.waiters, waiters...)
 }
 
 // fallBack takes the superseded ones out of the waiters of a write that can't be made. second is the write of the newest of
@@ -353,71 +266,4 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 		w.cfg.Observer.Outcome(me.outcome, int(me.units), me.sent)
 	}
 	me.to.Resolve(me.outcome, me.raw, why)
-}
-
-// remembersNewer reports whether a newer version of a removal's key was written. Then the removal removed nothing, or what another
-// worker had put over that version. Its own version must not be remembered: older ones would follow the newer one. It requires w.mu.
-func (w *Window) remembersNewer(k item.Key, removal prediction.Version) bool {
-	e := w.find(k)
-	return e != nil && e.version().Compare(removal) > 0
-}
-
-// find returns what is remembered of a key, or nil. It requires w.mu.
-func (w *Window) find(k item.Key) *entry {
-	f := w.fingerprint(k)
-	if e := w.written.find(f); e != nil {
-		return e
-	}
-	return w.before.find(f)
-}
-
-// remember records a written version. It requires w.mu.
-func (w *Window) remember(k item.Key, v prediction.Version) {
-	f := w.fingerprint(k)
-	if e := w.written.find(f); e != nil {
-		e.set(v)
-		return
-	}
-	if w.forgetOld(); w.written.full() {
-		w.rotate(time.Now())
-	}
-	if w.before.find(f) != nil {
-		w.renewed++
-	}
-	w.written.add(f, v)
-}
-
-// rotate begins a generation at a time, and forgets the one before the last. It requires w.mu.
-func (w *Window) rotate(at time.Time) {
-	w.before.clear()
-	w.written, w.before, w.renewed = w.before, w.written, 0
-	w.began = at
-}
-
-// forgetOld rotates a generation after half of the maximum age, so that none lives longer than the whole. It requires w.mu.
-func (w *Window) forgetOld() {
-	if w.cfg.MaxAge == 0 {
-		return
-	}
-	now := time.Now()
-	age := now.Sub(w.began)
-	if age >= w.cfg.MaxAge/2 {
-		w.rotate(w.began.Add(w.cfg.MaxAge / 2)) // when it was due
-	}
-	if age >= w.cfg.MaxAge {
-		w.rotate(now)
-	}
-}
-
-// Forget forgets the written keys: the table that has them is gone. Pending writes stay.
-func (w *Window) Forget() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.rotate(time.Now())
-	w.rotate(time.Now())
-}
-
-func (w *Window) fingerprint(k item.Key) fingerprint {
-	sort := uint64(k.Sort)
-	return fingerprint{maphash.String(w.seed[0], k.ID) ^ sort, maphash.String(w.seed[1], k.ID) ^ sort ^ k.Frac}
 }
