@@ -41,3 +41,11 @@ OBJECT_MIB ?= 2048
 .PHONY: crash-objects
 crash-objects: ## Kill real workers while they read an object of 2 GB, and compare the table with it (OBJECT_KILLS=20 OBJECT_MIB=2048)
 	go test ./cmd/worker -run '^TestObjectsCrash$$' -v -count 1 -timeout 0 -objects.kills $(OBJECT_KILLS) -objects.mib $(OBJECT_MIB)
+
+IDS ?= 100
+VERSIONS ?= 2000
+
+.PHONY: deletes
+deletes: ## Delete ids with many versions while real workers are killed, on fakes and stand-ins (IDS=100 VERSIONS=2000)
+	PREDCACHE_REQUIRE_STANDINS=1 dev/standins/run.sh go test ./cmd/worker -run '^TestDeletesOfBinary$$|^TestEraseBinary$$' -v -count 1 -timeout 0 \
+		-deletes.ids $(IDS) -deletes.versions $(VERSIONS) -erase.ids $(IDS) -erase.versions $(VERSIONS) -erase.kills 5
