@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/backend"
@@ -25,7 +26,8 @@ func newBucket(t *testing.T, b backend.Services, objects map[string]string) (nam
 	t.Setenv("AWS_ENDPOINT_URL_S3", b.S3Endpoint)
 	t.Chdir(t.TempDir())
 	name = fmt.Sprintf("warm-%x-%d", os.Getpid(), buckets.Add(1))
-	if _, err := b.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
+	where := &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(awstest.Region)}
+	if _, err := b.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name, CreateBucketConfiguration: where}); err != nil {
 		t.Fatal(err)
 	}
 	for key, text := range objects {
