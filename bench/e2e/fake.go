@@ -162,6 +162,10 @@ func (f *fake) answer(dst []byte, operation, body string) ([]byte, int) {
 		return f.receive(dst, body), 200
 	case "DeleteMessageBatch":
 		return f.delete(dst, body), 200
+	case "SendMessageBatch": // of rejects
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return successful(dst, f.entries(body, func(jsonscan.Value) {})), 200
 	case "ChangeMessageVisibilityBatch":
 		return f.changeVisibility(dst, body), 200
 	case "BatchWriteItem":

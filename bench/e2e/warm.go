@@ -38,6 +38,7 @@ var fileWriters = map[string]func(w io.Writer) (row func(filed) error, end func(
 	"gzip":    func(w io.Writer) (func(filed) error, func() error) { return compressing(gzip.NewWriter(w)) },
 	"zstd":    func(w io.Writer) (func(filed) error, func() error) { z, _ := zstd.NewWriter(w); return compressing(z) },
 	"parquet": writeParquet,
+	"long":    writeLong,
 }
 
 func (f *filed) json() string {
@@ -47,6 +48,15 @@ func (f *filed) json() string {
 func writeLines(w io.Writer) (row func(filed) error, end func() error) {
 	return func(f filed) error {
 		_, err := io.WriteString(w, f.json()+"\n")
+		return err
+	}, func() error { return nil }
+}
+
+// writeLong writes rows of 15 MB, which the worker rejects: no item is so long.
+func writeLong(w io.Writer) (row func(filed) error, end func() error) {
+	padding := strings.Repeat("x", 15<<20)
+	return func(f filed) error {
+		_, err := fmt.Fprintf(w, "{\"predictionId\":%q,\"prediction\":\"%s\"}\n", f.ID, padding)
 		return err
 	}, func() error { return nil }
 }
