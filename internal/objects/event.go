@@ -217,6 +217,9 @@ func (o *Object) skips(below string) bool {
 		return true
 	}
 	names := strings.Split(strings.TrimPrefix(o.Key, below), "/")
+	if below != "" && !strings.HasSuffix(below, "/") {
+		names = names[1:] // the first one begins within the prefix, such as predictions.jsonl below predictions
+	}
 	for _, name := range names {
 		if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") && !strings.Contains(name, "=") {
 			return true

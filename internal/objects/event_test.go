@@ -143,6 +143,14 @@ func TestSkips(t *testing.T) {
 	if o := (Object{Key: "_exports/a.jsonl", Size: 1}); o.skips("_exports/") {
 		t.Error("a name that the allow-list gives is skipped")
 	}
+	// The prefix may end within a name.
+	for key, want := range map[string]bool{
+		"scores.jsonl": false, "scores_2026/a.jsonl": false, "scores_2026/_temporary/a.jsonl": true, "scores/_SUCCESS": true, "scores": false,
+	} {
+		if o := (Object{Key: key, Size: 1}); o.skips("scores") != want {
+			t.Errorf("%s below scores: %v", key, !want)
+		}
+	}
 	if o := (Object{Key: "a.jsonl"}); !o.skips("") {
 		t.Error("an empty object is read")
 	}
