@@ -58,10 +58,12 @@ func TestWarm_objects(t *testing.T) {
 				"out/part-2":          long.String(),
 				"out/part-3.parquet":  string(parquet),
 				"out/part-4.json":     `[{"predictionId":"tie","timestamp":1769860800.5,"expiresAt":4000000000,"prediction":"later"}]`,
+				"out/":                "", // a folder, as the console makes it
 				"out/_SUCCESS":        "",
 				"out/_metadata":       "PAR1",
 				"out/manifest-1.json": "{}",
 				"other":               `{"predictionId":"other","prediction":1}`,
+				"later_1/part-0":      `{"predictionId":"later","prediction":1}`,
 			})
 			// The first bodies end early. The calls of one block are made four times at most.
 			var calls atomic.Int32
@@ -72,7 +74,7 @@ func TestWarm_objects(t *testing.T) {
 			}
 			url := "s3://" + bucket + "/out/"
 			out, err := runCommand(t, "warm", url)
-			if err != nil || !strings.Contains(out, "5 files or objects; 3 objects are skipped by size or name") || !strings.Contains(out, "3,008 predictions of "+url) {
+			if err != nil || !strings.Contains(out, "5 files or objects; 4 objects are skipped by size or name") || !strings.Contains(out, "3,008 predictions of "+url) {
 				t.Fatalf("%s, %v", out, err)
 			}
 			for id, want := range map[string]string{"n": "1", "c": "0.50", "long-2999": `"` + strings.Repeat("x", 1000) + `"`} {
@@ -86,6 +88,10 @@ func TestWarm_objects(t *testing.T) {
 			out, err = runCommand(t, "warm", "--dry-run", "s3://"+bucket+"/other")
 			if err != nil || !strings.Contains(out, "1 predictions of ") {
 				t.Errorf("%s, %v", out, err)
+			}
+			out, err = runCommand(t, "warm", "--dry-run", "s3://"+bucket+"/later")
+			if err != nil || !strings.Contains(out, "1 predictions of ") {
+				t.Errorf("a prefix that ends within a name: %s, %v", out, err)
 			}
 			for _, test := range []struct{ arg, want string }{
 				{"s3://" + bucket + "/none/", "has no objects with predictions"},

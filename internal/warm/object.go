@@ -35,19 +35,17 @@ func (r *Run) objectSources(ctx context.Context, urls []string) ([]*source, erro
 			return nil, err //nolint:wrapcheck // it names the bucket
 		}
 		before := len(all)
+		if len(listed) > 0 && listed[0].Key == prefix && !strings.HasSuffix(prefix, "/") { // an object; the console makes empty ones that end in a slash as folders
+			all = append(all, r.objectSource(&listed[0], owner))
+			continue
+		}
 		for i := range listed {
 			o := &listed[i]
-			switch {
-			case o.Key == prefix: // comes first in the listing
-				listed = listed[:i+1]
-			case objects.Skips(o.Key, o.Size, prefix):
+			if objects.Skips(o.Key, o.Size, prefix) {
 				r.skipped++
 				continue
 			}
 			all = append(all, r.objectSource(o, owner))
-			if o.Key == prefix {
-				break
-			}
 		}
 		if len(all) == before {
 			return nil, fmt.Errorf("%s has no objects with predictions: %d were skipped by size or name", url, r.skipped)
