@@ -103,6 +103,7 @@ type Message struct {
 	unsent int   // rejects that the reject queue has not accepted yet
 	// stalled are the bytes that the message had when Stall was granted, or 0.
 	stalled int64
+	settled bool // each prediction has an outcome
 }
 
 // A lease is the time for which SQS keeps a message invisible for this worker.
@@ -162,7 +163,7 @@ func (m *Message) Stall() bool {
 func (c *Consumer) stall(m *Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m.stalled > 0 {
+	if m.stalled > 0 || m.settled { // the prediction may have got its outcome meanwhile, from another goroutine
 		return true
 	}
 	if !c.waitFits(m, rejectShareFailing) {

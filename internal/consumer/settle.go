@@ -10,6 +10,7 @@ import (
 // settle deletes, rejects or releases a message whose predictions all have an outcome.
 func (c *Consumer) settle(m *Message) {
 	c.mu.Lock()
+	m.settled = true
 	if m.stalled > 0 {
 		c.rejecting.messages--
 		c.rejecting.bytes -= m.stalled

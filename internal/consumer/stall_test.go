@@ -53,3 +53,21 @@ func TestStall(t *testing.T) {
 		t.Errorf("%d messages and %d bytes wait in the end, %d are unsettled", c.rejecting.messages, c.rejecting.bytes, c.unsettled)
 	}
 }
+
+// Several deletes are announced as stalled while others of them end. A message that had settled counted as one that waits, for ever.
+func TestStall_after_the_message_settled(t *testing.T) {
+	c := New(Config{
+		Observer: mute{}, Pollers: 1, MaxMessages: 100, MaxBytes: 64 << 20, MaxMessageBytes: 1 << 20, MaxDecodedBytes: 1 << 20, Visibility: 30 * time.Second,
+	})
+	messages, _ := c.hold([]Received{{ID: "a", Receipt: "a", Body: "x", Receives: 1}})
+	m := messages[0]
+	m.Expect()
+	m.Done(0)
+	m.Resolve(prediction.Deleted, "", nil)
+	if !m.Stall() || m.delayed || m.stalled != 0 {
+		t.Errorf("the message waits with %d bytes, backs off: %v", m.stalled, m.delayed)
+	}
+	if c.rejecting.messages != 0 || c.rejecting.bytes != 0 || c.unsettled != 0 || c.gate.unsettled != 0 {
+		t.Errorf("%d messages and %d bytes wait, %d are unsettled", c.rejecting.messages, c.rejecting.bytes, c.unsettled)
+	}
+}
