@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -52,6 +53,8 @@ ids are done; otherwise the ids are erased again, as of the time of the new run.
 				return usageErrorf(cmd, "erase takes at least one id, - for standard input, or --file")
 			case f.file != "" && len(args) > 0:
 				return usageErrorf(cmd, "give ids as arguments or by --file, not both")
+			case len(args) > 1 && slices.Contains(args, "-"):
+				return usageErrorf(cmd, "give ids as arguments or on standard input (-), not both; an id that is - goes into a file")
 			}
 			return nil
 		},

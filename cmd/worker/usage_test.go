@@ -85,6 +85,7 @@ func TestUsageErrors(t *testing.T) {
 		{"warm --every soon -", `invalid argument "soon" for "--every"`},
 		{"erase", "erase takes at least one id, - for standard input, or --file"},
 		{"erase --file ids.txt a", "give ids as arguments or by --file, not both"},
+		{"erase - a", "give ids as arguments or on standard input (-), not both"},
 		{"erase -5", "Put -- before a value that begins with a dash: worker erase -- -5"},
 		{"redrive --all --reason key", "use --reason or --all, not both"},
 		{"redrive --all --rate 0", "--rate is 0, and must be at least 1"},
