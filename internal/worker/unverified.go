@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/item"
 )
 
 // A Permission is what the worker's role needs while it runs.
@@ -21,6 +22,9 @@ func (r *Resources) Unverified(cfg *config.Config) []Permission {
 	needed := []Permission{
 		{"the queue", []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}},
 		{"the table", []string{write}},
+	}
+	if cfg.Deletes == config.DeletesRemove && r.Layout.Kind != item.LatestOnly {
+		needed = append(needed, Permission{"the table", []string{"dynamodb:Query", "dynamodb:DeleteItem"}})
 	}
 	if cfg.RejectQueueURL != "" {
 		needed = append(needed, Permission{"the reject queue", []string{"sqs:SendMessage"}})
