@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -396,5 +398,9 @@ func TestReadIDs(t *testing.T) {
 	}
 	if _, err := erase.ReadIDs(strings.NewReader("a\n" + strings.Repeat("x", 3000))); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("a long line: %v", err)
+	}
+	endless := io.MultiReader(strings.NewReader(strings.Repeat("x", 1<<20)), iotest.ErrReader(errors.New("read too far")))
+	if _, err := erase.ReadIDs(endless); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("a file without line ends: %v", err)
 	}
 }

@@ -16,19 +16,20 @@ import (
 // any key is an error.
 func ReadIDs(r io.Reader) ([]string, error) {
 	const longest = item.MaxHashBytes + len("\r\n")
-	lines := bufio.NewReaderSize(r, 64<<10)
+	lines := bufio.NewReaderSize(r, 64<<10) // a file that is no list may have no line end in gigabytes
 	var ids []string
 	for n := 1; ; n++ {
-		line, err := lines.ReadString('\n')
-		end := errors.Is(err, io.EOF)
-		if err != nil && !end {
+		text, err := lines.ReadSlice('\n')
+		end, tooLong := errors.Is(err, io.EOF), errors.Is(err, bufio.ErrBufferFull)
+		if err != nil && !end && !tooLong {
 			return nil, fmt.Errorf("reading the ids: %w", err)
 		}
+		line := string(text)
 		if n == 1 {
 			line = strings.TrimPrefix(line, "\ufeff")
 		}
 		if len(line) > longest {
-			return nil, fmt.Errorf("line %d of the ids has %d bytes, but a key has at most %d: give one id per line", n, len(line), item.MaxHashBytes)
+			return nil, fmt.Errorf("line %d of the ids has more than the %d bytes of a key: give one id per line", n, item.MaxHashBytes)
 		}
 		if id := strings.TrimRight(line, "\r\n"); id != "" {
 			ids = append(ids, id)
