@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/predcache/predcache/internal/awstest/attribute"
 	"github.com/predcache/predcache/internal/config"
@@ -63,10 +64,19 @@ func (o *oracle) checkLanding(call *call, id string, r row) {
 		return
 	}
 	for _, ended := range v.removals.ended[id] {
-		if r.event <= ended.event && v.removals.last[r.mark] < ended.arrived {
+		if r.event <= ended.event && v.removals.last[r.mark] < ended.arrived && !o.replaces(v, r, ended.event) {
 			o.violated(removalLast, "%s writes #%d# of %s after the removal of what is not newer than %d, whose delete it received later", call.replica.name, r.mark, id, ended.event)
 		}
 	}
+}
+
+// replaces reports whether a replica has received a prediction that is newer than a delete and has the key of a row. In the window it
+// waits behind the row's write, which the removal can't then wait for. It is written right after it. It requires that o.mu is held.
+func (o *oracle) replaces(v *view, r row, until int64) bool {
+	older := o.parts[r.mark]
+	return older != nil && slices.ContainsFunc(o.goodOf[older.id], func(p *part) bool {
+		return p.event > until && v.removals.last[p.mark] > 0 && p.key(o.s.plan) == older.key(o.s.plan)
+	})
 }
 
 // queried records that a Query took effect.
