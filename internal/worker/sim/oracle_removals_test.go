@@ -70,12 +70,14 @@ func (o *oracle) checkLanding(call *call, id string, r row) {
 	}
 }
 
-// replaces reports whether a replica has received a prediction that is newer than a delete and has the key of a row. In the window it
-// waits behind the row's write, which the removal can't then wait for. It is written right after it. It requires that o.mu is held.
+// replaces reports whether a replica has received a newer delete of a row's id, or a prediction that is newer than a delete and has the
+// row's key. Then that, or the newer delete's removal, waits in the window behind the row's write, where the removal can't wait too. It
+// follows at once. It requires that o.mu is held.
 func (o *oracle) replaces(v *view, r row, until int64) bool {
 	older := o.parts[r.mark]
-	return older != nil && slices.ContainsFunc(o.goodOf[older.id], func(p *part) bool {
-		return p.event > until && v.removals.last[p.mark] > 0 && p.key(o.s.plan) == older.key(o.s.plan)
+	received := func(p *part) bool { return p.event > until && v.removals.last[p.mark] > 0 }
+	return older == nil || slices.ContainsFunc(o.deleteOf[older.id], received) || slices.ContainsFunc(o.goodOf[older.id], func(p *part) bool {
+		return received(p) && p.key(o.s.plan) == older.key(o.s.plan)
 	})
 }
 

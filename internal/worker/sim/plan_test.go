@@ -190,6 +190,7 @@ func newPlan(seed uint64) *plan {
 	}
 	p.themes(rand.New(rand.NewPCG(seed, 3)))
 	p.planDeletes(rand.New(rand.NewPCG(seed, 4)))
+	p.slowFlood(rand.New(rand.NewPCG(seed, 6)))
 	p.batchOutputs(rand.New(rand.NewPCG(seed, 5)))
 	p.finish()
 	return p

@@ -154,6 +154,20 @@ func (p *plan) flood(r *rand.Rand) {
 	}
 }
 
+// slowFlood adds to a few seeds a burst of large messages that several pollers receive at once, while writes are slow: what they receive
+// must have been reserved.
+func (p *plan) slowFlood(r *rand.Rand) {
+	if r.IntN(20) > 0 || p.fifo || p.calm() {
+		return
+	}
+	p.gen.r, p.flooded, p.heldBytes, p.pollers, p.held = r, true, 5<<19, 4, 10_000
+	p.units, p.latency = 50+r.IntN(50), 50*time.Millisecond
+	start := time.Duration(r.Int64N(int64(p.span())))
+	for range 150 {
+		p.large(r, start+time.Duration(r.Int64N(int64(2*time.Second))))
+	}
+}
+
 // junk plans an array of a bad element many times over, and then these parts.
 func (p *plan) junk(at time.Duration, element string, times int, parts ...*part) *message {
 	var b strings.Builder
