@@ -23,6 +23,7 @@ const (
 type batches struct {
 	versioned   bool
 	rangeBytes  int64
+	splitCSV    bool
 	concurrency int
 	objects     []*object
 	steps       []step // by time
@@ -58,7 +59,7 @@ func (p *plan) batchOutputs(r *rand.Rand) {
 		return
 	}
 	p.gen.r, p.gen.roundedEnds = r, false
-	b := &batches{versioned: r.IntN(3) == 0, rangeBytes: 400 + r.Int64N(1200), concurrency: 1 + r.IntN(4)}
+	b := &batches{versioned: r.IntN(3) == 0, rangeBytes: 400 + r.Int64N(1200), splitCSV: r.IntN(2) == 0, concurrency: 1 + r.IntN(4)}
 	p.batches = b
 	span := p.messages[len(p.messages)-1].at + 10*time.Second
 	for i := range 1 + r.IntN(6) {
@@ -113,6 +114,9 @@ func (p *plan) object(r *rand.Rand, b *batches, i int, at time.Duration) {
 			store(next, form)(s)
 		})
 	case 4:
+		if !p.rejects {
+			break // its event would stay on the queue
+		}
 		b.step(later(), "a deleted object", func(s *simulation) {
 			s.oracle.goes(o)
 			s.objects.Delete(o.bucket, o.key)
@@ -156,6 +160,10 @@ func (p *plan) fill(r *rand.Rand, b *batches, o *object, at time.Duration) {
 	var text strings.Builder
 	aligned := r.IntN(2) == 0 // some rows begin where ranges do
 	bad := p.rejectsFlow() && r.IntN(3) == 0
+	if r.IntN(8) == 0 && len(o.rows) == 0 {
+		p.fillCSV(r, b, o, at, aligned)
+		return
+	}
 	tied := o.rows
 	o.rows = nil
 	for i := range len(tied) + 1 + r.IntN(50) {
@@ -163,7 +171,7 @@ func (p *plan) fill(r *rand.Rand, b *batches, o *object, at time.Duration) {
 		switch {
 		case i%7 == 3 && len(tied) > 0 || i == 0 && len(tied) > 1:
 			row, tied = tied[0], tied[1:]
-		case bad && r.IntN(6) == 0:
+		case bad && i > 0 && r.IntN(6) == 0: // the first row tells the format
 			row = p.gen.next().bad(at)
 		}
 		row.object, row.offset = o, int64(text.Len())
@@ -197,6 +205,25 @@ func (p *plan) fill(r *rand.Rand, b *batches, o *object, at time.Duration) {
 	case 2:
 		o.content = strings.TrimSuffix(o.content, "\n")
 	}
+}
+
+// fillCSV makes the content of an object with a header, and a line for each row.
+func (p *plan) fillCSV(r *rand.Rand, b *batches, o *object, at time.Duration, aligned bool) {
+	var text strings.Builder
+	text.WriteString("predictionId,timestamp,prediction,model\n")
+	for range 1 + r.IntN(50) {
+		row := p.gen.next().tie(p.gen.id(), epoch*1e6+(at+p.skew).Microseconds()-r.Int64N(60e6))
+		row.object, row.offset = o, int64(text.Len())
+		row.raw = fmt.Sprintf(`%s,%d.%06d,"%s",`, row.id, row.event/1e6, row.event%1e6, strings.ReplaceAll(row.payload, `"`, `""`))
+		model := strings.Repeat("m", r.IntN(200))
+		if left := int(b.rangeBytes - row.offset%b.rangeBytes); aligned && left < len(row.raw)+400 && left > len(row.raw)+1 {
+			model = strings.Repeat("m", left-len(row.raw)-1)
+		}
+		row.raw += model
+		text.WriteString(row.raw + "\n")
+		o.rows = append(o.rows, row)
+	}
+	o.content, o.splits = text.String(), b.splitCSV
 }
 
 // strangeMessages plans what else comes to the objects queue: test events, objects that must not be read, and ranges of them.

@@ -171,7 +171,12 @@ func (o *oracle) objectDelivered(call *call, e awstest.Entry, again bool) bool {
 // messages go back to the queue.
 func (o *oracle) strictObjects(m *objectMessage) bool {
 	denies := slices.ContainsFunc(o.s.batches.steps, func(s step) bool { return s.what == "the bucket denies" })
-	return o.strict && !denies && m != nil && (o.s.rejectsFlow() || !slices.ContainsFunc(m.rows, func(p *part) bool { return p.bad || o.mayBeRefused(p) }))
+	return o.strict && !denies && m != nil && (o.s.rejectsFlow() || !o.rejectable(m))
+}
+
+// rejectable reports whether something of a message goes to the reject queue. It requires that o.mu is held.
+func (o *oracle) rejectable(m *objectMessage) bool {
+	return !m.object.permitted() || !m.object.gone.IsZero() || slices.ContainsFunc(m.rows, func(p *part) bool { return p.bad || o.mayBeRefused(p) })
 }
 
 // objectsDeleted checks that a worker deletes a message of the objects queue only if each of its rows is safe, or covered by another
@@ -228,15 +233,23 @@ func (o *oracle) admitted(r *replica, it *item.Item) {
 	}
 }
 
-// objectsLeft describes what is left on the objects queue, or returns "".
-func (o *oracle) objectsLeft() string {
+// objectsLeft describes what is left on the objects queue, or returns "". bad is true if only messages are left that may return several
+// times before they can be rejected.
+func (o *oracle) objectsLeft() (what string, bad bool) {
 	if o.s.batches == nil {
-		return ""
+		return "", false
 	}
-	for _, m := range o.s.queues.Messages(objectsQueue) {
-		return fmt.Sprintf("message %s of the objects queue is still there, %s, after %d receives: %s", short(m.ID), m.State, m.ReceiveCount, m.Body)
+	messages := o.s.queues.Messages(objectsQueue)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, m := range messages {
+		known := o.objects.messages[m.ID]
+		what = fmt.Sprintf("message %s of the objects queue is still there, %s, after %d receives: %s", short(m.ID), m.State, m.ReceiveCount, m.Body)
+		if bad = known != nil && !o.s.rejectsFlow() && o.rejectable(known); !bad {
+			break
+		}
 	}
-	return ""
+	return what, bad
 }
 
 // watchAdmit tells the oracle of each row that the replica passes to its window.

@@ -224,7 +224,7 @@ func (p *plan) String() string {
 		what string
 	}{
 		{p.fifo, "a FIFO queue"}, {!p.rejects, "no reject queue"}, {p.rejectLimit < maxMessageBytes, "a smaller reject queue"},
-		{p.heldBytes < defaultHeldBytes, "little memory"}, {p.flooded, "a flood"},
+		{p.heldBytes < defaultHeldBytes, "little memory"}, {p.flooded, "a flood"}, {p.batches != nil, "objects"},
 	} {
 		if also.is {
 			fmt.Fprintf(&b, ", %s", also.what)

@@ -112,6 +112,7 @@ func (s *simulation) config() *config.Config {
 	if b := s.batches; b != nil {
 		cfg.ObjectsQueueURL, cfg.Objects = queueURL(objectsQueue), openBucket+"/"+openPrefix
 		cfg.ObjectsRangeBytes, cfg.ObjectsConcurrency, cfg.ObjectsMaxBytes = b.rangeBytes, b.concurrency, 4*maxDecodedBytes
+		cfg.ObjectsSplitCSV = b.splitCSV
 	}
 	cfg.Deletes, cfg.SortUnit = s.deletes, map[int]string{1: "s", 1000: "ms"}[s.perSecond]
 	return &cfg

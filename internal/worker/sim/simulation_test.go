@@ -242,7 +242,7 @@ func (s *simulation) settleDown() {
 		time.Sleep(step)
 		left, bad := s.oracle.left()
 		if left == "" {
-			left = s.oracle.objectsLeft()
+			left, bad = s.oracle.objectsLeft()
 		}
 		if left == "" {
 			break
