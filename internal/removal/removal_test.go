@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,8 @@ type world struct {
 	window  *dedup.Window
 	remover *removal.Remover
 	ctx     context.Context
+
+	resolving sync.Mutex // held while a delete or a prediction gets its outcome
 
 	mu       sync.Mutex
 	table    map[item.Key]item.Item
@@ -61,6 +64,19 @@ func newWorld(t *testing.T, seed uint64, l *item.Layout) *world {
 		},
 	})
 	return w
+}
+
+// get reads a number that other goroutines write.
+func (w *world) get(n *int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return *n
+}
+
+// sleep sleeps, and waits until what happens meanwhile has happened.
+func (w *world) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // run runs the Remover during a test.
@@ -190,6 +206,8 @@ type outcome struct {
 
 func (o outcome) Resolve(out prediction.Outcome, _ string, _ *prediction.Reject) {
 	if o.f != nil {
+		o.w.resolving.Lock()
+		defer o.w.resolving.Unlock()
 		o.f(out)
 	}
 }
@@ -341,9 +359,9 @@ func (w *world) disorder(seed uint64) {
 			all = append(all, s)
 			mu.Unlock()
 		}
-		time.Sleep(time.Duration(w.intN(60)) * time.Millisecond)
+		w.sleep(time.Duration(w.intN(60)) * time.Millisecond)
 	}
-	time.Sleep(10 * time.Minute)
+	w.sleep(10 * time.Minute)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var deletes []item.Item
@@ -387,14 +405,14 @@ func TestTurns(t *testing.T) {
 			for id := range 3 { // as many as are removed at a time
 				w.send(fmt.Sprint("large", id), 20_000_000, 100, true, func(prediction.Outcome) { ended["large"] = time.Since(start) })
 			}
-			time.Sleep(time.Second)
+			w.sleep(time.Second)
 			w.send("small", 20_000_000, 100, true, func(prediction.Outcome) { ended["small"] = time.Since(start) })
-			time.Sleep(time.Hour)
+			w.sleep(time.Hour)
 			if ended["small"] == 0 || ended["small"] > 3*time.Second || ended["large"] < 10*time.Second {
 				t.Errorf("the deletes ended after %v", ended)
 			}
-			if w.removed != 30_000 {
-				t.Errorf("%d items were counted as removed, want 30000", w.removed)
+			if w.get(&w.removed) != 30_000 {
+				t.Errorf("%d items were counted as removed, want 30000", w.get(&w.removed))
 			}
 			if n := w.last["large0"]; n > 410 {
 				t.Errorf("%d pages of an id of 400", n)
@@ -412,14 +430,15 @@ func TestStall(t *testing.T) {
 func testStall(t *testing.T, reads bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, layouts["versioned"])
-		denied := true
+		var denied atomic.Bool
+		denied.Store(true)
 		w.fail = func(int) error {
-			if denied && reads {
+			if denied.Load() && reads {
 				return errors.New("denied")
 			}
 			return nil
 		}
-		w.deny = func(*item.Item) bool { return denied && !reads }
+		w.deny = func(*item.Item) bool { return denied.Load() && !reads }
 		for i := range 10 {
 			it := w.item(fmt.Sprint("id", i), 1, 100, false)
 			w.table[it.Key] = *it
@@ -430,22 +449,22 @@ func testStall(t *testing.T, reads bool) {
 			for i := range 10 {
 				w.send(fmt.Sprint("id", i), 1000, 100, true, func(o prediction.Outcome) { outcomes[o]++ })
 				if i == 5 {
-					time.Sleep(time.Minute)
+					w.sleep(time.Minute)
 				}
 			}
-			time.Sleep(time.Minute)
-			if outcomes[prediction.Failed] != 6 || w.removing != 4 {
-				t.Errorf("outcomes %v, %d wait, want 6 failed and 4", outcomes, w.removing)
+			w.sleep(time.Minute)
+			if outcomes[prediction.Failed] != 6 || w.get(&w.removing) != 4 {
+				t.Errorf("outcomes %v, %d wait, want 6 failed and 4", outcomes, w.get(&w.removing))
 			}
-			pages := w.pages
-			time.Sleep(time.Hour)
-			if n := w.pages - pages; n > 600 || n < 60 {
+			pages := w.get(&w.pages)
+			w.sleep(time.Hour)
+			if n := w.get(&w.pages) - pages; n > 600 || n < 60 {
 				t.Errorf("%d calls in an hour without permission", n)
 			}
-			denied = false
-			time.Sleep(2 * time.Minute)
-			if outcomes[prediction.Deleted] != 4 || w.removing != 0 {
-				t.Errorf("outcomes %v, %d wait, want 4 deleted", outcomes, w.removing)
+			denied.Store(false)
+			w.sleep(2 * time.Minute)
+			if outcomes[prediction.Deleted] != 4 || w.get(&w.removing) != 0 {
+				t.Errorf("outcomes %v, %d wait, want 4 deleted", outcomes, w.get(&w.removing))
 			}
 		})
 	})
@@ -461,10 +480,10 @@ func TestStop(t *testing.T) {
 			for i := range 5 {
 				w.send(fmt.Sprint("id", i), 1000, 100, true, func(o prediction.Outcome) { outcomes[o]++ })
 			}
-			time.Sleep(time.Minute)
+			w.sleep(time.Minute)
 		})
 		w.send("later", 1000, 100, true, func(o prediction.Outcome) { outcomes[o]++ })
-		time.Sleep(time.Minute)
+		w.sleep(time.Minute)
 		if outcomes[prediction.Failed] != 6 {
 			t.Errorf("outcomes %v, want 6 failed", outcomes)
 		}
@@ -475,9 +494,10 @@ func TestStop(t *testing.T) {
 func TestStall_without_waiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, layouts["versioned"])
-		denied := true
+		var denied atomic.Bool
+		denied.Store(true)
 		w.fail = func(int) error {
-			if denied {
+			if denied.Load() {
 				return errors.New("denied")
 			}
 			return nil
@@ -488,14 +508,14 @@ func TestStall_without_waiting(t *testing.T) {
 			send := func(n int) {
 				for i := range n {
 					w.send(fmt.Sprint("id", i), time.Now().Unix(), 100, true, func(o prediction.Outcome) { outcomes[o]++ })
-					time.Sleep(time.Minute)
+					w.sleep(time.Minute)
 				}
 			}
 			send(20)
-			if outcomes[prediction.Failed] != 20 || w.removing != 0 {
-				t.Errorf("outcomes %v, %d wait, want 20 failed", outcomes, w.removing)
+			if outcomes[prediction.Failed] != 20 || w.get(&w.removing) != 0 {
+				t.Errorf("outcomes %v, %d wait, want 20 failed", outcomes, w.get(&w.removing))
 			}
-			denied = false
+			denied.Store(false)
 			send(20)
 			if outcomes[prediction.Deleted] != 20 {
 				t.Errorf("outcomes %v, want 20 deleted", outcomes)
