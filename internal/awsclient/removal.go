@@ -49,12 +49,13 @@ type VersionTable struct {
 	spent  func(readUnits float64)
 }
 
-// NewVersionTable returns a VersionTable. spent is called with the read units of each call. The layout has a sort key.
+// NewVersionTable returns a VersionTable. spent is called with the read units of each call. The layout has a sort key. Items without a
+// payload are filtered out: they are tombstones, or somebody else's, of which createdAt says nothing.
 func NewVersionTable(clients *Clients, name string, layout *item.Layout, spent func(readUnits float64)) *VersionTable {
 	s := awsjson.DynamoDB(clients.DynamoDB.Options(), name, clients.Clock)
 	b := append(jsonscan.AppendQuoted([]byte(`{"TableName":`), name), `,"ConsistentRead":true,"ReturnConsumedCapacity":"TOTAL","Limit":`...)
 	b = strconv.AppendInt(b, removal.PageItems, 10)
-	b = append(b, `,"ProjectionExpression":"#sort,#created,#deleted","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#deleted":"`+item.AttrDeleted+`","#id":`...)
+	b = append(b, `,"ProjectionExpression":"#sort,#created,#deleted","FilterExpression":"attribute_exists(#payload)","ExpressionAttributeNames":{"#created":"`+item.AttrCreatedAt+`","#deleted":"`+item.AttrDeleted+`","#payload":"`+item.AttrPayload+`","#id":`...)
 	b = append(jsonscan.AppendQuoted(b, layout.HashKey), `,"#sort":`...)
 	b = append(jsonscan.AppendQuoted(b, layout.SortKey), `},"KeyConditionExpression":"#id = :id`...)
 	return &VersionTable{layout, s.Operation("Query"), string(b), spent}
@@ -79,11 +80,12 @@ func (t *VersionTable) Page(ctx context.Context, tombstone item.Key, after *item
 			case "Items":
 				w.Array(func() {
 					items.Reset()
-					scanned++
 					if found, ok := t.found(tombstone.ID, items.AppendItem(room[:0], w)); ok {
 						page.Found = append(page.Found, found)
 					}
 				})
+			case "ScannedCount":
+				scanned, _ = strconv.Atoi(w.Skip()) // it is only for an estimate
 			case "LastEvaluatedKey":
 				items.Reset()
 				fields := items.AppendItem(room[:0], w)

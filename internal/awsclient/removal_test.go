@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/predcache/predcache/internal/awstest/backend"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
 	"github.com/predcache/predcache/internal/item"
@@ -17,6 +20,8 @@ import (
 // removalTables are the tables that removal uses, for a layout.
 type removalTables struct {
 	*testing.T
+	db        *dynamodb.Client
+	name      string
 	layout    *item.Layout
 	table     writer.Table
 	versions  *VersionTable
@@ -30,8 +35,8 @@ func newRemovalTables(t *testing.T, b backend.Services, ttl string, o item.Optio
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &removalTables{T: t, layout: l}
 	name := b.CreateTable(t, dynamodbfake.Keys("id:S", "at:N"), ttl)
+	r := &removalTables{T: t, db: b.DynamoDB, name: name, layout: l}
 	clients := &Clients{DynamoDB: b.DynamoDB}
 	count := func(units float64) { r.units += units }
 	r.table = writer.WithRemovals(NewTable(clients, name, l, count), NewDeleteTable(clients, name, l, count))
@@ -158,6 +163,32 @@ func TestRemovals_leave_what_is_newer(t *testing.T) {
 				t.Errorf("the table has %+v", found)
 			}
 		})
+	}
+}
+
+// Others may keep items of their own in the table, with a createdAt too. Those are not found, and so not removed.
+func TestRemovals_leave_foreign_items(t *testing.T) {
+	for _, b := range backend.All(t) {
+		for layout, ttl := range map[string]string{"versioned": "ttl", "expiry-sorted": "at"} {
+			t.Run(b.Name+"/"+layout, func(t *testing.T) {
+				r := newRemovalTables(t, b, ttl, item.Options{PerSecond: 1, Encoding: item.JSON, Ordered: true})
+				num := func(n string) types.AttributeValue { return &types.AttributeValueMemberN{Value: n} }
+				for _, sort := range []string{"5", "1700000000"} {
+					foreign := map[string]types.AttributeValue{
+						"id": &types.AttributeValueMemberS{Value: "a"}, "at": num(sort), "createdAt": num("1700000000"), "note": num("1"),
+					}
+					if _, err := r.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &r.name, Item: foreign}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				older := r.make(fmt.Sprintf(`{"id":"a","at":%d,"p":1}`, time.Now().Unix()-10))
+				gone := r.make(fmt.Sprintf(`{"id":"a","at":%d,"deleted":true}`, time.Now().Unix()))
+				r.write(older, gone)
+				if found, _, _ := r.all(gone.Key); len(found) != 1 || found[0].Key != older.Key {
+					t.Errorf("found %+v, want only %+v", found, older.Key)
+				}
+			})
+		}
 	}
 }
 

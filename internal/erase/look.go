@@ -22,6 +22,7 @@ type found struct {
 	keyed   bool            // the worker can name its key
 	event   prediction.Time // zero if the item has none
 	deleted bool            // it is a tombstone
+	foreign bool            // the worker can't have written it
 	size    int
 }
 
@@ -89,5 +90,6 @@ func (r *Run) found(attributes map[string]types.AttributeValue) found {
 	}
 	deleted := item.Find(fields, item.AttrDeleted)
 	f.deleted = deleted.Type == "BOOL" && deleted.Text == "true"
+	f.foreign = !f.deleted && (f.event == (prediction.Time{}) || item.Find(fields, item.AttrPayload).Type == "")
 	return f
 }

@@ -73,7 +73,7 @@ func (r *Run) remainder(ctx context.Context, i int) (rest remainder, err error) 
 func (r *Run) removeForeign(ctx context.Context, rest remainder) error {
 	version := prediction.Version{Event: rest.until, Sent: r.now().UnixMilli(), Deleted: true}
 	for _, f := range rest.left {
-		if f.event != (prediction.Time{}) || !f.keyed || r.layout.Kind == item.LatestOnly {
+		if !f.foreign || !f.keyed || r.layout.Kind == item.LatestOnly {
 			continue
 		}
 		if err := r.write(ctx, r.layout.NewRemoval(f.key, f.event, version, f.size)); err != nil {
