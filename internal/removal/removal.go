@@ -94,7 +94,7 @@ type Remover struct {
 
 	mu       sync.Mutex
 	jobs     map[*job]struct{}
-	failures int // in a row
+	failures int // in a row; from failuresToStall on, batcher's limit is 1
 	closed   bool
 }
 
@@ -250,6 +250,9 @@ func (r *Remover) failed(ctx context.Context, failed *job) {
 	r.mu.Lock()
 	r.failures++
 	failures := r.failures
+	if failures >= failuresToStall {
+		r.batcher.SetLimit(1)
+	}
 	var waiting []*job
 	switch {
 	case failures > failuresToStall:
@@ -266,19 +269,17 @@ func (r *Remover) failed(ctx context.Context, failed *job) {
 		}
 	}
 	if failures >= failuresToStall {
-		r.batcher.SetLimit(1)
 		cond.Sleep(ctx, r.backoff.After(failures-failuresToStall+1))
 	}
 }
 
 func (r *Remover) succeeded() {
 	r.mu.Lock()
-	failing := r.failures >= failuresToStall
-	r.failures = 0
-	r.mu.Unlock()
-	if failing {
+	defer r.mu.Unlock()
+	if r.failures >= failuresToStall {
 		r.batcher.SetLimit(r.cfg.Concurrency)
 	}
+	r.failures = 0
 }
 
 // A waiter collects the outcomes of a page.
