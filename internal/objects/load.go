@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -196,9 +195,7 @@ func (j *job) try() (first []records.Record, err error) {
 			return first, nil
 		}
 		if len(first) == tryRows {
-			bad := *why
-			bad.Detail = fmt.Sprintf("%s (the first %d rows of the object are all rejected, so it was not read further)", bad.Detail, tryRows)
-			return nil, &refusal{&bad}
+			return nil, &refusal{prediction.Rejectf(prediction.ReasonObject, "", "the first %d rows of the object are all rejected, so it was not read further: the last of them with %v", tryRows, why)}
 		}
 	}
 	return first, nil

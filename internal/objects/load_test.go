@@ -224,7 +224,7 @@ func TestOutcomes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		put     func(w *world) // puts messages into the queue
 		want    map[Outcome]int
-		rejects []string // details
+		rejects []string // reasons and details
 	}{
 		"test event": {func(w *world) { w.queue.put(testEvent) }, map[Outcome]int{Ignored: 1}, nil},
 		"of another kind": {func(w *world) {
@@ -246,7 +246,7 @@ func TestOutcomes(t *testing.T) {
 			w.queue.put(event(w.store.put("daily/a", good+"\n")))
 		}, map[Outcome]int{Changed: 2, Read: 1}, nil},
 		"no format":        {func(w *world) { w.queue.put(event(w.store.put("daily/a", "ORC\x00\x00"))) }, map[Outcome]int{Refused: 1}, []string{"ORC"}},
-		"all bad":          {func(w *world) { w.queue.put(event(w.store.put("daily/a", bad+good))) }, map[Outcome]int{Refused: 1}, []string{"the first 1000 rows"}},
+		"all bad":          {func(w *world) { w.queue.put(event(w.store.put("daily/a", bad+good))) }, map[Outcome]int{Refused: 1}, []string{"object: the first 1000 rows of the object are all rejected, so it was not read further: the last of them with missing_field: predictionId"}},
 		"bad but the last": {func(w *world) { w.queue.put(event(w.store.put("daily/a", bad[3:]+good))) }, map[Outcome]int{Read: 1}, nil},
 		"short and all bad": {func(w *world) { w.queue.put(event(w.store.put("daily/a", "{}\n[1]\n"))) }, map[Outcome]int{Read: 1},
 			[]string{"", ""}},
@@ -269,7 +269,7 @@ func TestOutcomes(t *testing.T) {
 					t.Fatalf("outcomes %v, want %v; %d rejects: %v", w.outcomes, tt.want, len(w.rejects), w.rejects)
 				}
 				for i, want := range tt.rejects {
-					if got := attribute(&w.rejects[i], consumer.AttrDetail); !strings.Contains(got, want) {
+					if got := attribute(&w.rejects[i], consumer.AttrReason) + ": " + attribute(&w.rejects[i], consumer.AttrDetail); !strings.Contains(got, want) {
 						t.Errorf("rejected with %q, want %q", got, want)
 					}
 				}
