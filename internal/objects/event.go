@@ -49,7 +49,6 @@ type (
 		// S3 ("Event message structure", Amazon S3 User Guide).
 		Records []json.RawMessage
 		Event   string
-		Bucket  json.RawMessage
 
 		Part *int `json:"predcache.range"`
 	}
@@ -199,14 +198,15 @@ func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-// permitted returns the entry of the allow-list that covers an object.
-func permitted(allowed []Prefix, o *Object) (Prefix, bool) {
+// permitted returns the entry of the allow-list that covers an object. Of several it is the longest, which says the most about the
+// names below it: see skips.
+func permitted(allowed []Prefix, o *Object) (longest Prefix, ok bool) {
 	for _, p := range allowed {
-		if p.Bucket == o.Bucket && strings.HasPrefix(o.Key, p.Prefix) {
-			return p, true
+		if p.Bucket == o.Bucket && strings.HasPrefix(o.Key, p.Prefix) && (!ok || len(p.Prefix) > len(longest.Prefix)) {
+			longest, ok = p, true
 		}
 	}
-	return Prefix{}, false
+	return longest, ok
 }
 
 // skips reports whether an object holds no predictions, by its size and its name below the permitted prefix. Jobs write such objects

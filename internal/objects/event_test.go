@@ -127,6 +127,10 @@ func TestPermitted(t *testing.T) {
 			t.Errorf("%s/%s: %v", tt.bucket, tt.key, ok)
 		}
 	}
+	within := Prefix{"scores", "_exports/"} // a whole bucket, and a folder of it that would be skipped
+	if p, ok := permitted([]Prefix{{"scores", ""}, within, {"scores", "_"}}, &Object{Bucket: "scores", Key: "_exports/a.jsonl"}); !ok || p != within {
+		t.Errorf("of several entries, %v counts", p)
+	}
 }
 
 func TestSkips(t *testing.T) {
