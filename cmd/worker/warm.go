@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/signal"
@@ -17,6 +18,7 @@ import (
 	"github.com/predcache/predcache/internal/awsclient"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/prediction"
+	"github.com/predcache/predcache/internal/records"
 	"github.com/predcache/predcache/internal/warm"
 )
 
@@ -243,6 +245,10 @@ func printWarm(w io.Writer, r warm.Report, f warmFlags, price float64, took time
 		row("  "+string(reason), r.Rejects[reason], "")
 	}
 	if err != nil && r.File != "" && f.state != "" && !f.dryRun {
-		fmt.Fprintf(w, "%s is durable up to row %s: repeat the command to continue there\n", r.File, thousands(r.Row))
+		next := ": repeat the command to continue there"
+		if _, damaged := errors.AsType[*records.FormatError](err); damaged {
+			next = "; what follows can't be read"
+		}
+		fmt.Fprintf(w, "%s is durable up to row %s%s\n", r.File, thousands(r.Row), next)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,5 +83,26 @@ func TestWarm_continues_in_each_format(t *testing.T) {
 				t.Errorf("the table has %d items, want %d", items, n)
 			}
 		})
+	}
+}
+
+// A run says what the file needs, and whether repeating it helps, also of a compressed file and of one that is cut off.
+func TestWarm_compressed(t *testing.T) {
+	newWire(t, backend.All(t)[0], item.Versioned, item.TypeS, false)
+	const n = 60_000 // of which the first 64 KB as stored have several thousand
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "{\"predictionId\":\"%d\",\"prediction\":%d}\n", i, i*7919%n)
+	}
+	whole := packed["gzip"](text.String())
+	out, err := runCommand(t, "warm", "--dry-run", "--timestamp", "now", fileOf(t, whole))
+	_, needs, _ := strings.Cut(out, "about ")
+	needs, _, _ = strings.Cut(needs, " are needed")
+	if units, _ := strconv.Atoi(strings.ReplaceAll(needs, ",", "")); err != nil || units < n*8/10 || units > n*12/10 {
+		t.Errorf("%d write units are needed, of %d: %s, %v", units, n, out, err)
+	}
+	out, err = runCommand(t, "warm", "--timestamp", "now", fileOf(t, whole[:len(whole)/50]))
+	if err == nil || !strings.Contains(out, "; what follows can't be read") || strings.Contains(out, "repeat the command") {
+		t.Errorf("a file that is cut off: %s, %v", out, err)
 	}
 }

@@ -203,8 +203,15 @@ func (r *Run) order(index int) int64 {
 	return math.MinInt64 + r.started<<32 + int64(min(index, math.MaxUint32))
 }
 
-// estimateRows is the number of rows that estimate reads.
-const estimateRows = 1000
+const (
+	// estimateRows is the number of rows that estimate reads at least.
+	estimateRows = 1000
+	// estimateBytes is how much of the source it reads at least, as stored. Compressed text is read in blocks of 64 KB, which may hold
+	// many more rows than those that were decoded.
+	estimateBytes = 1 << 20
+	// maxEstimateRows bounds what highly compressed text decompresses to.
+	maxEstimateRows = 100 * estimateRows
+)
 
 // estimate returns the approximate number of write units of all sources, by the first rows of the largest. It is 0 if that is unknown.
 func (r *Run) estimate(ctx context.Context, decoder *prediction.Decoder) int64 {
@@ -219,7 +226,7 @@ func (r *Run) estimate(ctx context.Context, decoder *prediction.Decoder) int64 {
 	defer in.Close()
 	var decoded prediction.Decoded
 	units, stored := 0, int64(0)
-	for range estimateRows {
+	for n := 0; n < estimateRows || n < maxEstimateRows && stored < estimateBytes; n++ {
 		rec, err := in.Next()
 		if err != nil {
 			break
