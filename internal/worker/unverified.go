@@ -41,6 +41,9 @@ func (r *Resources) Unverified(cfg *config.Config) []Permission {
 	if r.Rejects != nil && r.Rejects.KMSKey != "" {
 		needed = append(needed, Permission{r.Rejects.KMSKey, []string{"kms:GenerateDataKey", "kms:Decrypt"}})
 	}
+	if r.Objects != nil && r.Objects.KMSKey != "" { // ranges are sent to it
+		needed = append(needed, Permission{r.Objects.KMSKey, []string{"kms:GenerateDataKey", "kms:Decrypt"}})
+	}
 	return needed
 }
 
