@@ -3,11 +3,13 @@
 package checkpoint
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // Load returns what Save wrote to a file, or nil if there is no such file.
@@ -39,6 +41,22 @@ func Save(file string, state any) error {
 		return fmt.Errorf("saving the state: %w", err)
 	}
 	return nil
+}
+
+// Keep calls save once a second until ctx is done, or save fails.
+func Keep(ctx context.Context, save func() error) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := save(); err != nil {
+			return err
+		}
+	}
 }
 
 // Remove removes a file, if it is there.

@@ -1,9 +1,13 @@
 package checkpoint_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/predcache/predcache/internal/checkpoint"
 )
@@ -51,4 +55,19 @@ func TestSave_noFolder(t *testing.T) {
 	if err := checkpoint.Save(filepath.Join(t.TempDir(), "absent", "state"), progress{1}); err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+		defer cancel()
+		saved := 0
+		if err := checkpoint.Keep(ctx, func() error { saved++; return nil }); err != nil || saved != 3 {
+			t.Errorf("saved %d times, %v; want 3", saved, err)
+		}
+		full := errors.New("the disk is full")
+		if err := checkpoint.Keep(t.Context(), func() error { return full }); !errors.Is(err, full) {
+			t.Errorf("got %v", err)
+		}
+	})
 }

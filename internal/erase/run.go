@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/predcache/predcache/internal/checkpoint"
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/removal"
@@ -43,7 +44,7 @@ func (r *Run) Run(ctx context.Context) error {
 	if r.remover != nil {
 		background.Go(func() error { return r.remover.Run(stages) })
 	}
-	background.Go(func() error { return r.keepSaving(stages) })
+	background.Go(func() error { return checkpoint.Keep(stages, r.save) })
 
 	err := r.each(ctx, working, func(ctx context.Context, i int) error {
 		if r.ledger.isErased(i) {

@@ -1,10 +1,8 @@
 package erase
 
 import (
-	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/predcache/predcache/internal/checkpoint"
 )
@@ -74,22 +72,6 @@ func (r *Run) save() error {
 	}
 	done, _ := r.ledger.progress()
 	return checkpoint.Save(r.o.State, state{digest(r.keys), done, r.started}) //nolint:wrapcheck // it says what was being done
-}
-
-// keepSaving saves the state once a second until ctx is done.
-func (r *Run) keepSaving(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := r.save(); err != nil {
-			return err
-		}
-	}
 }
 
 func (r *Run) removeState() error {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/predcache/predcache/internal/awsclient"
+	"github.com/predcache/predcache/internal/checkpoint"
 	"github.com/predcache/predcache/internal/config"
 	"github.com/predcache/predcache/internal/dedup"
 	"github.com/predcache/predcache/internal/ingest"
@@ -197,7 +198,7 @@ func (r *Run) Run(ctx context.Context) error {
 	defer stopWriting()
 	var background errgroup.Group
 	background.Go(func() error { return r.writer.Run(writing) })
-	background.Go(func() error { return r.keepSaving(writing) })
+	background.Go(func() error { return checkpoint.Keep(writing, r.saveState) })
 
 	all, err := r.readAll(ctx)
 	deadline, cancel := context.WithCancel(context.Background())
