@@ -71,7 +71,10 @@ func (in *input) failed(err error) error {
 		return fmt.Errorf("reading %s: %w", in.name, in.source.err)
 	}
 	what := "is damaged"
-	if in.window != nil {
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		what = fmt.Sprintf("is zstd with a window over %d MiB: compress it without --long", maxWindow>>20)
+	case in.window != nil:
 		what = fmt.Sprintf("is damaged after byte %d of its text", in.at+int64(len(in.buf)))
 	}
 	return &FormatError{in.name, what, err}

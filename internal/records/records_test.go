@@ -47,6 +47,22 @@ func zstandard(text string) string {
 	return string(w.EncodeAll([]byte(text), nil))
 }
 
+// longWindow returns a text that zstd can only decompress with 64 MiB.
+func longWindow() string {
+	var b bytes.Buffer
+	w, err := zstd.NewWriter(&b, zstd.WithWindowSize(64<<20), zstd.WithSingleSegment(false))
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write([]byte(strings.Repeat(a+"\n", 100_000))); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
 // options are those of the tests: the default names, and a table of the versioned layout.
 func options(limit int) records.Options {
 	return records.Options{
@@ -265,6 +281,7 @@ func TestReader_errors(t *testing.T) {
 		{"a comma before the end", strings.NewReader("[" + a + ",]"), 1, true, "has no comma or bracket"},
 		{"an open string", strings.NewReader("[" + a + ",{\"predictionId\":\"x\n},{}]"), 1, true, "has a row that is not JSON: a string over several lines, at byte 37 "},
 		{"damaged gzip", strings.NewReader(gzipped(long)[:200]), -1, true, "is damaged after byte"},
+		{"a long window", strings.NewReader(longWindow()), -1, true, "is zstd with a window over 32 MiB: compress it without --long"},
 		{"a torn connection", io.MultiReader(strings.NewReader(a+"\n"+a+"\n"), iotest.ErrReader(errors.New("torn"))), 2, false, "reading the text: torn"},
 		{"a torn connection before the start", iotest.ErrReader(errors.New("torn")), -1, false, "reading the text: torn"},
 	} {
