@@ -48,6 +48,7 @@ func TestCheck(t *testing.T) {
 		{name: "what is not verified", want: "  sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility on the queue\n  dynamodb:BatchWriteItem on the table\n  sqs:SendMessage on the reject queue\n  ! to verify them"},
 		{name: "what is not verified with conditional writes and no reject queue", env: map[string]string{"WORKER_ORDERING": "newest", "WORKER_REJECT_QUEUE_URL": ""}, want: "on the queue\n  dynamodb:PutItem on the table\n  ! to verify them"},
 		{name: "what is not verified of removal", env: map[string]string{"WORKER_DELETES": "remove"}, want: "  dynamodb:BatchWriteItem on the table\n  dynamodb:Query, dynamodb:DeleteItem on the table\n"},
+		{name: "removal from a table that can't be used", env: map[string]string{"WORKER_DELETES": "remove", "WORKER_TABLE_NAME": "none"}, problem: `the table "none" does not exist`},
 		{name: "what is not verified of an encrypted queue", queue: attributes{"KmsMasterKeyId": "k1"}, rejects: attributes{"KmsMasterKeyId": "k2"}, want: "  kms:Decrypt on k1\n  kms:GenerateDataKey, kms:Decrypt on k2\n"},
 		{name: "a queue encrypted with SQS's own key", queue: attributes{"KmsMasterKeyId": "alias/aws/sqs"}, want: "after 50 receives\n  now"},
 		{name: "an encrypted reject queue", rejects: attributes{"KmsMasterKeyId": "k1"}, want: "role may use it: allow kms:GenerateDataKey and kms:Decrypt on it (worker-key.json)\nTable"},

@@ -23,7 +23,7 @@ func (r *Resources) Unverified(cfg *config.Config) []Permission {
 		{"the queue", []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}},
 		{"the table", []string{write}},
 	}
-	if cfg.Deletes == config.DeletesRemove && r.Layout.Kind != item.LatestOnly {
+	if cfg.Deletes == config.DeletesRemove && (r.Layout == nil || r.Layout.Kind != item.LatestOnly) { // nil: the table can't be used
 		needed = append(needed, Permission{"the table", []string{"dynamodb:Query", "dynamodb:DeleteItem"}})
 	}
 	if cfg.RejectQueueURL != "" {
