@@ -61,7 +61,7 @@ func (p *plan) planDeletes(r *rand.Rand) {
 	switch r.IntN(5) {
 	case 0, 1:
 		p.removalTrouble(r)
-	case 2:
+	case 2, 3:
 		p.removalDenied(r)
 	}
 }

@@ -84,6 +84,9 @@ func (o *oracle) final() {
 			o.violated(noReceives, "message %s is in the dead-letter queue, after %d receives", short(m.ID), m.ReceiveCount)
 		}
 	}
+	if o.s.calm() && strings.Contains(log, `part="the table"`) {
+		o.violated(prompt, "a worker takes the table for down, though it can be written")
+	}
 	if at := strings.Index(log, secret); at >= 0 {
 		o.violated(unlogged, "…%s…", log[max(0, at-100):min(len(log), at+60)])
 	}

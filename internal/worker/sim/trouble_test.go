@@ -84,10 +84,9 @@ func (f *fault) outage() bool {
 	return f.class == classWrite && f.chance == 1 && slices.Contains(outageKinds, f.kind)
 }
 
-// strikes reports whether the fault is for calls of a class. A worker that may not write may still remove. Everything else that keeps
-// items from being written keeps them from being removed too.
+// strikes reports whether the fault is for calls of a class. What keeps items from being written keeps them from being removed too.
 func (f *fault) strikes(c class) bool {
-	return f.class == c || f.class == classWrite && c == classRemove && f.kind != "denied"
+	return f.class == c || f.class == classWrite && c == classRemove
 }
 
 // ofObjects reports whether the fault strikes only what reads objects.
