@@ -44,8 +44,9 @@ type Stored struct {
 var errMissing = errors.New("is missing")
 
 // Decode reads an item; it is the inverse of AppendJSON. For an item that the worker can't have written it returns an error
-// that names the attribute, never its value. An item is a tombstone if its attribute "deleted" is the BOOL true. withPayload is false if the payload was not requested. The result shares the memory of
-// the fields' texts, except the payload. See Others for the other attributes.
+// that names the attribute, never its value. An item is a tombstone if its attribute "deleted" is the BOOL true. withPayload is
+// false if the payload was not requested. The result shares the memory of the fields' texts, except the payload. See Others for
+// the other attributes.
 func (l *Layout) Decode(fields []Field, withPayload bool) (s Stored, err error) {
 	s.Encoding = JSON
 	if s.Key, err = l.DecodeKey(fields); err != nil {

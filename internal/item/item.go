@@ -41,8 +41,8 @@ func (k Key) AppendSort(dst []byte) []byte {
 // fracDigits is the number of decimals of Key.Frac.
 const fracDigits = 19
 
-// An Item is a prediction as the table stores it, or a tombstone: see Version.Deleted. It is measured when it is created and encoded only when it is sent. It must
-// not be modified, but may be replaced as a whole.
+// An Item is a prediction as the table stores it, or a tombstone (see Version.Deleted), or the removal of one. It is measured when
+// it is created and encoded only when it is sent. It must not be modified, but may be replaced as a whole.
 type Item struct {
 	Key     Key
 	Version prediction.Version
