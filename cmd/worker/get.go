@@ -59,6 +59,7 @@ func runGet(ctx context.Context, id string, stdout io.Writer, all, asJSON bool) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*cfg.CallTimeout)
 	defer cancel()
+	cfg.Deletes = config.DeletesOff // only writers of deletes need WORKER_ORDERING=newest
 	found, err := worker.FindTable(ctx, cfg, clients)
 	if err != nil {
 		return problems{"the table can't be read", err}

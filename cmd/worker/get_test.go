@@ -81,3 +81,13 @@ func TestGet(t *testing.T) {
 		})
 	}
 }
+
+// Only writers of deletes need WORKER_ORDERING=newest. Who reads may have the other settings of the workers alone.
+func TestGetWithDeletes(t *testing.T) {
+	newWire(t, backend.All(t)[0], item.LatestOnly, item.TypeS, false)
+	t.Setenv("WORKER_DELETES", "hide")
+	t.Setenv("WORKER_ORDERING", "last-write")
+	if _, _, stderr := invoke(t, "", "get", "nobody"); !strings.Contains(stderr, `no live prediction of "nobody"`) {
+		t.Errorf("prints %q", stderr)
+	}
+}

@@ -85,32 +85,36 @@ type warmFlags struct {
 	files          []string
 }
 
-// runWarm fills the table from files.
-func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr io.Writer) error {
-	if first := f.files[0]; first != "-" {
-		first = strings.TrimRight(strings.NewReplacer("s3://", "", "/", "-").Replace(first), "-")
-		if !isObject(f.files[0]) {
-			first = f.files[0]
+// complete checks the flags, and sets those that depend on the arguments. It returns the event time of predictions without one.
+func (f *warmFlags) complete() (int64, error) {
+	if name := f.files[0]; name != "-" {
+		if isObject(name) {
+			name = strings.TrimRight(strings.ReplaceAll(strings.TrimPrefix(name, "s3://"), "/", "-"), "-")
 		}
-		f.state = cmp.Or(f.state, first+".warm")
-		f.rejects = cmp.Or(f.rejects, first+".rejects")
-	}
-	cfg, err := config.LoadForTable()
-	if err != nil {
-		return problems{"the settings are not valid", err}
+		f.state = cmp.Or(f.state, name+".warm")
+		f.rejects = cmp.Or(f.rejects, name+".rejects")
 	}
 	if slices.ContainsFunc(f.files, isObject) {
 		if slices.ContainsFunc(f.files, func(name string) bool { return !isObject(name) }) {
-			return usageError{"worker warm", "give files, or s3:// URLs, not both"}
+			return 0, usageError{"worker warm", "give files, or s3:// URLs, not both"}
 		}
 		f.timestamp = cmp.Or(f.timestamp, "modified")
 	}
 	if f.timestamp == "modified" && slices.Contains(f.files, "-") {
-		return usageError{"worker warm", "--timestamp modified: standard input has no time of modification"}
+		return 0, usageError{"worker warm", "--timestamp modified: standard input has no time of modification"}
 	}
-	at, err := eventTime(f.timestamp)
+	return eventTime(f.timestamp)
+}
+
+// runWarm fills the table from files.
+func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr io.Writer) error {
+	at, err := f.complete()
 	if err != nil {
 		return err
+	}
+	cfg, err := config.LoadForTable()
+	if err != nil {
+		return problems{"the settings are not valid", err}
 	}
 	if f.maxUnits > 0 {
 		cfg.MaxWriteUnits = f.maxUnits

@@ -122,64 +122,32 @@ func (o *Objects) Limit(int) {}
 // WatchObjectsQueue counts the calls of the objects queue, and tells the health how they end.
 func (m *Metrics) WatchObjectsQueue(q objects.Queue) objects.Queue {
 	return &watchedObjectsQueue{
-		next: q, metrics: m,
-		receive: m.call(ReceiveMessage, PartObjectsReceive),
-		remove:  m.call(DeleteMessageBatch, PartObjectsDelete),
-		change:  m.call(ChangeMessageVisibilityBatch, PartObjectsVisibility),
-		send:    m.call(SendMessageBatch, PartObjectsSend),
+		watchedSettling{
+			next: q, metrics: m,
+			remove: m.call(DeleteMessageBatch, PartObjectsDelete), change: m.call(ChangeMessageVisibilityBatch, PartObjectsVisibility),
+		},
+		watchedSend{q, m, m.call(SendMessageBatch, PartObjectsSend)},
+		m.call(ReceiveMessage, PartObjectsReceive),
 	}
 }
 
 type watchedObjectsQueue struct {
-	next                          objects.Queue
-	metrics                       *Metrics
-	receive, remove, change, send call
+	watchedSettling
+	watchedSend
+	receive call
 }
 
 // Receive implements consumer.Queue.
 func (q *watchedObjectsQueue) Receive(ctx context.Context, limit int, wait time.Duration) ([]consumer.Received, error) {
 	start := time.Now()
-	received, err := q.next.Receive(ctx, limit, wait)
+	received, err := q.watchedSettling.next.Receive(ctx, limit, wait)
 	q.receive.ended(start, err)
 	bytes := 0
 	for i := range received {
 		bytes += payload(received[i].Body, received[i].Attributes)
 	}
-	q.metrics.bill(bytes)
+	q.watchedSettling.metrics.bill(bytes)
 	return received, err
-}
-
-// Delete implements consumer.Queue.
-func (q *watchedObjectsQueue) Delete(ctx context.Context, receipts []string) ([]consumer.Failure, error) {
-	start := time.Now()
-	failures, err := q.next.Delete(ctx, receipts)
-	q.remove.ended(start, err)
-	q.metrics.bill(0)
-	q.metrics.retried(DeleteMessageBatch, len(receipts), failures, err)
-	return failures, err
-}
-
-// ChangeVisibility implements consumer.Queue.
-func (q *watchedObjectsQueue) ChangeVisibility(ctx context.Context, changes []consumer.Visibility) ([]consumer.Failure, error) {
-	start := time.Now()
-	failures, err := q.next.ChangeVisibility(ctx, changes)
-	q.change.ended(start, err)
-	q.metrics.bill(0)
-	q.metrics.retried(ChangeMessageVisibilityBatch, len(changes), failures, err)
-	return failures, err
-}
-
-// Send implements objects.Queue.
-func (q *watchedObjectsQueue) Send(ctx context.Context, messages []consumer.Outgoing) ([]consumer.Failure, error) {
-	start := time.Now()
-	failures, err := q.next.Send(ctx, messages)
-	q.send.ended(start, err)
-	bytes := 0
-	for i := range messages {
-		bytes += payload(messages[i].Body, messages[i].Attributes)
-	}
-	q.metrics.bill(bytes)
-	return failures, err
 }
 
 // WatchStore counts the reads of S3, and tells the health how they end. An answer about one object, such as that it is missing, is not

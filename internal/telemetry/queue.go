@@ -9,18 +9,22 @@ import (
 
 // WatchQueue counts a queue's calls, tells the health how they end, and makes the spans of receives.
 func (m *Metrics) WatchQueue(q consumer.Queue) consumer.Queue {
-	return &watchedQueue{
+	return &watchedQueue{watchedSettling{
 		next: q, metrics: m,
-		receive: m.call(ReceiveMessage, PartReceive),
-		remove:  m.call(DeleteMessageBatch, PartDelete),
-		change:  m.call(ChangeMessageVisibilityBatch, PartVisibility),
-	}
+		remove: m.call(DeleteMessageBatch, PartDelete), change: m.call(ChangeMessageVisibilityBatch, PartVisibility),
+	}, m.call(ReceiveMessage, PartReceive)}
 }
 
 type watchedQueue struct {
-	next                    consumer.Queue
-	metrics                 *Metrics
-	receive, remove, change call
+	watchedSettling
+	receive call
+}
+
+// watchedSettling counts the calls that settle messages, of any queue.
+type watchedSettling struct {
+	next           consumer.Queue
+	metrics        *Metrics
+	remove, change call
 }
 
 // Receive implements consumer.Queue.
@@ -51,7 +55,7 @@ func (q *watchedQueue) Receive(ctx context.Context, limit int, wait time.Duratio
 }
 
 // Delete implements consumer.Queue.
-func (q *watchedQueue) Delete(ctx context.Context, receipts []string) ([]consumer.Failure, error) {
+func (q *watchedSettling) Delete(ctx context.Context, receipts []string) ([]consumer.Failure, error) {
 	start := time.Now()
 	failures, err := q.next.Delete(ctx, receipts)
 	q.remove.ended(start, err)
@@ -61,7 +65,7 @@ func (q *watchedQueue) Delete(ctx context.Context, receipts []string) ([]consume
 }
 
 // ChangeVisibility implements consumer.Queue.
-func (q *watchedQueue) ChangeVisibility(ctx context.Context, changes []consumer.Visibility) ([]consumer.Failure, error) {
+func (q *watchedSettling) ChangeVisibility(ctx context.Context, changes []consumer.Visibility) ([]consumer.Failure, error) {
 	start := time.Now()
 	failures, err := q.next.ChangeVisibility(ctx, changes)
 	q.change.ended(start, err)
@@ -72,17 +76,18 @@ func (q *watchedQueue) ChangeVisibility(ctx context.Context, changes []consumer.
 
 // WatchRejects does for the reject queue what WatchQueue does for the queue.
 func (m *Metrics) WatchRejects(q consumer.RejectQueue) consumer.RejectQueue {
-	return &watchedRejects{q, m, m.call(SendMessageBatch, PartRejects)}
+	return &watchedSend{q, m, m.call(SendMessageBatch, PartRejects)}
 }
 
-type watchedRejects struct {
+// watchedSend counts the calls that send messages, to any queue.
+type watchedSend struct {
 	next    consumer.RejectQueue
 	metrics *Metrics
 	send    call
 }
 
 // Send implements consumer.RejectQueue.
-func (q *watchedRejects) Send(ctx context.Context, messages []consumer.Outgoing) ([]consumer.Failure, error) {
+func (q *watchedSend) Send(ctx context.Context, messages []consumer.Outgoing) ([]consumer.Failure, error) {
 	start := time.Now()
 	failures, err := q.next.Send(ctx, messages)
 	q.send.ended(start, err)

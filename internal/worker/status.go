@@ -27,6 +27,17 @@ func serveStatus(ctx context.Context, background *errgroup.Group, o Options, cli
 	return status, nil
 }
 
+// showResources completes the status page, if there is one, with what is known of table and queues.
+func showResources(status *statuspage.Page, cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics) {
+	if status == nil {
+		return
+	}
+	if cfg.ObjectsQueueURL != "" {
+		status.SetObjects(backlog(cfg.ObjectsQueueURL, clients, metrics))
+	}
+	status.SetResources(string(resources.Layout.Kind), backlog(cfg.QueueURL, clients, metrics))
+}
+
 // newStatus returns the status page.
 func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) *statuspage.Page {
 	facts := statuspage.Facts{

@@ -69,12 +69,7 @@ func Run(ctx, intake context.Context, o Options) error {
 	}
 	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr())
 	logObjects(cfg, log)
-	if status != nil {
-		if cfg.ObjectsQueueURL != "" {
-			status.SetObjects(backlog(cfg.ObjectsQueueURL, clients, metrics))
-		}
-		status.SetResources(string(resources.Layout.Kind), backlog(cfg.QueueURL, clients, metrics))
-	}
+	showResources(status, cfg, resources, clients, metrics)
 	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
 	background.Go(func() error { return queueWatch.run(serving) })
 	services := NewServices(cfg, resources, clients, metrics, log)
