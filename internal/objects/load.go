@@ -96,12 +96,16 @@ func (j *job) whole(offset, row int64) error {
 		return err //nolint:wrapcheck // the Store's
 	}
 	head = head[:n]
-	// A decompressor or the pages of Parquet take memory beside the rows. Two of them run at once.
+	// Decompressors and the pages of Parquet take memory beside the rows: two objects are decompressed at once, and Parquet, whose
+	// pages can take over 100 MiB, is read alone.
 	parquet := records.IsParquet(head)
 	j.plain = !parquet && !bytes.HasPrefix(head, []byte{0x1f, 0x8b}) && !bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd})
 	if !j.plain {
-		taken := false
-		l.turn.away(func() { taken = j.seat.take(max(int64(l.cfg.Concurrency)/2, 1)) })
+		taken, seats := false, int64(l.cfg.Concurrency)
+		if !parquet {
+			seats = max(seats/2, 1)
+		}
+		l.turn.away(func() { taken = j.seat.take(seats) })
 		if !taken {
 			return errStopped
 		}

@@ -92,11 +92,12 @@ func (o *Objects) Left(objects int, bytes int64) {
 	o.left.Add(float64(bytes))
 }
 
-// Denied implements objects.Observer. Calls do not overlap.
+// Denied implements objects.Observer. Calls do not overlap. It is a warning: the queue's messages are written as before. Each object that
+// waits is tried again at least every 30 s, so a warning that is not repeated is about an object that is gone.
 func (o *Objects) Denied(where objects.Prefix, err error) {
 	if err != nil {
 		o.unreachable[where] = true
-		o.health.Report(PartObjects, "its objects wait, and are tried again at least every 30 s", err)
+		o.health.warn(PartObjects, "its objects wait, and are tried again at least every 30 s", err, 2*time.Minute)
 		return
 	}
 	delete(o.unreachable, where)

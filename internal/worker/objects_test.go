@@ -209,7 +209,7 @@ func TestObjects(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			status, text := r.Probe("/readyz")
-			if status == 200 || !strings.Contains(text, "batch outputs") || !strings.Contains(text, "AccessDenied") {
+			if status != 200 || !strings.Contains(text, "warning: batch outputs") || !strings.Contains(text, "AccessDenied") {
 				t.Errorf("/readyz says %q", text)
 			}
 			if n := len(f.SQS.Messages(workertest.RejectName)); n != 0 {
@@ -219,7 +219,7 @@ func TestObjects(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			f.WantItems(250)
 			wantObjectsDone(t, f)
-			if status, text := r.Probe("/readyz"); status != 200 {
+			if status, text := r.Probe("/readyz"); status != 200 || strings.Contains(text, "warning") {
 				t.Errorf("/readyz says %q", text)
 			}
 			r.Stop()
