@@ -248,7 +248,8 @@ func (o *oracle) objectsLeft() (what string, bad bool) {
 			continue // it stays for good
 		}
 		what = fmt.Sprintf("message %s of the objects queue is still there, %s, after %d receives: %s", short(m.ID), m.State, m.ReceiveCount, m.Body)
-		if bad = known != nil && !o.s.rejectsFlow() && o.rejectable(known); !bad {
+		// A range that no worker has sent is rejected too.
+		if bad = !o.s.rejectsFlow() && (known == nil || o.rejectable(known)); !bad {
 			break
 		}
 	}
