@@ -300,17 +300,15 @@ func TestEarlyComputeAfterDelete(t *testing.T) {
 		s.want(t, "a", "1")
 		deleted := time.Now().Add(time.Minute)
 		s.put(t, s.tombstone("a", deleted, time.Hour))
-		p, err := s.cache.GetOrCompute(t.Context(), "a", func(context.Context) (*cache.Prediction, error) { return cache.NewPrediction("", 2) })
-		if err != nil || string(p.Payload) != "1" {
-			t.Fatal(p, err)
+		for s.cache.Stats().EarlyComputed == 0 { // at a random time before the expiry: most often at once
+			p, err := s.cache.GetOrCompute(t.Context(), "a", func(context.Context) (*cache.Prediction, error) { return cache.NewPrediction("", 2) })
+			if err != nil || string(p.Payload) != "1" {
+				t.Fatal(p, err)
+			}
+			time.Sleep(time.Second)
 		}
-		synctest.Wait()
-		time.Sleep(time.Second)
 		if p := s.want(t, "a", "2"); !p.EventTime.After(deleted) {
 			t.Errorf("it is of %v, before the delete of %v", p.EventTime, deleted)
-		}
-		if n := s.cache.Stats().EarlyComputed; n == 0 {
-			t.Error("nothing was computed early: this proves nothing")
 		}
 		s.cache.Close()
 		if err := l.Close(t.Context()); err != nil {
