@@ -3,6 +3,7 @@ package awsclient
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type removalTables struct {
 	layout    *item.Layout
 	table     writer.Table
 	versions  *VersionTable
+	mu        sync.Mutex // guards units, which concurrent calls count
 	units     float64
 	unitsRead float64
 }
@@ -38,7 +40,11 @@ func newRemovalTables(t *testing.T, b backend.Services, ttl string, o item.Optio
 	name := b.CreateTable(t, dynamodbfake.Keys("id:S", "at:N"), ttl)
 	r := &removalTables{T: t, db: b.DynamoDB, name: name, layout: l}
 	clients := &Clients{DynamoDB: b.DynamoDB}
-	count := func(units float64) { r.units += units }
+	count := func(units float64) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.units += units
+	}
 	r.table = writer.WithRemovals(NewTable(clients, name, l, count), NewDeleteTable(clients, name, l, count))
 	r.versions = NewVersionTable(clients, name, l, func(units float64) { r.unitsRead += units })
 	return r

@@ -58,15 +58,17 @@ func TestStall_ends_while_it_is_announced(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		remove("second", 0) // succeeds
 		time.Sleep(5 * time.Minute)
+		table.mu.Lock()
 		table.most = 0
+		table.mu.Unlock()
 		for i := range 6 {
 			remove(fmt.Sprint(i), 0)
 		}
 		time.Sleep(time.Minute)
+		stop()
+		running.Wait()
 		if table.most != 3 {
 			t.Errorf("up to %d calls at once, want 3", table.most)
 		}
-		stop()
-		running.Wait()
 	})
 }
