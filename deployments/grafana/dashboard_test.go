@@ -130,7 +130,7 @@ var fill = strings.NewReplacer("$job", ".+", "$instance", ".+", "$__rate_interva
 // throttled, and in an outage.
 func TestEveryQueryReturnsData(t *testing.T) {
 	program := prometheusProgram(t)
-	s, err := e2e.Start(t.Context())
+	s, err := e2e.StartWithObjects(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +143,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var loading sync.WaitGroup
 	loading.Go(func() { s.Load(ctx, 800) })
+	loading.Go(func() { s.LoadObjects(ctx, 100) })
 	defer loading.Wait()
 	defer stop()
 	for _, act := range []struct {

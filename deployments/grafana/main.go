@@ -232,7 +232,7 @@ func tableRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 			query{ratesel("call_errors_total", `operation=~"BatchWriteItem|PutItem", code=~"ProvisionedThroughputExceededException|ThrottlingException|RequestLimitExceeded"`, "") + " or vector(0)", "calls throttled"})).
 		WithPanel(graph("Removals", "Items removed because a delete hides them, and deletes whose items are being removed or wait for that.", "none", third,
 			query{rate("removed_items_total", ""), "items removed a second"}, query{gauge("removing_deletes"), "deletes being removed"})).
-		WithPanel(graph("Read units", "Used by the queries that find what a delete hides.", "cps", third,
+		WithPanel(graph("Read units of removals", "Used by the queries that find what a delete hides.", "cps", third,
 			query{rate("read_units_total", ""), "used"})).
 		WithPanel(graph("Keys known", "Keys in the dedup window: pending and written.", "none", third,
 			query{fmt.Sprintf("sum by (state) (predcache_dedup_keys{%s})", sel), "{{state}}"}, query{gauge("dedup_keys_limit"), "limit"})).

@@ -17,6 +17,7 @@ import (
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 	"github.com/predcache/predcache/internal/awstest/sqsfake"
 	"github.com/predcache/predcache/internal/workertest/process"
 )
@@ -26,6 +27,7 @@ type System struct {
 	*process.Process
 	SQS      *sqsfake.Service
 	DynamoDB *dynamodbfake.Service
+	S3       *s3fake.Service // nil without StartWithObjects
 
 	servers   []*http.Server
 	condition atomic.Int32
@@ -41,20 +43,34 @@ const (
 	Denied              // it answers AccessDeniedException
 )
 
-// The names of the queues and the table.
+// The names of the queues, the table and the bucket.
 const (
 	Queue   = "predictions"
 	Rejects = "predictions-rejects"
 	Table   = "predictions"
+	Objects = "predictions-objects"
+	Bucket  = "scores"
 )
 
 // Start builds the worker and starts it with the services.
 func Start(ctx context.Context, settings ...string) (*System, error) {
+	return start(ctx, &System{SQS: sqsfake.New(), DynamoDB: dynamodbfake.New()}, settings)
+}
+
+// StartWithObjects is Start with a bucket, whose objects the worker reads too.
+func StartWithObjects(ctx context.Context, settings ...string) (*System, error) {
+	s := &System{SQS: sqsfake.New(), DynamoDB: dynamodbfake.New(), S3: s3fake.New()}
+	s.SQS.CreateQueue(Objects, map[string]string{"VisibilityTimeout": "60"})
+	s.S3.CreateBucket(Bucket, s3fake.Bucket{})
+	s.S3.SetNotification(Bucket, s3fake.Notification{Send: func(body string) { s.SQS.Send(Objects, body) }})
+	return start(ctx, s, settings)
+}
+
+func start(ctx context.Context, s *System, settings []string) (*System, error) {
 	path, err := process.Build{}.Binary(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &System{SQS: sqsfake.New(), DynamoDB: dynamodbfake.New()}
 	s.SQS.SetRecording(false)
 	s.DynamoDB.SetRecording(false)
 	s.SQS.CreateQueue(Queue, map[string]string{"VisibilityTimeout": "60"})
@@ -71,6 +87,13 @@ func Start(ctx context.Context, settings ...string) (*System, error) {
 	tables, err := s.serve(s.DynamoDB)
 	if err != nil {
 		return nil, err
+	}
+	if s.S3 != nil {
+		objects, err := s.serve(s.S3)
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, "AWS_ENDPOINT_URL_S3="+objects, "WORKER_OBJECTS_QUEUE_URL="+queues+"/000000000000/"+Objects, "WORKER_OBJECTS="+Bucket)
 	}
 	s.Process, err = process.Start(process.Config{Path: path, Settings: append([]string{
 		"AWS_ENDPOINT_URL_SQS=" + queues, "AWS_ENDPOINT_URL_DYNAMODB=" + tables,
@@ -109,6 +132,9 @@ func (s *System) Stop() error {
 	err := s.Process.Stop(30 * time.Second)
 	s.SQS.Close()
 	s.DynamoDB.Close()
+	if s.S3 != nil {
+		s.S3.Close()
+	}
 	for _, server := range s.servers {
 		_ = server.Close()
 	}

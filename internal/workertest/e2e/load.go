@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/predcache/predcache/internal/awstest/s3fake"
 )
 
 // Load sends about perSecond predictions a second, in waves, until ctx is done. About one in six repeats an earlier one, one
@@ -56,6 +58,24 @@ func (s *System) Load(ctx context.Context, perSecond float64) {
 			}
 		}
 		s.SQS.Send(Queue, bodies...)
+	}
+}
+
+// LoadObjects puts an object of so many rows into the bucket every second, until ctx is done.
+func (s *System) LoadObjects(ctx context.Context, rows int) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var text strings.Builder
+		for i := range rows {
+			text.WriteString(prediction(1e9+n*rows+i, time.Now()) + "\n")
+		}
+		s.S3.Put(Bucket, fmt.Sprintf("part-%d.jsonl", n), s3fake.Text(text.String()))
 	}
 }
 
