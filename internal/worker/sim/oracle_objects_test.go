@@ -118,14 +118,21 @@ func (o *oracle) rangesAsked(call *call, c *awstest.Call) {
 func (o *oracle) rangeAccepted(body string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if m := o.objectMessage(body); m != nil {
+		o.objects.live[m]++
+	}
+}
+
+// objectMessage returns the message with this body, or nil. A range may be received before its sender hears that it was accepted. It
+// requires that o.mu is held.
+func (o *oracle) objectMessage(body string) *objectMessage {
 	m := o.objects.known[body]
 	if m == nil {
-		if _, m = o.rangeOf(body); m == nil {
-			return
+		if _, m = o.rangeOf(body); m != nil {
+			o.objects.known[body] = m
 		}
-		o.objects.known[body] = m
 	}
-	o.objects.live[m]++
+	return m
 }
 
 // objectDelivered records a message of the objects queue that a receive is about to return, and checks that each receive beyond the
@@ -134,7 +141,7 @@ func (o *oracle) objectDelivered(call *call, e awstest.Entry, again bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	id, r, v := e.MessageID, call.replica, o.view(call.replica)
-	m := o.objects.known[e.Body]
+	m := o.objectMessage(e.Body)
 	o.objects.messages[id] = m
 	o.received[id] = append(o.received[id], fmt.Sprintf("by %s after %v", r.name, o.elapsed()))
 	if n := len(o.received[id]); o.strictObjects(m) && n > 1+o.excused[id] {
