@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,21 +108,8 @@ func runErase(ctx context.Context, f eraseFlags, args []string, stdin io.Reader,
 	if n := run.Resumed(); n > 0 {
 		notify("continuing after %s", counted(n, "id"))
 	}
-	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	ignore := context.AfterFunc(intake, func() {
-		stop() // a second signal ends the process at once
-		notify("interrupted: finishing the ids in progress, for up to %s; interrupt again to stop at once", cfg.WriteDeadline())
-	})
-	defer ignore() // or the end of this call would be taken for an interruption
-
 	start := time.Now()
-	showing, hide := context.WithCancel(context.Background())
-	var progress sync.WaitGroup
-	progress.Go(func() { showErase(showing, run, f.every, stderr) })
-	err = run.Run(intake)
-	hide()
-	progress.Wait()
+	err = untilInterrupted(ctx, stderr, "the ids in progress", cfg.WriteDeadline(), run.Run, func(showing context.Context) { showErase(showing, run, f.every, stderr) })
 	report := run.Report()
 	printErase(stdout, report, f, cfg.PriceWriteUnits, time.Since(start), err)
 	if err == nil && report.Left > 0 {

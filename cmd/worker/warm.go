@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,21 +132,8 @@ func runWarm(ctx context.Context, f warmFlags, stdin io.Reader, stdout, stderr i
 		fmt.Fprintf(stderr, "continuing in %s after row %s\n", file, thousands(row))
 	}
 	printStart(stderr, run)
-	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	ignore := context.AfterFunc(intake, func() {
-		stop() // a second signal ends the process at once
-		fmt.Fprintf(stderr, "interrupted: finishing writes in flight, for up to %s; interrupt again to stop at once\n", cfg.WriteDeadline())
-	})
-	defer ignore() // or the end of this call would be taken for an interruption
-
 	start := time.Now()
-	showing, hide := context.WithCancel(context.Background())
-	var progress sync.WaitGroup
-	progress.Go(func() { showWarm(showing, run, f.every, stderr) })
-	err = run.Run(intake)
-	hide()
-	progress.Wait()
+	err = untilInterrupted(ctx, stderr, "writes in flight", cfg.WriteDeadline(), run.Run, func(showing context.Context) { showWarm(showing, run, f.every, stderr) })
 	report := run.Report()
 	printWarm(stdout, report, f, cfg.PriceWriteUnits, time.Since(start), err)
 	if rejected := report.Outcomes[prediction.Rejected]; err == nil && rejected > 0 && !f.allowRejects {

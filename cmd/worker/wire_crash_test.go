@@ -131,14 +131,20 @@ func TestBinary(t *testing.T) {
 	}
 }
 
+// redeliverSoon lets what a killed worker held come back after 5 s.
+func (w *wire) redeliverSoon(t *testing.T) {
+	t.Helper()
+	if _, err := w.SQS.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &w.queue, Attributes: map[string]string{"VisibilityTimeout": "5"}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // crash kills and terminates two workers, at random, while they work through a load with faults on the wire, and then compares
 // the table with what was published. make crash KILLS=100 does it for longer.
 func crash(t *testing.T, path string, b backend.Services) {
 	const patience = 6 * time.Second
 	w := newWire(t, b, item.Versioned, item.TypeS, false)
-	if _, err := b.SQS.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &w.queue, Attributes: map[string]string{"VisibilityTimeout": "5"}}); err != nil {
-		t.Fatal(err)
-	}
+	w.redeliverSoon(t)
 	queues, queuesURL := newFaultProxy(t, b.SQSEndpoint, 1, 0.03)
 	tables, tablesURL := newFaultProxy(t, b.DynamoDBEndpoint, 2, 0.10)
 	env := []string{

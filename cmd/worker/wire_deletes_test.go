@@ -48,9 +48,7 @@ func versionsOf(i int) int { return 1 + i*(*deleteVersions-1)/max(*deleteIDs-1, 
 
 func deleteUnderLoad(t *testing.T, path string, b backend.Services) {
 	w := newWire(t, b, item.Versioned, item.TypeS, false)
-	if _, err := b.SQS.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &w.queue, Attributes: map[string]string{"VisibilityTimeout": "5"}}); err != nil {
-		t.Fatal(err)
-	}
+	w.redeliverSoon(t)
 	now := time.Now()
 	old := 0
 	for i := range *deleteIDs {

@@ -82,9 +82,7 @@ func TestEraseBinary(t *testing.T) {
 
 func eraseUnderLoad(t *testing.T, path string, b backend.Services, kind item.Kind) {
 	w := newWire(t, b, kind, item.TypeS, false)
-	if _, err := b.SQS.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &w.queue, Attributes: map[string]string{"VisibilityTimeout": "5"}}); err != nil {
-		t.Fatal(err)
-	}
+	w.redeliverSoon(t)
 	queues, queuesURL := newFaultProxy(t, b.SQSEndpoint, 1, 0.03)
 	tables, tablesURL := newFaultProxy(t, b.DynamoDBEndpoint, 2, 0.05)
 	env := []string{
