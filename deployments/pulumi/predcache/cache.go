@@ -207,8 +207,8 @@ func (c *Cache) makeScaling(ctx *pulumi.Context) error {
 	return nil
 }
 
-// newQueue declares a queue of this name.
-func (c *Cache) newQueue(ctx *pulumi.Context, name string, more func(*sqs.QueueArgs)) (*sqs.Queue, error) {
+// newQueue declares a queue of this name, with the policy that follows from its ARN.
+func (c *Cache) newQueue(ctx *pulumi.Context, name string, policy func(arn string) (string, error), more func(*sqs.QueueArgs)) (*sqs.Queue, error) {
 	args := &sqs.QueueArgs{MessageRetentionSeconds: pulumi.Int(c.args.Queue.RetentionDays * 24 * 60 * 60), Tags: c.args.tags()}
 	if c.args.KeyArn != "" {
 		args.KmsMasterKeyId = pulumi.String(c.args.KeyArn)
@@ -220,7 +220,18 @@ func (c *Cache) newQueue(ctx *pulumi.Context, name string, more func(*sqs.QueueA
 	if err != nil {
 		return nil, fmt.Errorf("declaring the queue %s: %w", name, err)
 	}
+	if _, err := sqs.NewQueuePolicy(ctx, c.name+"-"+name, &sqs.QueuePolicyArgs{
+		QueueUrl: queue.Url, Policy: queue.Arn.ApplyT(policy).(pulumi.StringOutput),
+	}, c.parent); err != nil {
+		return nil, fmt.Errorf("declaring the policy of the queue %s: %w", name, err)
+	}
 	return queue, nil
+}
+
+// tlsOnly is the policy of a queue that refuses plain HTTP ("Amazon SQS security best practices", Enforce encryption of data
+// in transit). Whom the queue admits is up to the policies of the roles.
+func tlsOnly(queueARN string) (string, error) {
+	return policies.Join(policies.Part{Policy: "queue-tls", Names: map[string]string{"AnyQueueArn": queueARN}})
 }
 
 // redriven makes a queue one that the worker consumes, with a dead-letter queue.
@@ -245,17 +256,17 @@ func (c *Cache) allowRedrive(ctx *pulumi.Context, name string, deadLetters, sour
 
 func (c *Cache) makeQueues(ctx *pulumi.Context) (err error) {
 	// A dead letter keeps its first sent time, so it needs the longest retention there is.
-	if c.DeadLetters, err = c.newQueue(ctx, "dead-letters", func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
+	if c.DeadLetters, err = c.newQueue(ctx, "dead-letters", tlsOnly, func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
 		return err
 	}
-	if c.Queue, err = c.newQueue(ctx, "queue", c.redriven(c.DeadLetters)); err != nil {
+	if c.Queue, err = c.newQueue(ctx, "queue", tlsOnly, c.redriven(c.DeadLetters)); err != nil {
 		return err
 	}
 	if err := c.allowRedrive(ctx, "dead-letters", c.DeadLetters, c.Queue); err != nil {
 		return err
 	}
 	if !c.args.Queue.NoRejectQueue {
-		c.Rejects, err = c.newQueue(ctx, "rejects", func(a *sqs.QueueArgs) { a.VisibilityTimeoutSeconds = pulumi.Int(60) })
+		c.Rejects, err = c.newQueue(ctx, "rejects", tlsOnly, func(a *sqs.QueueArgs) { a.VisibilityTimeoutSeconds = pulumi.Int(60) })
 	}
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
 const (
@@ -46,6 +48,7 @@ func TestDefaultTable(t *testing.T) {
 		"aws:dynamodb/table:Table predictions-table",
 		"aws:iam/policy:Policy predictions-publisher", "aws:iam/policy:Policy predictions-reader", "aws:iam/policy:Policy predictions-worker",
 		"aws:sqs/queue:Queue predictions-dead-letters", "aws:sqs/queue:Queue predictions-queue", "aws:sqs/queue:Queue predictions-rejects",
+		"aws:sqs/queuePolicy:QueuePolicy predictions-dead-letters", "aws:sqs/queuePolicy:QueuePolicy predictions-queue", "aws:sqs/queuePolicy:QueuePolicy predictions-rejects",
 		"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy predictions-dead-letters",
 		"predcache:index:Cache predictions",
 	})
@@ -96,6 +99,28 @@ func TestProvisionedTableScales(t *testing.T) {
 	}
 }
 
+// Every queue refuses plain HTTP, in each partition.
+func TestQueuesRefusePlainHTTP(t *testing.T) {
+	for _, partition := range []string{"aws", "aws-cn", "aws-us-gov"} {
+		resources := declareIn(t, partition, func(ctx *pulumi.Context) error {
+			_, err := New(ctx, "predictions", Args{Objects: &Objects{Prefixes: []string{"scores/"}}})
+			return err
+		})
+		for _, name := range []string{"queue", "dead-letters", "rejects", "objects", "objects-dead-letters"} {
+			arn := "arn:" + partition + ":sqs:eu-west-1:123456789012:predictions-" + name
+			var policy struct{ Statement []object }
+			text, _ := resources["aws:sqs/queuePolicy:QueuePolicy predictions-"+name]["policy"].(string)
+			if err := json.Unmarshal([]byte(text), &policy); err != nil {
+				t.Fatalf("%s: %v: %q", name, err, text)
+			}
+			same(t, name, policy.Statement[0], object{
+				"Sid": "TLSOnly", "Effect": "Deny", "Principal": "*", "Action": []string{"sqs:*"}, "Resource": arn,
+				"Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
+			})
+		}
+	}
+}
+
 func TestQueues(t *testing.T) {
 	resources, outputs := cache(t, Args{})
 	got := resources[queue]
@@ -107,12 +132,12 @@ func TestQueues(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the redrive limit", redrive.Max, 50)
-	same(t, "the dead-letter queue", redrive.Target, "arn:aws:queue:::predictions-dead-letters")
+	same(t, "the dead-letter queue", redrive.Target, "arn:aws:sqs:eu-west-1:123456789012:predictions-dead-letters")
 	same(t, "the visibility timeout", got["visibilityTimeoutSeconds"], 60)
 	same(t, "the retention", got["messageRetentionSeconds"], 1209600)
 	same(t, "the encryption", got["sqsManagedSseEnabled"], true)
 	same(t, "who may dead-letter", resources["aws:sqs/redriveAllowPolicy:RedriveAllowPolicy predictions-dead-letters"]["redriveAllowPolicy"],
-		`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:queue:::predictions-queue"]}`)
+		`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:eu-west-1:123456789012:predictions-queue"]}`)
 	same(t, "the worker's settings", outputs["worker_environment"], object{
 		"WORKER_QUEUE_URL":        "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-queue",
 		"WORKER_REJECT_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-rejects",

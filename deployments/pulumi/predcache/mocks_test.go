@@ -1,6 +1,7 @@
 package predcache
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ type recorder struct {
 	mu        sync.Mutex
 	resources map[string]object                             // by type and name, as in "aws:sqs/queue:Queue predictions-queue"
 	requests  map[string]*pulumirpc.RegisterResourceRequest // likewise; not kept where nil
+	partition string                                        // of the queues; aws unless set
 }
 
 type object = map[string]any
@@ -36,6 +38,9 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	}
 	kind := args.TypeToken[strings.LastIndex(args.TypeToken, ":")+1:]
 	out["arn"] = resource.NewStringProperty(fmt.Sprintf("arn:aws:%s:::%s", strings.ToLower(kind), args.Name))
+	if kind == "Queue" {
+		out["arn"] = resource.NewStringProperty(fmt.Sprintf("arn:%s:sqs:eu-west-1:123456789012:%s", cmp.Or(r.partition, "aws"), args.Name))
+	}
 	out["url"] = resource.NewStringProperty("https://sqs.eu-west-1.amazonaws.com/123456789012/" + args.Name)
 	return args.Name, out, nil
 }
@@ -47,7 +52,13 @@ func (*recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 // declare runs a program and returns what it declares, without the providers and components.
 func declare(t *testing.T, program func(*pulumi.Context) error) map[string]object {
 	t.Helper()
-	r := &recorder{resources: map[string]object{}}
+	return declareIn(t, "aws", program)
+}
+
+// declareIn declares in a partition.
+func declareIn(t *testing.T, partition string, program func(*pulumi.Context) error) map[string]object {
+	t.Helper()
+	r := &recorder{resources: map[string]object{}, partition: partition}
 	if err := pulumi.RunErr(program, pulumi.WithMocks("predcache", "test", r)); err != nil {
 		t.Fatal(err)
 	}

@@ -88,13 +88,13 @@ func bucketARN(queueARN, bucket string) string {
 }
 
 // queuePolicy lets the buckets send their events to the queue, and nobody else ("Granting permissions to publish event
-// notification messages to a destination").
+// notification messages to a destination"), and refuses plain HTTP.
 func (o Objects) queuePolicy(queueARN string) (string, error) {
 	owner := o.BucketOwner
 	if owner == "" {
 		owner = strings.Split(queueARN, ":")[4]
 	}
-	var parts []policies.Part
+	parts := []policies.Part{{Policy: "queue-tls", Names: map[string]string{"AnyQueueArn": queueARN}}}
 	for _, bucket := range o.buckets() {
 		parts = append(parts, policies.Part{Policy: "objects-queue", Names: map[string]string{
 			"ObjectsQueueArn": queueARN, "BucketArn": bucketARN(queueARN, bucket), "BucketOwner": owner,
@@ -110,19 +110,11 @@ func (c *Cache) makeObjects(ctx *pulumi.Context) (err error) {
 	if o == nil {
 		return nil
 	}
-	if c.ObjectsDeadLetters, err = c.newQueue(ctx, "objects-dead-letters", func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
+	if c.ObjectsDeadLetters, err = c.newQueue(ctx, "objects-dead-letters", tlsOnly, func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
 		return err
 	}
-	if c.ObjectsQueue, err = c.newQueue(ctx, "objects", c.redriven(c.ObjectsDeadLetters)); err != nil {
+	if c.ObjectsQueue, err = c.newQueue(ctx, "objects", o.queuePolicy, c.redriven(c.ObjectsDeadLetters)); err != nil {
 		return err
 	}
-	if err := c.allowRedrive(ctx, "objects-dead-letters", c.ObjectsDeadLetters, c.ObjectsQueue); err != nil {
-		return err
-	}
-	if _, err := sqs.NewQueuePolicy(ctx, c.name+"-objects", &sqs.QueuePolicyArgs{
-		QueueUrl: c.ObjectsQueue.Url, Policy: c.ObjectsQueue.Arn.ApplyT(o.queuePolicy).(pulumi.StringOutput),
-	}, c.parent); err != nil {
-		return fmt.Errorf("declaring who may send to the queue of objects: %w", err)
-	}
-	return nil
+	return c.allowRedrive(ctx, "objects-dead-letters", c.ObjectsDeadLetters, c.ObjectsQueue)
 }

@@ -17,15 +17,15 @@ func TestObjects(t *testing.T) {
 	})
 	got := resources["aws:sqs/queue:Queue predictions-objects"]
 	same(t, "the visibility timeout", got["visibilityTimeoutSeconds"], 60)
-	same(t, "the redrive policy", got["redrivePolicy"], `{"deadLetterTargetArn":"arn:aws:queue:::predictions-objects-dead-letters","maxReceiveCount":50}`)
+	same(t, "the redrive policy", got["redrivePolicy"], `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:predictions-objects-dead-letters","maxReceiveCount":50}`)
 	same(t, "the dead letters' retention", resources["aws:sqs/queue:Queue predictions-objects-dead-letters"]["messageRetentionSeconds"], 1209600)
 	same(t, "who may dead-letter", resources["aws:sqs/redriveAllowPolicy:RedriveAllowPolicy predictions-objects-dead-letters"]["redriveAllowPolicy"],
-		`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:queue:::predictions-objects"]}`)
+		`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:eu-west-1:123456789012:predictions-objects"]}`)
 	environment := outputs["worker_environment"].(map[string]string)
 	same(t, "the queue", environment["WORKER_OBJECTS_QUEUE_URL"], "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions-objects")
 	same(t, "the prefixes", environment["WORKER_OBJECTS"], "scores/daily/,scores/weekly/,forecasts")
 	same(t, "the owner", environment["WORKER_OBJECTS_BUCKET_OWNER"], account)
-	same(t, "the queue's ARN", outputs["objects_queue_arn"], "arn:aws:queue:::predictions-objects")
+	same(t, "the queue's ARN", outputs["objects_queue_arn"], "arn:aws:sqs:eu-west-1:123456789012:predictions-objects")
 	for _, name := range []string{"objects-oldest-message", "objects-dead-letters"} {
 		if resources["aws:cloudwatch/metricAlarm:MetricAlarm predictions-"+name] == nil {
 			t.Errorf("there is no alarm %s", name)
@@ -88,7 +88,7 @@ func TestObjectsQueuePolicy(t *testing.T) {
 		}
 		var p struct {
 			Statement []struct {
-				Principal map[string]string
+				Principal any
 				Resource  string
 				Condition map[string]map[string]string
 			}
@@ -96,7 +96,8 @@ func TestObjectsQueuePolicy(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &p); err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range p.Statement {
+		// The first refuses plain HTTP, which TestQueuesRefusePlainHTTP checks.
+		for _, s := range p.Statement[1:] {
 			same(t, "the principal", s.Principal, map[string]string{"Service": "s3.amazonaws.com"})
 			same(t, "the queue", s.Resource, arn)
 			all = append(all, s.Condition["ArnEquals"]["aws:SourceArn"]+" of "+s.Condition["StringEquals"]["aws:SourceAccount"])
