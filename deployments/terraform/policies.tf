@@ -54,16 +54,27 @@ locals {
     })).Statement],
   ))
 
-  # The queue's own policy: each bucket may send its events, and nobody else ("Granting permissions to publish event
-  # notification messages to a destination").
-  object_queue_statements = flatten([
-    for bucket in distinct(sort([for p in local.object_prefixes : p[0]])) :
-    jsondecode(templatefile("${local.policy_files}/objects-queue.json", {
-      ObjectsQueueArn = aws_sqs_queue.objects[0].arn
-      BucketArn       = "${local.bucket_arns}${bucket}"
-      BucketOwner     = coalesce(var.objects.bucket_owner, split(":", aws_sqs_queue.objects[0].arn)[4])
-    })).Statement
-  ])
+  # The policies of the queues themselves. Each refuses plain HTTP ("Amazon SQS security best practices"). That of the objects
+  # also lets each bucket send its events, and nobody else ("Granting permissions to publish event notification messages to a
+  # destination").
+  queues = merge(
+    { predictions = aws_sqs_queue.predictions, dead-letters = aws_sqs_queue.dead_letters },
+    { for queue in aws_sqs_queue.rejects : "rejects" => queue },
+    { for queue in aws_sqs_queue.objects : "objects" => queue },
+    { for queue in aws_sqs_queue.objects_dead_letters : "objects-dead-letters" => queue },
+  )
+  queue_statements = {
+    for name, queue in local.queues : "queue-${name}" => flatten(concat(
+      [jsondecode(templatefile("${local.policy_files}/queue-tls.json", { AnyQueueArn = queue.arn })).Statement],
+      [for bucket in name == "objects" ? distinct(sort([for p in local.object_prefixes : p[0]])) : [] :
+        jsondecode(templatefile("${local.policy_files}/objects-queue.json", {
+          ObjectsQueueArn = queue.arn
+          BucketArn       = "${local.bucket_arns}${bucket}"
+          BucketOwner     = coalesce(var.objects.bucket_owner, split(":", queue.arn)[4])
+        })).Statement
+      ],
+    ))
+  }
 
   statements = merge(
     {
@@ -72,7 +83,7 @@ locals {
         policy == "worker" ? local.object_statements : [],
       )
     },
-    { objects-queue = local.object_queue_statements },
+    local.queue_statements,
   )
 
   # Identifiers of statements must be unique within a policy ("IAM JSON policy elements: Sid"), so repeated ones are numbered.

@@ -108,9 +108,9 @@ resource "aws_sqs_queue_redrive_allow_policy" "objects_dead_letters" {
   })
 }
 
-resource "aws_sqs_queue_policy" "objects" {
-  count = local.with_objects ? 1 : 0
+resource "aws_sqs_queue_policy" "this" {
+  for_each = local.queues
 
-  queue_url = aws_sqs_queue.objects[0].id
-  policy    = local.policies["objects-queue"]
+  queue_url = each.value.id
+  policy    = local.policies["queue-${each.key}"]
 }

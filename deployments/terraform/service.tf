@@ -1,6 +1,4 @@
-data "aws_region" "current" {
-  count = var.service == null ? 0 : 1
-}
+data "aws_region" "current" {}
 
 locals {
   with_service = var.service != null
@@ -19,7 +17,7 @@ locals {
   )
 
   # The ID works with the versions 5 and 6 of the provider.
-  region = local.with_service ? coalesce(var.service.region, data.aws_region.current[0].id) : null
+  region = local.with_service ? coalesce(var.service.region, data.aws_region.current.id) : null
 
   # Go would use at least two processors even if the task has less than one.
   task_environment = local.with_service ? merge(

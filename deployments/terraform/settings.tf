@@ -8,21 +8,25 @@ locals {
     integer  = { pattern = "^[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)$", remedy = "an integer" }
     number   = { pattern = "^[-+]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][-+]?[0-9]+)?$", remedy = "a number" }
     boolean  = { pattern = "^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$", remedy = "true or false" }
-    string   = { pattern = "", remedy = "" }
+    string   = { pattern = "", remedy = "a string" }
   }
+  setting_rules = {
+    for name, setting in local.settings : name => {
+      pattern = try("^(${join("|", setting.values)})$", local.setting_types[setting.type].pattern)
+      remedy  = try("one of ${join(", ", setting.values)}", local.setting_types[setting.type].remedy)
+    }
+  }
+  other_settings = { pattern = "", remedy = "" } # OTEL_ and GO variables
 
-  setting_problems = concat(
-    [for name in keys(var.worker_settings) : "${name} is set by the module"
-    if contains(["WORKER_QUEUE_URL", "WORKER_TABLE_NAME", "WORKER_REJECT_QUEUE_URL"], name)],
-    [for name in keys(var.worker_settings) : "${name} is set by the module: give objects"
-    if contains(["WORKER_OBJECTS_QUEUE_URL", "WORKER_OBJECTS", "WORKER_OBJECTS_BUCKET_OWNER"], name)],
-    [for name in keys(var.worker_settings) : "unknown setting ${name}: `worker config` lists the settings; OTEL_ and GO variables pass through"
-    if !can(local.settings[name]) && !startswith(name, "OTEL_") && !startswith(name, "GO")],
-    [for name, value in var.worker_settings : "${name} is \"${value}\": must be one of ${join(", ", local.settings[name].values)}"
-    if can(local.settings[name].values) && !contains(try(local.settings[name].values, [value]), value)],
-    [for name, value in var.worker_settings : "${name} is \"${value}\": must be ${local.setting_types[local.settings[name].type].remedy}"
-    if can(local.settings[name]) && !can(regex(local.setting_types[try(local.settings[name].type, "string")].pattern, value))],
-  )
+  # What the module sets itself.
+  own_settings = {
+    WORKER_QUEUE_URL            = "is set by the module"
+    WORKER_TABLE_NAME           = "is set by the module"
+    WORKER_REJECT_QUEUE_URL     = "is set by the module"
+    WORKER_OBJECTS_QUEUE_URL    = "is set by the module: give objects"
+    WORKER_OBJECTS              = "is set by the module: give objects"
+    WORKER_OBJECTS_BUCKET_OWNER = "is set by the module: give objects.bucket_owner"
+  }
 
   # Fargate kills a task 120 s after SIGTERM; ECS waits ten seconds longer than the drain.
   duration_units = { ns = 1e-9, us = 1e-6, "µs" = 1e-6, ms = 1e-3, s = 1, m = 60, h = 3600 }
@@ -76,5 +80,4 @@ locals {
     "8192"  = { least = 16384, most = 61440, step = 4096 }
     "16384" = { least = 32768, most = 122880, step = 8192 }
   }
-  size = try(local.fargate_sizes[tostring(var.service.cpu)], null)
 }

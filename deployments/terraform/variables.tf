@@ -242,8 +242,18 @@ variable "worker_settings" {
   nullable    = false
 
   validation {
-    condition     = length(local.setting_problems) == 0
-    error_message = "worker_settings:\n  ${join("\n  ", local.setting_problems)}"
+    condition     = alltrue([for name in keys(var.worker_settings) : !contains(keys(local.own_settings), name)])
+    error_message = join("\n", [for name, why in local.own_settings : "worker_settings: ${name} ${why}." if contains(keys(var.worker_settings), name)])
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.worker_settings) : contains(keys(local.settings), name) || startswith(name, "OTEL_") || startswith(name, "GO")])
+    error_message = join("\n", [for name in keys(var.worker_settings) : "worker_settings: unknown setting ${name}: `worker config` lists the settings; OTEL_ and GO variables pass through." if !contains(keys(local.settings), name) && !startswith(name, "OTEL_") && !startswith(name, "GO")])
+  }
+
+  validation {
+    condition     = alltrue([for name, value in var.worker_settings : can(regex(lookup(local.setting_rules, name, local.other_settings).pattern, value))])
+    error_message = join("\n", [for name, value in var.worker_settings : "worker_settings: ${name} is \"${value}\": must be ${local.setting_rules[name].remedy}." if !can(regex(lookup(local.setting_rules, name, local.other_settings).pattern, value))])
   }
 }
 
@@ -264,6 +274,13 @@ variable "alarms" {
     condition     = var.alarms == null ? true : var.alarms.max_age_seconds >= 60
     error_message = "alarms.max_age_seconds can't be under 60: CloudWatch knows the age by the minute."
   }
+}
+
+variable "dashboard" {
+  description = "Makes a CloudWatch dashboard. Most of its widgets need `WORKER_METRICS = \"emf\"` in `worker_settings`."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "pod_identity" {
@@ -349,8 +366,16 @@ variable "service" {
   }
 
   validation {
-    condition     = local.size == null ? true : var.service.memory >= local.size.least && var.service.memory <= local.size.most && (var.service.memory == local.size.least || var.service.memory % local.size.step == 0)
-    error_message = try("service.memory is ${var.service.memory}: with service.cpu of ${var.service.cpu}, Fargate takes ${var.service.cpu == 256 ? "512, 1024 or 2048" : "${local.size.least} to ${local.size.most} in steps of ${local.size.step}"}.", "")
+    condition = alltrue([
+      for size in [try(local.fargate_sizes[tostring(var.service.cpu)], null)] :
+      var.service.memory >= size.least && var.service.memory <= size.most && (var.service.memory == size.least || var.service.memory % size.step == 0)
+      if size != null
+    ])
+    error_message = join("", [
+      for size in [try(local.fargate_sizes[tostring(var.service.cpu)], null)] :
+      "service.memory is ${var.service.memory}: with service.cpu of ${var.service.cpu}, Fargate takes ${var.service.cpu == 256 ? "512, 1024 or 2048" : "${size.least} to ${size.most} in steps of ${size.step}"}."
+      if size != null
+    ])
   }
 
   validation {

@@ -1,0 +1,4 @@
+output "predcache" {
+  description = "Every output of the module."
+  value       = module.predcache
+}
