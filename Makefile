@@ -61,7 +61,7 @@ vulncheck: ## Check dependencies for known vulnerabilities
 .PHONY: docs
 docs: ## Write the generated tables of docs/ and the deployments' lists of settings
 	go test ./internal/config -run TestSettingsPage -update
-	go test ./internal/telemetry -run 'TestMetricsTable|TestLogsTable' -update
+	go test ./internal/telemetry -run 'TestMetricsTable|TestEMFTable|TestLogsTable' -update
 	go test ./internal/awsclient -run TestErrorsTable -update
 	go -C deployments test -run HasTheWorkersSettings -update .
 

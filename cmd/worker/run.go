@@ -28,12 +28,14 @@ WORKER_ADMIN_ADDR (http://127.0.0.1:9091).`,
 		Example: `  # Consume a queue with the default settings
   WORKER_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com/123456789012/predictions \
   WORKER_TABLE_NAME=predictions worker run`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(cmd.Context(), cmd.ErrOrStderr()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runWorker(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 }
 
 // runWorker consumes until SIGTERM or SIGINT. A second signal ends the process at once.
-func runWorker(ctx context.Context, stderr io.Writer) error {
+func runWorker(ctx context.Context, stdout, stderr io.Writer) error {
 	cfg, err := config.Load()
 	if err != nil {
 		return problems{"the settings are not valid", err}
@@ -46,7 +48,7 @@ func runWorker(ctx context.Context, stderr io.Writer) error {
 	intake, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(intake, stop) // from now on a signal has its default effect
-	if err := worker.Run(ctx, intake, worker.Options{Config: cfg, Log: log, Version: version()}); err != nil {
+	if err := worker.Run(ctx, intake, worker.Options{Config: cfg, Log: log, Stdout: stdout, Version: version()}); err != nil {
 		return problems{"the worker can't run", err}
 	}
 	return nil

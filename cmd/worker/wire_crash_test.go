@@ -34,18 +34,22 @@ var (
 // startWorker starts the real worker with this test's settings; the test's end kills it if it still runs.
 func startWorker(t *testing.T, path string, settings ...string) *process.Process {
 	t.Helper()
-	var own []string
-	for _, variable := range os.Environ() {
-		if strings.HasPrefix(variable, "AWS_") || strings.HasPrefix(variable, "WORKER_") {
-			own = append(own, variable)
-		}
-	}
-	p, err := process.Start(process.Config{Path: path, Settings: append(own, settings...)})
+	p, err := process.Start(process.Config{Path: path, Settings: append(ownSettings(), settings...)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Kill() })
 	return p
+}
+
+// ownSettings are this test's variables that a worker reads.
+func ownSettings() (own []string) {
+	for _, variable := range os.Environ() {
+		if strings.HasPrefix(variable, "AWS_") || strings.HasPrefix(variable, "WORKER_") {
+			own = append(own, variable)
+		}
+	}
+	return own
 }
 
 // stopWorker sends SIGTERM. The end must come within the grace period, and cleanly.

@@ -76,11 +76,18 @@ type Config struct {
 	PriceWriteUnits  float64 `group:"Cost metrics" split_words:"true" default:"0.625" desc:"Dollars per million write units. The default is on demand in us-east-1."`
 	PriceSQSRequests float64 `split_words:"true" default:"0.4" desc:"Dollars per million SQS requests. The default is a standard queue in us-east-1."`
 
-	HTTPAddr  string `group:"HTTP and logs" split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
+	HTTPAddr  string `group:"HTTP, logs and metrics" split_words:"true" default:":9090" desc:"Address of /livez, /readyz and /metrics."`
 	AdminAddr string `split_words:"true" default:"127.0.0.1:9091" desc:"Address of the status page and pprof; empty disables both. It exposes the process's internals: keep it off the network."`
 	LogLevel  string `split_words:"true" default:"info" desc:"Minimum level: debug, info, warn or error. debug adds the reason of each reject. Payloads and prediction ids are never logged."`
 	LogFormat string `split_words:"true" default:"json" desc:"json or text."`
+	Metrics   string `split_words:"true" default:"none" desc:"Where metrics go beside /metrics: none, or emf, which writes 15 CloudWatch metrics to standard output once a minute, in the embedded metric format. They cost $4.50 a month. See docs/telemetry.md."`
 }
+
+// Values of WORKER_METRICS.
+const (
+	MetricsNone = "none"
+	MetricsEMF  = "emf"
+)
 
 // Values of WORKER_DELETES.
 const (
@@ -131,6 +138,7 @@ func (c *Config) validate() (errs []error) {
 	refuse(c.Deletes != DeletesOff && c.FieldDeleted == "", "WORKER_DELETES is %s, but WORKER_FIELD_DELETED is empty, so no message is a delete: name the field, or set WORKER_DELETES=off", c.Deletes)
 	oneOf("WORKER_LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("WORKER_LOG_FORMAT", c.LogFormat, "json", "text")
+	oneOf("WORKER_METRICS", c.Metrics, MetricsNone, MetricsEMF)
 	refuse(c.TTLJitter < 0 || c.TTLJitter > 0.9, "WORKER_TTL_JITTER is %v: must be 0 to 0.9", c.TTLJitter)
 	refuse(c.Pollers < 1 || c.Pollers > 256, "WORKER_POLLERS is %d: must be 1 to 256", c.Pollers)
 	refuse(c.WriteConcurrency < 1 || c.WriteConcurrency > 256, "WORKER_WRITE_CONCURRENCY is %d: must be 1 to 256", c.WriteConcurrency)

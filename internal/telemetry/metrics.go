@@ -113,6 +113,7 @@ func NewMetrics(o Options) *Metrics {
 		m.state[s] = m.stateByName[writer.State(s).String()]
 	}
 	m.State(writer.Probing)
+	m.ttl.Set(1) // until TableTTL says otherwise
 	return m
 }
 

@@ -43,6 +43,8 @@ type Values struct {
 
 	Objects *ObjectValues // nil if no objects are read
 
+	NearRetention float64 // messages
+
 	Predictions float64 // that had an outcome other than Failed
 	Dollars     float64 // spent
 }
@@ -65,8 +67,9 @@ func (m *Metrics) Values(now time.Time) *Values {
 		Age:         distribution(m.age), Batches: distribution(m.batchItems),
 		Unprocessed: value(m.unprocessed), Units: value(m.units), Concurrency: value(m.concurrency), Writing: value(m.writing),
 		Removed: value(m.removed), Removing: value(m.removing),
-		Window:   m.Window(),
-		Failures: m.calls.failures.values(),
+		Window:        m.Window(),
+		Failures:      m.calls.failures.values(),
+		NearRetention: value(m.nearRetention),
 	}
 	for how, c := range m.settled {
 		v.Settled[how] = value(c)

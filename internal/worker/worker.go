@@ -5,7 +5,10 @@ package worker
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +20,10 @@ import (
 
 // Options of Run.
 type Options struct {
-	Config  *config.Config
-	Log     *slog.Logger
+	Config *config.Config
+	Log    *slog.Logger
+	// Stdout takes the metrics of WORKER_METRICS=emf. Nothing else writes there.
+	Stdout  io.Writer
 	Version string // shown by metrics, traces and the status page
 }
 
@@ -38,6 +43,8 @@ func Run(ctx, intake context.Context, o Options) error {
 		Now: clock.Now, Health: health, Tracer: tracer, Version: o.Version, Limits: limits(cfg),
 		Prices: telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests},
 	})
+	stopEMF := writeEMF(ctx, o, metrics)
+	defer stopEMF()
 	clients, err := awsclient.New(ctx, awsclient.Config{
 		QueueURL: cfg.QueueURL, Connections: connections(cfg), Clock: clock, Log: log,
 	})
@@ -100,3 +107,32 @@ func closeTracer(ctx context.Context, t *telemetry.Tracer) {
 	defer cancel()
 	_ = t.Close(ctx) // it logs a failure
 }
+
+// writeEMF writes the metrics to standard output if WORKER_METRICS says so. stop writes the last line, for up to 1 s: a reader
+// that has gone must not hold the process.
+func writeEMF(ctx context.Context, o Options, metrics *telemetry.Metrics) (stop func()) {
+	if o.Config.Metrics != config.MetricsEMF {
+		return func() {}
+	}
+	host, _ := os.Hostname() // a field beside others
+	emf := &telemetry.EMF{
+		Metrics: metrics, Out: o.Stdout, Log: o.Log,
+		Queue: lastPart(o.Config.QueueURL), Table: lastPart(o.Config.TableName), Host: host, Version: o.Version,
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		emf.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// lastPart returns the name in a queue's URL or in a table's ARN.
+func lastPart(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }

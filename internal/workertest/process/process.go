@@ -56,6 +56,8 @@ type Config struct {
 	Settings []string
 	// Log, if not nil, gets the output too.
 	Log io.Writer
+	// Stdout, if not nil, gets the standard output, and nothing else does.
+	Stdout io.Writer
 }
 
 // A Process is a running worker.
@@ -87,6 +89,9 @@ func Start(c Config) (*Process, error) {
 		output = io.MultiWriter(&p.log, c.Log)
 	}
 	p.command.Stdout, p.command.Stderr = output, output
+	if c.Stdout != nil {
+		p.command.Stdout = c.Stdout
+	}
 	// A group of its own: Ctrl-C in a terminal goes to every process of the group, and the worker takes a second signal,
 	// which Stop sends, as the order to end at once.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
