@@ -46,7 +46,7 @@ fuzz: ## Fuzz each decoder (FUZZTIME=30s)
 .PHONY: lint
 lint: $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check style, import directions, tidy go.mod files and known vulnerabilities
 	$< run ./...
-	@for module in . dev deployments deployments/pulumi; do go -C $$module mod tidy -diff; done
+	@for module in . dev deployments deployments/pulumi deployments/testproviders; do go -C $$module mod tidy -diff; done
 	@$(MAKE) --no-print-directory vulncheck
 
 $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):

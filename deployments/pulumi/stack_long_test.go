@@ -47,7 +47,7 @@ func newSite(t *testing.T) *site {
 		}
 		t.Setenv(variable, value)
 	}
-	build(t, ".", filepath.Join(s.dir, "pulumi-resource-aws"), "./internal/pulumi-resource-aws")
+	build(t, "../testproviders", filepath.Join(s.dir, "pulumi-resource-aws"), "./pulumi-resource-aws")
 	s.worker = filepath.Join(s.dir, "worker")
 	build(t, "../..", s.worker, "./cmd/worker")
 	cache, err := filepath.Abs("../../.cache/deploy/bin")

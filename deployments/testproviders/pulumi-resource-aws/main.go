@@ -1,6 +1,6 @@
-// Command pulumi-resource-aws takes the place of Pulumi's AWS provider in the tests, which can't have the real one where nothing
-// can be downloaded from its vendor. It makes tables and queues by the AWS SDK, at whatever endpoint the environment names, and
-// reads them back; what else is declared it only notes. It is for tests alone.
+// Command pulumi-resource-aws takes the place of Pulumi's AWS provider in the tests, since the real one can't be downloaded where
+// they run. Tables and queues are made at the endpoints that the environment names (package resources); the other resources
+// exist only in the stack's state. It is for tests alone.
 package main
 
 import (
@@ -10,11 +10,8 @@ import (
 	"fmt"
 	"log"
 	"net"
-	"strings"
+	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/urn"
@@ -22,28 +19,18 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/predcache/predcache/deployments/testproviders/resources"
 )
 
 func main() {
-	conf, err := config.LoadDefaultConfig(context.Background())
-	if err != nil {
-		log.Fatal(err)
-	}
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	kinds := map[string]kind{
-		"aws:dynamodb/table:Table":                          tables{dynamodb.NewFromConfig(conf)},
-		"aws:sqs/queue:Queue":                               queues{sqs.NewFromConfig(conf)},
-		"aws:sqs/redriveAllowPolicy:RedriveAllowPolicy":     attribute{sqs.NewFromConfig(conf), "redriveAllowPolicy", "RedriveAllowPolicy"},
-		"aws:sqs/queuePolicy:QueuePolicy":                   attribute{sqs.NewFromConfig(conf), "policy", "Policy"},
-		"aws:iam/policy:Policy":                             noted{},
-		"aws:iam/role:Role":                                 noted{},
-		"aws:iam/rolePolicyAttachment:RolePolicyAttachment": noted{},
-		"aws:cloudwatch/metricAlarm:MetricAlarm":            noted{},
-		"aws:appautoscaling/target:Target":                  noted{},
-		"aws:appautoscaling/policy:Policy":                  noted{},
+	kinds, err := resources.Kinds(context.Background(), "")
+	if err != nil {
+		log.Fatal(err)
 	}
 	s := grpc.NewServer()
 	pulumirpc.RegisterResourceProviderServer(s, &provider{kinds: kinds})
@@ -51,29 +38,19 @@ func main() {
 	log.Fatal(s.Serve(l))
 }
 
-// props are a resource's properties. Their values are strings, float64s, bools, and lists and maps of them.
-type props = map[string]any
-
-// A kind makes resources of one type.
-type kind interface {
-	create(ctx context.Context, in props) (id string, out props, err error)
-	// read returns what there is, in the form of the inputs; nil where there is nothing.
-	read(ctx context.Context, id string, in props) (now props, out props, err error)
-	update(ctx context.Context, id string, in props) (out props, err error)
-	remove(ctx context.Context, id string) error
-}
-
 type provider struct {
 	pulumirpc.UnimplementedResourceProviderServer
-	kinds map[string]kind
+	kinds map[string]resources.Kind
 }
 
-func (p *provider) of(u string) (kind, error) {
-	t := string(urn.URN(u).Type())
-	if k := p.kinds[t]; k != nil {
-		return k, nil
+// of returns the kind of a resource by its URN, and its type.
+func (p *provider) of(u string) (resources.Kind, string, error) {
+	token := string(urn.URN(u).Type())
+	name := resources.PulumiType(token)
+	if k := p.kinds[name]; k != nil {
+		return k, name, nil
 	}
-	return nil, fmt.Errorf("this provider, which is for tests, has no %s", t)
+	return nil, "", fmt.Errorf("this provider, which is for tests, has no %s", token)
 }
 
 func (*provider) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
@@ -104,7 +81,13 @@ func marshal(m resource.PropertyMap) (*structpb.Struct, error) {
 	return plugin.MarshalProperties(m, plugin.MarshalOptions{KeepUnknowns: true, SkipNulls: true})
 }
 
-// Check names what has no name, and keeps the name that it gave before.
+// unnamed are the types whose resources have no name that the provider could make up.
+var unnamed = []string{
+	"aws_appautoscaling_target", "aws_cloudwatch_dashboard", "aws_ecs_cluster_capacity_providers", "aws_ecs_task_definition",
+	"aws_iam_role_policy_attachment", "aws_sqs_queue_policy", "aws_sqs_queue_redrive_allow_policy", "aws_sqs_queue_redrive_policy",
+}
+
+// Check names resources that have no name, and keeps the name that it gave before.
 func (p *provider) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	news, err := unmarshal(r.GetNews())
 	if err != nil {
@@ -114,7 +97,11 @@ func (p *provider) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulumir
 	if err != nil {
 		return nil, err
 	}
-	if !news.HasValue("name") {
+	_, kind, err := p.of(r.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	if !news.HasValue("name") && !slices.Contains(unnamed, kind) {
 		if olds.HasValue("name") {
 			news["name"] = olds["name"]
 		} else {
@@ -153,7 +140,7 @@ func (p *provider) Diff(_ context.Context, r *pulumirpc.DiffRequest) (*pulumirpc
 }
 
 func (p *provider) Create(ctx context.Context, r *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
-	k, err := p.of(r.GetUrn())
+	k, kind, err := p.of(r.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +156,7 @@ func (p *provider) Create(ctx context.Context, r *pulumirpc.CreateRequest) (*pul
 		properties, err := marshal(out)
 		return &pulumirpc.CreateResponse{Properties: properties}, err
 	}
-	id, more, err := k.create(ctx, in.Mappable())
+	id, more, err := k.Create(ctx, resources.FromPulumi(kind, in.Mappable()))
 	if err != nil {
 		return nil, err
 	}
@@ -177,15 +164,15 @@ func (p *provider) Create(ctx context.Context, r *pulumirpc.CreateRequest) (*pul
 	return &pulumirpc.CreateResponse{Id: id, Properties: properties}, err
 }
 
-func merge(m resource.PropertyMap, more props) resource.PropertyMap {
-	for key, value := range resource.NewPropertyMapFromMap(more) {
+func merge(m resource.PropertyMap, more resources.Props) resource.PropertyMap {
+	for key, value := range resource.NewPropertyMapFromMap(resources.ToPulumi(more)) {
 		m[key] = value
 	}
 	return m
 }
 
 func (p *provider) Read(ctx context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
-	k, err := p.of(r.GetUrn())
+	k, kind, err := p.of(r.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -193,11 +180,11 @@ func (p *provider) Read(ctx context.Context, r *pulumirpc.ReadRequest) (*pulumir
 	if err != nil {
 		return nil, err
 	}
-	now, more, err := k.read(ctx, r.GetId(), in.Mappable())
+	now, more, err := k.Read(ctx, r.GetId(), resources.FromPulumi(kind, in.Mappable()))
 	if err != nil || now == nil {
 		return &pulumirpc.ReadResponse{}, err
 	}
-	inputs := resource.NewPropertyMapFromMap(now)
+	inputs := resource.NewPropertyMapFromMap(resources.ToPulumi(now))
 	answer := &pulumirpc.ReadResponse{Id: r.GetId()}
 	if answer.Inputs, err = marshal(inputs); err != nil {
 		return nil, err
@@ -207,7 +194,7 @@ func (p *provider) Read(ctx context.Context, r *pulumirpc.ReadRequest) (*pulumir
 }
 
 func (p *provider) Update(ctx context.Context, r *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
-	k, err := p.of(r.GetUrn())
+	k, kind, err := p.of(r.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -226,78 +213,22 @@ func (p *provider) Update(ctx context.Context, r *pulumirpc.UpdateRequest) (*pul
 		}
 	}
 	if !r.GetPreview() {
-		more, err := k.update(ctx, r.GetId(), in.Mappable())
-		if err != nil {
+		if err := k.Update(ctx, r.GetId(), resources.FromPulumi(kind, in.Mappable())); err != nil {
 			return nil, err
 		}
-		out = merge(out, more)
 	}
 	properties, err := marshal(out)
 	return &pulumirpc.UpdateResponse{Properties: properties}, err
 }
 
 func (p *provider) Delete(ctx context.Context, r *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
-	k, err := p.of(r.GetUrn())
+	k, kind, err := p.of(r.GetUrn())
 	if err != nil {
 		return nil, err
 	}
-	return &emptypb.Empty{}, k.remove(ctx, r.GetId())
-}
-
-// noted is a kind that no stand-in is asked for.
-type noted struct{}
-
-func (noted) create(_ context.Context, in props) (string, props, error) {
-	name := text(in, "name")
-	return name, props{"arn": "arn:aws:iam::000000000000:noted/" + name}, nil
-}
-
-func (noted) read(_ context.Context, id string, in props) (props, props, error) {
-	return in, props{"arn": "arn:aws:iam::000000000000:noted/" + id}, nil
-}
-func (noted) update(context.Context, string, props) (props, error) { return nil, nil }
-func (noted) remove(context.Context, string) error                 { return nil }
-
-// text and number read a property, or its zero.
-func text(in props, path ...string) string {
-	s, _ := dig(in, path).(string)
-	return s
-}
-
-func number(in props, path ...string) int64 {
-	f, _ := dig(in, path).(float64)
-	return int64(f)
-}
-
-func truth(in props, path ...string) bool {
-	b, _ := dig(in, path).(bool)
-	return b
-}
-
-func dig(v any, path []string) any {
-	for _, name := range path {
-		m, _ := v.(props)
-		v = m[name]
+	in, err := unmarshal(r.GetProperties())
+	if err != nil {
+		return nil, err
 	}
-	return v
-}
-
-// tags are AWS's tags of a resource.
-func tags(in props) map[string]string {
-	all := map[string]string{}
-	m, _ := in["tags"].(props)
-	for name, value := range m {
-		all[name], _ = value.(string)
-	}
-	return all
-}
-
-func fromTags(all map[string]string) props {
-	m := props{}
-	for name, value := range all {
-		if !strings.HasPrefix(name, "aws:") {
-			m[name] = value
-		}
-	}
-	return m
+	return &emptypb.Empty{}, k.Delete(ctx, r.GetId(), resources.FromPulumi(kind, in.Mappable()))
 }
