@@ -101,7 +101,12 @@ func TestServiceOnMoto(t *testing.T) {
 			}
 			// Settings without a value are the worker's own, and a reject queue is a choice.
 			same(t, "the environment", taskEnvironment(made), object{
-				"AWS_REGION": "eu-west-1", "GOMAXPROCS": "1", "WORKER_QUEUE_URL": queueURL, "WORKER_TABLE_NAME": "predictions",
+				"AWS_REGION": "eu-west-1", "GOMAXPROCS": "1", "WORKER_QUEUE_URL": queueURL, "WORKER_TABLE_NAME": "predictions", "WORKER_DRAIN_TIMEOUT": "25s",
+			})
+			same(t, "the containers", len(at(made, "task", "containerDefinitions").([]any)), 1)
+			same(t, "the secrets", []any{at(c, "secrets"), at(made, "secrets")}, []any{[]any{}, []any{}})
+			same(t, "the task role's trust", at(made, "trust", "Statement", 0, "Condition"), object{
+				"ArnLike": object{"aws:SourceArn": "arn:aws:ecs:eu-west-1:123456789012:*"}, "StringEquals": object{"aws:SourceAccount": "123456789012"},
 			})
 			same(t, "the service's network", at(made, "service", "networkConfiguration", "awsvpcConfiguration", "assignPublicIp"), "DISABLED")
 			same(t, "the scaling's bounds", []any{at(made, "targets", 0, "MinCapacity"), at(made, "targets", 0, "MaxCapacity")}, []int{1, 10})
@@ -114,14 +119,16 @@ func TestServiceOnMoto(t *testing.T) {
 func TestServiceParametersOnMoto(t *testing.T) {
 	parameters := object{
 		"Cpu": "2048", "Memory": "5120", "MinTasks": 2, "MaxTasks": 4, "OnDemandTasks": 2, "MessagesPerTask": 900,
-		"RejectQueueUrl": queueURL + "-rejects", "OtelExporterOtlpEndpoint": "http://collector:4318",
+		"RejectQueueUrl": queueURL + "-rejects", "OtelExporterOtlpEndpoint": "http://collector:4318", "OtelServiceName": "scores",
+		"Gogc": "50", "Gomaxprocs": "1", "DrainTimeout": "50s", "AssignPublicIp": "ENABLED", "OnDemandWeight": 1, "SpotWeight": 0,
 	}
 	want := object{
-		"AWS_REGION": "eu-west-1", "GOMAXPROCS": "2", "WORKER_QUEUE_URL": queueURL, "WORKER_TABLE_NAME": "predictions",
-		"WORKER_REJECT_QUEUE_URL": queueURL + "-rejects", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+		"AWS_REGION": "eu-west-1", "GOMAXPROCS": "1", "WORKER_QUEUE_URL": queueURL, "WORKER_TABLE_NAME": "predictions",
+		"WORKER_REJECT_QUEUE_URL": queueURL + "-rejects", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SERVICE_NAME": "scores",
+		"GOGC": "50", "WORKER_DRAIN_TIMEOUT": "50s",
 	}
 	for name, s := range workerSettings(t) {
-		if slices.Contains(inChart, name) {
+		if slices.Contains(inChart, name) || name == "WORKER_DRAIN_TIMEOUT" {
 			continue
 		}
 		value := map[string]string{"duration": "1m30s", "integer": "4096", "number": "0.25", "boolean": "true", "string": "value"}[s.Type]
@@ -139,9 +146,60 @@ func TestServiceParametersOnMoto(t *testing.T) {
 		t.Fatalf("refused: %v", made["refused"])
 	}
 	same(t, "the environment", taskEnvironment(made), want)
+	same(t, "the stop timeout", at(made, "task", "containerDefinitions", 0, "stopTimeout"), 60)
+	same(t, "the addresses", at(made, "service", "networkConfiguration", "awsvpcConfiguration", "assignPublicIp"), "ENABLED")
+	same(t, "the mix", at(made, "mix"), []object{
+		{"Base": 2, "CapacityProvider": "FARGATE", "Weight": 1}, {"Base": 0, "CapacityProvider": "FARGATE_SPOT", "Weight": 0},
+	})
 	same(t, "the size", []any{at(made, "task", "cpu"), at(made, "task", "memory")}, []string{"2048", "5120"})
 	same(t, "the scaling's bounds", []any{at(made, "targets", 0, "MinCapacity"), at(made, "targets", 0, "MaxCapacity")}, []int{2, 4})
 	same(t, "the backlog", at(made, "policies", 0, "TargetTrackingScalingPolicyConfiguration", "TargetValue"), 900)
+}
+
+// A sidecar and secrets are registered, and the execution role may read these secrets and no others.
+func TestSecretsAndSidecarOnMoto(t *testing.T) {
+	const (
+		secret    = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:collector-AbCdEf"
+		parameter = "arn:aws:ssm:eu-west-1:123456789012:parameter/collector"
+		key       = "arn:aws:kms:eu-west-1:123456789012:key/1"
+		policy    = "arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"
+	)
+	made := onMoto(t, map[string]object{"all": {
+		"SecretName1": "OTEL_EXPORTER_OTLP_HEADERS", "SecretArn1": secret, "SecretJsonKey1": "headers", "SecretKeyArn": key, "TaskPolicyArn": policy,
+		"SidecarImage": "otel/opentelemetry-collector-contrib:0.140.0", "SidecarCommand": "--config=env:CONFIG,--set=x=1", "SidecarConfigArn": parameter, "SidecarMemory": 128,
+	}})["all"]
+	if why := at(made, "refused"); why != nil {
+		t.Fatalf("refused: %v", why)
+	}
+	worker, sidecar := at(made, "task", "containerDefinitions", 0), at(made, "task", "containerDefinitions", 1)
+	same(t, "the worker's secrets", at(worker, "secrets"), []object{{"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": secret + ":headers::"}})
+	same(t, "the sidecar", []any{at(sidecar, "name"), at(sidecar, "essential"), at(sidecar, "memoryReservation"), at(sidecar, "logConfiguration", "options", "awslogs-stream-prefix")},
+		[]any{"sidecar", false, 128, "sidecar"})
+	same(t, "its command", at(sidecar, "command"), []string{"--config=env:CONFIG", "--set=x=1"})
+	same(t, "its configuration", at(sidecar, "secrets"), []object{{"name": "CONFIG", "valueFrom": parameter}})
+	same(t, "what the task role has besides", at(made, "taskPolicies", 1), policy)
+	same(t, "what the execution role reads", at(made, "secrets"), []object{{"Version": "2012-10-17", "Statement": []object{
+		{"Action": []string{"secretsmanager:GetSecretValue", "ssm:GetParameters"}, "Effect": "Allow", "Resource": []string{secret, parameter}},
+		{"Action": []string{"kms:Decrypt"}, "Effect": "Allow", "Resource": key},
+	}}})
+}
+
+// Nothing in the template is of one partition: China and GovCloud have other ARNs and endpoints. The principal of ECS tasks is
+// called so in each.
+func TestTemplateWorksInEachPartition(t *testing.T) {
+	text, err := os.ReadFile(ecsTemplate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := strings.ReplaceAll(string(text), "ecs-tasks.amazonaws.com", "")
+	for _, fixed := range []string{"arn:aws:", "amazonaws.com", "eu-west-1", "123456789012"} {
+		if strings.Contains(rest, fixed) {
+			t.Errorf("the template has %s", fixed)
+		}
+	}
+	made := onMoto(t, map[string]object{"China": {"AWS::Partition": "aws-cn", "AWS::Region": "cn-north-1"}})["China"]
+	same(t, "the execution role's policy", at(made, "executionPolicies", 0), "arn:aws-cn:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy")
+	same(t, "whose tasks may have the role", at(made, "trust", "Statement", 0, "Condition", "ArnLike", "aws:SourceArn"), "arn:aws-cn:ecs:cn-north-1:123456789012:*")
 }
 
 func TestTemplateRefuses(t *testing.T) {
@@ -149,10 +207,13 @@ func TestTemplateRefuses(t *testing.T) {
 		"Memory is 1536": {"Cpu": "256", "Memory": "1536"},
 		"With 512 CPU units, Fargate takes a memory of 1024, 2048, 3072, 4096 MiB": {"Cpu": "512", "Memory": "8192"},
 		"With 256 CPU units, Fargate takes a memory of 512, 1024, 2048 MiB":        {"Cpu": "256", "Memory": "3072"},
-		"Cpu is 768":         {"Cpu": "768"},
-		"Ttl is soon":        {"Ttl": "soon"},
-		"Pollers is many":    {"Pollers": "many"},
-		"Ordering is latest": {"Ordering": "latest"},
+		"Cpu is 768":                        {"Cpu": "768"},
+		"Ttl is soon":                       {"Ttl": "soon"},
+		"Pollers is many":                   {"Pollers": "many"},
+		"Ordering is latest":                {"Ordering": "latest"},
+		"DrainTimeout is 5m":                {"DrainTimeout": "5m"},
+		"SecretArn1 is /key":                {"SecretArn1": "/key"},
+		"With SecretArn2, give SecretName2": {"SecretArn2": "arn:aws:ssm:eu-west-1:123456789012:parameter/key"},
 	}
 	for want, made := range onMoto(t, sets) {
 		why, _ := made["refused"].([]any)

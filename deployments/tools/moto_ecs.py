@@ -19,6 +19,10 @@ NO_VALUE = object()
 def holds(condition, names, template):
     """Whether a condition of the template or of a rule holds."""
     (function, args), = condition.items()
+    if function == "Condition":
+        return holds(template["Conditions"][args], names, template)
+    if function == "Fn::Or":
+        return any(holds(a, names, template) for a in args)
     if function == "Fn::Not":
         return not holds(args[0], names, template)
     if function == "Fn::Equals":
@@ -29,7 +33,7 @@ def holds(condition, names, template):
 
 
 def resolve(value, names, template):
-    """Puts values in the place of Ref, Fn::Sub, Fn::GetAtt, Fn::FindInMap and Fn::If."""
+    """Puts values in the place of Ref, Fn::Sub, Fn::Split, Fn::GetAtt, Fn::FindInMap and Fn::If."""
     if isinstance(value, list):
         return [v for v in (resolve(v, names, template) for v in value) if v is not NO_VALUE]
     if not isinstance(value, dict):
@@ -38,6 +42,9 @@ def resolve(value, names, template):
         return NO_VALUE if value["Ref"] == "AWS::NoValue" else names[value["Ref"]]
     if "Fn::Sub" in value:
         return re.sub(r"\$\{([^}]*)\}", lambda m: names[m.group(1)], value["Fn::Sub"])
+    if "Fn::Split" in value:
+        delimiter, text = value["Fn::Split"]
+        return resolve(text, names, template).split(delimiter)
     if "Fn::GetAtt" in value:
         return names[".".join(value["Fn::GetAtt"])]
     if "Fn::FindInMap" in value:
@@ -81,7 +88,7 @@ def check(template, parameters):
         "Image": "ghcr.io/predcache/worker:v1.2.3", "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/predictions", "QueueName": "predictions",
         "TableName": "predictions", "WorkerPolicyArn": "arn:aws:iam::123456789012:policy/worker",
         "ClusterName": "shared", "Subnets": [subnet["SubnetId"]], "SecurityGroups": [group],
-        "AWS::Region": "eu-west-1", "AWS::StackName": "predictions", "AWS::Partition": "aws", "Service.Name": "worker",
+        "AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012", "AWS::StackName": "predictions", "AWS::Partition": "aws", "Service.Name": "worker",
     } | parameters  # fmt: skip
     if missing := set(template["Parameters"]) - set(names):
         sys.exit(f"no value for the parameters {missing}")
@@ -94,9 +101,13 @@ def check(template, parameters):
     for role in ("TaskRole", "ExecutionRole"):
         p = of(role)
         names[role + ".Arn"] = iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(p["AssumeRolePolicyDocument"]))["Role"]["Arn"]
+        for inline in p.get("Policies", []):
+            iam.put_role_policy(RoleName=role, PolicyName=inline["PolicyName"], PolicyDocument=json.dumps(inline["PolicyDocument"]))
     logs.create_log_group(logGroupName=of("Logs")["LogGroupName"])
     logs.put_retention_policy(logGroupName=of("Logs")["LogGroupName"], retentionInDays=of("Logs")["RetentionInDays"])
-    task = ecs.register_task_definition(**camel(of("TaskDefinition")))["taskDefinition"]
+    definition = camel(of("TaskDefinition"))
+    definition["containerDefinitions"][0]["stopTimeout"] = int(definition["containerDefinitions"][0]["stopTimeout"])  # as CloudFormation does
+    task = ecs.register_task_definition(**definition)["taskDefinition"]
     names["TaskDefinition"] = task["taskDefinitionArn"]
     service = ecs.create_service(serviceName="worker", **camel(of("Service")))["service"]
     scaling, target = boto3.client("application-autoscaling"), of("ScalableTarget")
@@ -109,6 +120,14 @@ def check(template, parameters):
         "task": ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"],
         "service": ecs.describe_services(cluster="shared", services=["worker"])["services"][0],
         "targets": scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"],
+        "mix": of("Service")["CapacityProviderStrategy"],  # moto doesn't keep it
+        "trust": iam.get_role(RoleName="TaskRole")["Role"]["AssumeRolePolicyDocument"],
+        "taskPolicies": of("TaskRole")["ManagedPolicyArns"],
+        "executionPolicies": of("ExecutionRole")["ManagedPolicyArns"],
+        "secrets": [
+            iam.get_role_policy(RoleName="ExecutionRole", PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName="ExecutionRole")["PolicyNames"]
+        ],
         "policies": scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"],
     }  # fmt: skip
 

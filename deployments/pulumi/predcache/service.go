@@ -46,6 +46,17 @@ type ServiceArgs struct {
 	SpotShare     int `json:"spotShare"`
 	// LogDays is how long logs are kept; 30 unless set.
 	LogDays int `json:"logDays"`
+
+	// Secrets are variables of the worker by the ARN of a parameter of Systems Manager or of a secret of Secrets Manager, like
+	// OTEL_EXPORTER_OTLP_HEADERS. The execution role may read these and the sidecars', and no others.
+	Secrets map[string]string `json:"secrets"`
+	// SecretKeyArns are the customer keys of KMS that the secrets are encrypted with, if any.
+	SecretKeyArns []string `json:"secretKeyArns"`
+	// Sidecars are more containers of the task, such as a collector, as RegisterTaskDefinition takes them. They share the
+	// task's network, CPU, memory and role. Unless set, essential is false and the logs go beside the worker's.
+	Sidecars []map[string]any `json:"sidecars"`
+	// TaskPolicyArns are more policies of the task's role, for what sidecars call.
+	TaskPolicyArns []string `json:"taskPolicyArns"`
 }
 
 func (a ServiceArgs) withDefaults() (ServiceArgs, error) {
@@ -74,6 +85,7 @@ func (a ServiceArgs) withDefaults() (ServiceArgs, error) {
 	}
 	wrong(a.MinTasks < 1 || a.MaxTasks < a.MinTasks, "service.minTasks is %d and maxTasks %d: give 1 or more, and not less", a.MinTasks, a.MaxTasks)
 	wrong(a.SpotShare > 100, "service.spotShare is %d: give a share in percent, or -1 for none", a.SpotShare)
+	errs = append(errs, a.containerProblems()...)
 	return a, errors.Join(errs...)
 }
 
@@ -89,7 +101,8 @@ type variable struct {
 	Value string `json:"value"`
 }
 
-// ContainerDefinitions returns the container definitions of the worker's task, as RegisterTaskDefinition takes them.
+// ContainerDefinitions returns the container definitions of the worker's task, the worker's first, as RegisterTaskDefinition
+// takes them.
 func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]string) (string, error) {
 	drain := drainTimeout
 	if text := settings["WORKER_DRAIN_TIMEOUT"]; text != "" {
@@ -102,8 +115,12 @@ func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]st
 	if stop > maxStop {
 		return "", fmt.Errorf("WORKER_DRAIN_TIMEOUT is %v: Fargate kills after %v, so set at most %v", drain, maxStop, maxStop-stopMargin)
 	}
-	if need := memoryNeed(settings); a.Memory < need {
-		return "", fmt.Errorf("service.memory is %d, but the worker may take %d MiB (docs/guarantees.md, Memory): raise it, or lower WORKER_MAX_HELD_BYTES", a.Memory, need)
+	if need, sidecars := memoryNeed(settings), a.sidecarMemory(); a.Memory < need+sidecars {
+		return "", fmt.Errorf("service.memory is %d, but the worker may take %d MiB (docs/guarantees.md, Memory) and the sidecars %d: raise it, or lower WORKER_MAX_HELD_BYTES", a.Memory, need, sidecars)
+	}
+	secrets, err := a.workerSecrets(settings)
+	if err != nil {
+		return "", err
 	}
 	// Go would use at least two processors even if the task has less than one.
 	own := map[string]string{"AWS_REGION": a.Region, "GOMAXPROCS": strconv.Itoa(max(1, a.CPU/1024))}
@@ -123,13 +140,12 @@ func ContainerDefinitions(a ServiceArgs, logGroup string, settings map[string]st
 		"portMappings":           []any{map[string]any{"containerPort": 9090, "hostPort": 9090, "protocol": "tcp", "name": "metrics"}},
 		"healthCheck":            map[string]any{"command": []string{"CMD", "/worker", "health"}, "interval": 10, "timeout": 5, "retries": 3, "startPeriod": 30},
 		"ulimits":                []any{map[string]any{"name": "nofile", "softLimit": 65536, "hardLimit": 65536}},
-		"logConfiguration": map[string]any{"logDriver": "awslogs", "options": map[string]string{
-			"awslogs-group": logGroup, "awslogs-region": a.Region, "awslogs-stream-prefix": "worker",
-			// A slow CloudWatch must not block the worker.
-			"mode": "non-blocking", "max-buffer-size": "4m",
-		}},
+		"logConfiguration":       a.logConfiguration(logGroup, "worker"),
 	}
-	text, err := json.Marshal([]any{container})
+	if secrets != nil {
+		container["secrets"] = secrets
+	}
+	text, err := json.Marshal(append([]any{container}, a.sidecars(logGroup)...))
 	if err != nil {
 		return "", fmt.Errorf("writing the container definitions: %w", err)
 	}
@@ -183,26 +199,61 @@ type builder struct {
 	tags    pulumi.StringMap
 
 	execution *iam.Role
+	granted   []pulumi.Resource  // what the first task needs: without it the rollout would fail
 	cluster   pulumi.StringInput // its name
 	groups    pulumi.StringArray
 }
 
-const tasksTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+// tasksTrust lets ECS assume a role for tasks. The principal is called so in every partition, China's too. With the ARN of a
+// queue, which names partition and account, only tasks of this account and region may have the role: a cluster can't be named
+// ("Amazon ECS task IAM role", Create the task role). AWS documents these conditions for the task role alone.
+func tasksTrust(queueARN, region string) string {
+	condition := ""
+	if queueARN != "" {
+		partition, account := strings.Split(queueARN, ":")[1], strings.Split(queueARN, ":")[4]
+		condition = fmt.Sprintf(`,"Condition":{"ArnLike":{"aws:SourceArn":"arn:%s:ecs:%s:%s:*"},"StringEquals":{"aws:SourceAccount":"%s"}}`,
+			partition, region, account, account)
+	}
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"` + condition + `}]}`
+}
 
 func (b *builder) roles() (err error) {
-	role := func(name string, policy pulumi.StringInput) (*iam.Role, error) {
-		r, err := iam.NewRole(b.ctx, b.name+"-"+name, &iam.RoleArgs{AssumeRolePolicy: pulumi.String(tasksTrust), Tags: b.tags}, b.parent)
+	role := func(name string, trust, policy pulumi.StringInput) (*iam.Role, error) {
+		r, err := iam.NewRole(b.ctx, b.name+"-"+name, &iam.RoleArgs{AssumeRolePolicy: trust, Tags: b.tags}, b.parent)
 		if err != nil {
 			return nil, err
 		}
-		_, err = iam.NewRolePolicyAttachment(b.ctx, b.name+"-"+name, &iam.RolePolicyAttachmentArgs{Role: r.Name, PolicyArn: policy}, b.parent)
-		return r, err
+		return r, b.attach(name, r, policy)
 	}
-	if b.service.TaskRole, err = role("task", b.cache.WorkerPolicy.Arn); err != nil {
+	trust := b.cache.Queue.Arn.ApplyT(func(arn string) string { return tasksTrust(arn, b.args.Region) }).(pulumi.StringOutput)
+	if b.service.TaskRole, err = role("task", trust, b.cache.WorkerPolicy.Arn); err != nil {
 		return err
 	}
-	// Pulls the image and writes the logs; the worker itself never has it.
-	b.execution, err = role("execution", pulumi.String("arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"))
+	for i, policy := range b.args.TaskPolicyArns {
+		if err := b.attach(fmt.Sprintf("task-%d", i), b.service.TaskRole, pulumi.String(policy)); err != nil {
+			return err
+		}
+	}
+	// Pulls the image, reads the secrets and writes the logs; the containers never have it.
+	managed := b.cache.Queue.Arn.ApplyT(func(arn string) string {
+		return "arn:" + strings.Split(arn, ":")[1] + ":iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+	}).(pulumi.StringOutput)
+	if b.execution, err = role("execution", pulumi.String(tasksTrust("", "")), managed); err != nil {
+		return err
+	}
+	secrets, err := b.args.secretsPolicy()
+	if err != nil || secrets == "" {
+		return err
+	}
+	p, err := iam.NewRolePolicy(b.ctx, b.name+"-secrets", &iam.RolePolicyArgs{Role: b.execution.Name, Policy: pulumi.String(secrets)}, b.parent)
+	b.granted = append(b.granted, p)
+	return err
+}
+
+// attach gives a role a policy.
+func (b *builder) attach(name string, r *iam.Role, policy pulumi.StringInput) error {
+	a, err := iam.NewRolePolicyAttachment(b.ctx, b.name+"-"+name, &iam.RolePolicyAttachmentArgs{Role: r.Name, PolicyArn: policy}, b.parent)
+	b.granted = append(b.granted, a)
 	return err
 }
 
@@ -291,7 +342,7 @@ func (b *builder) run() (err error) {
 			Subnets: pulumi.ToStringArray(slices.Clone(b.args.Subnets)), SecurityGroups: b.groups, AssignPublicIp: pulumi.Bool(b.args.AssignPublicIP),
 		},
 		EnableEcsManagedTags: pulumi.Bool(true), PropagateTags: pulumi.String("SERVICE"), Tags: b.tags,
-	}, b.parent, pulumi.IgnoreChanges([]string{"desiredCount"})) // autoscaling sets it
+	}, b.parent, pulumi.DependsOn(b.granted), pulumi.IgnoreChanges([]string{"desiredCount"})) // autoscaling sets it
 	return err
 }
 

@@ -38,8 +38,16 @@ func parametrize(t *testing.T, template object) {
 	logs["RetentionInDays"] = object{"Ref": "LogDays"}
 
 	sizes(template, of("TaskDefinition"))
+	network(template)
 	container := of("TaskDefinition")["ContainerDefinitions"].([]any)[0].(object)
-	container["Environment"] = variables(t, template, container["Environment"].([]any))
+	container["Environment"] = append(variables(t, template, container["Environment"].([]any)), drain(template, container)...)
+	secretsAndSidecar(template)
+}
+
+// passedThrough are variables that are not the worker's own settings: of the OpenTelemetry SDK and of the Go runtime.
+var passedThrough = []string{
+	"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
+	"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "GOGC", "GOMEMLIMIT", "GODEBUG",
 }
 
 // sizes lets Cpu and Memory be chosen, as Fargate offers them, and checks them before anything is created.
@@ -86,7 +94,9 @@ func variables(t *testing.T, template object, declared []any) []any {
 			parameters["RejectQueueUrl"].(object)["Default"] = ""
 			v = optional("RejectQueueUrl", "WORKER_REJECT_QUEUE_URL")
 		case "GOMAXPROCS":
-			v.(object)["Value"] = object{"Fn::FindInMap": []any{"Cpu", object{"Ref": "Cpu"}, "Processors"}}
+			parameters["Gomaxprocs"] = object{"Type": "String", "Default": "", "Description": "GOMAXPROCS; empty: whole vCPUs of Cpu, at least 1", "AllowedPattern": "^[0-9]*$"}
+			conditions["HasGomaxprocs"] = object{"Fn::Not": []any{object{"Fn::Equals": []any{object{"Ref": "Gomaxprocs"}, ""}}}}
+			v.(object)["Value"] = object{"Fn::If": []any{"HasGomaxprocs", object{"Ref": "Gomaxprocs"}, object{"Fn::FindInMap": []any{"Cpu", object{"Ref": "Cpu"}, "Processors"}}}}
 		}
 		list = append(list, v)
 	}
@@ -98,11 +108,8 @@ func variables(t *testing.T, template object, declared []any) []any {
 	for _, fixed := range []string{"WORKER_QUEUE_URL", "WORKER_TABLE_NAME", "WORKER_REJECT_QUEUE_URL", "WORKER_DRAIN_TIMEOUT", "WORKER_HTTP_ADDR"} {
 		delete(settings, fixed)
 	}
-	for _, otel := range []string{"ENDPOINT", "PROTOCOL"} {
-		settings["OTEL_EXPORTER_OTLP_"+otel] = setting{Type: "string"}
-	}
-	for _, otel := range []string{"SAMPLER", "SAMPLER_ARG"} {
-		settings["OTEL_TRACES_"+otel] = setting{Type: "string"}
+	for _, name := range passedThrough {
+		settings[name] = setting{Type: "string"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		parameter := parameterOf(name)
@@ -122,6 +129,33 @@ func parameterOf(variable string) (name string) {
 		name += word[:1] + strings.ToLower(word[1:])
 	}
 	return name
+}
+
+func sortedKeys(o object) []string { return slices.Sorted(maps.Keys(o)) }
+
+// line writes a value on one line, as people write JSON.
+func line(v any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	switch v := v.(type) {
+	case object:
+		parts := make([]string, 0, len(v))
+		for _, name := range sortedKeys(v) {
+			parts = append(parts, line(name)+": "+line(v[name]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case []any:
+		parts := make([]string, 0, len(v))
+		for _, value := range v {
+			parts = append(parts, line(value))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	}
+	if err := e.Encode(v); err != nil {
+		return fmt.Sprint(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func settingParameter(name string, s setting) object {

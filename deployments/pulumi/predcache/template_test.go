@@ -36,6 +36,7 @@ func template(t *testing.T) []byte {
 	t.Helper()
 	resources := service(t, nil, ServiceArgs{
 		Image: "${Image}", Region: "${AWS::Region}", ClusterName: "${ClusterName}", Subnets: []string{"SUBNETS"}, SecurityGroups: []string{"GROUPS"},
+		Sidecars: []map[string]any{templateSidecar()},
 	})
 	of := func(name string) object {
 		if resources[name] == nil {
@@ -120,6 +121,7 @@ func template(t *testing.T) []byte {
 		"arn:aws:policy:::predictions-worker", "${WorkerPolicyArn}",
 		"/predcache/test/worker", "/predcache/${AWS::StackName}/worker", "predcache-test-worker", "${AWS::StackName}",
 		"arn:aws:iam::aws:policy/", "arn:${AWS::Partition}:iam::aws:policy/",
+		"arn:aws:ecs:", "arn:${AWS::Partition}:ecs:", "123456789012", "${AWS::AccountId}",
 		"arn:aws:role:::worker-task", "${TaskRole.Arn}", "arn:aws:role:::worker-execution", "${ExecutionRole.Arn}",
 	)
 	made := substitute(t2, names).(object)
@@ -130,11 +132,16 @@ func template(t *testing.T) []byte {
 	// The log group's name is wanted before its first log.
 	made["Resources"].(object)["TaskDefinition"].(object)["DependsOn"] = []string{"Logs"}
 	parametrize(t, made)
-	text, err := json.MarshalIndent(made, "", " ")
+	// One form of values for everything: what was built here has typed lists.
+	text, err := json.Marshal(made)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(text, '\n')
+	var plain any
+	if err := json.Unmarshal(text, &plain); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(compact(plain, "") + "\n")
 }
 
 func resourceOf(kind string, properties object) object {
