@@ -80,7 +80,7 @@ locals {
     {
       for policy, files in local.policy_parts : policy => concat(
         flatten([for file in files : jsondecode(templatefile("${local.policy_files}/${file}.json", local.policy_names)).Statement]),
-        policy == "worker" ? local.object_statements : [],
+        [for s in local.object_statements : s if policy == "worker"],
       )
     },
     local.queue_statements,

@@ -34,7 +34,7 @@ locals {
     user                   = "65532:65532"
     readonlyRootFilesystem = true
     linuxParameters        = { capabilities = { drop = ["ALL"] }, initProcessEnabled = false }
-    stopTimeout            = local.stop_timeout
+    stopTimeout            = floor(local.stop_timeout)
     portMappings           = [{ containerPort = 9090, hostPort = 9090, protocol = "tcp", name = "metrics" }]
     healthCheck            = { command = ["CMD", "/worker", "health"], interval = 10, timeout = 5, retries = 3, startPeriod = 30 }
     ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
@@ -130,23 +130,24 @@ resource "aws_security_group" "worker" {
   description = "predcache's worker: HTTPS out, nothing in"
   vpc_id      = var.service.vpc_id
 
-  dynamic "egress" {
-    for_each = local.egress_ports
-
-    content {
-      protocol         = "tcp"
-      from_port        = egress.value
-      to_port          = egress.value
-      cidr_blocks      = ["0.0.0.0/0"]
-      ipv6_cidr_blocks = ["::/0"]
-    }
-  }
-
   tags = local.tags
 
   lifecycle {
     create_before_destroy = true
   }
+}
+
+resource "aws_vpc_security_group_egress_rule" "worker" {
+  for_each = local.own_security_group ? local.egress_rules : {}
+
+  security_group_id = aws_security_group.worker[0].id
+  ip_protocol       = "tcp"
+  from_port         = each.value.port
+  to_port           = each.value.port
+  cidr_ipv4         = each.value.family == "ipv4" ? "0.0.0.0/0" : null
+  cidr_ipv6         = each.value.family == "ipv6" ? "::/0" : null
+
+  tags = local.tags
 }
 
 resource "aws_ecs_cluster" "worker" {
@@ -218,11 +219,12 @@ resource "aws_ecs_service" "worker" {
 
   tags = local.tags
 
-  # The tasks need their permissions until the last of them has drained, and the cluster its capacity providers.
+  # The tasks need their permissions and the way out until the last of them has drained, and the cluster its capacity providers.
   depends_on = [
     aws_ecs_cluster_capacity_providers.worker,
     aws_iam_role_policy_attachment.task,
     aws_iam_role_policy_attachment.execution,
+    aws_vpc_security_group_egress_rule.worker,
   ]
 
   lifecycle {

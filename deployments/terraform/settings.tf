@@ -34,7 +34,7 @@ locals {
     for part in regexall("([0-9.]+)(ns|us|µs|ms|s|m|h)", lookup(var.worker_settings, "WORKER_DRAIN_TIMEOUT", "25s")) :
     tonumber("0${trimsuffix(part[0], ".")}") * local.duration_units[part[1]]
   ]), 0)
-  stop_timeout = floor(local.drain_timeout + 10)
+  stop_timeout = local.drain_timeout + 10
 
   # The memory in MiB that the worker may take (docs/guarantees.md, Memory): what it holds and a third, 2 MiB for each write
   # under way, 64 bytes for each remembered key, and 100 MiB for the rest. With batch outputs, also the rows that it holds and
@@ -68,6 +68,9 @@ locals {
     for c in local.collectors : tonumber(coalesce(c.port, c.scheme == "http" ? "80" : "443"))
     if !contains(["localhost", "127.0.0.1"], c.host)
   ]))
+  egress_rules = {
+    for rule in setproduct(local.egress_ports, ["ipv4", "ipv6"]) : "${rule[0]}-${rule[1]}" => { port = tonumber(rule[0]), family = rule[1] }
+  }
 
   # What Fargate offers for each number of CPU units: memory from least to most, in MiB, in steps ("Troubleshoot Amazon ECS task
   # definition invalid CPU or memory errors", Amazon ECS Developer Guide).

@@ -59,7 +59,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = [for e in aws_security_group.worker[0].egress : e.from_port] == [443]
+    condition     = { for name, r in aws_vpc_security_group_egress_rule.worker : name => "${r.from_port} to ${coalesce(r.cidr_ipv4, r.cidr_ipv6)}" } == { "443-ipv4" = "443 to 0.0.0.0/0", "443-ipv6" = "443 to ::/0" }
     error_message = "The security group allows something else than HTTPS out."
   }
 
@@ -139,8 +139,8 @@ run "collector" {
   }
 
   assert {
-    condition     = sort([for e in aws_security_group.worker[0].egress : tostring(e.from_port)]) == tolist(["4318", "443"])
-    error_message = "The security group lets traces to the collector not out, or something else too."
+    condition     = keys(aws_vpc_security_group_egress_rule.worker) == ["4318-ipv4", "4318-ipv6", "443-ipv4", "443-ipv6"]
+    error_message = "The security group doesn't allow traces to the collector, or allows something else too."
   }
 
   assert {

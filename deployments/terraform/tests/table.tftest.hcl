@@ -36,7 +36,7 @@ run "versioned" {
   }
 
   assert {
-    condition     = { for a in aws_dynamodb_table.predictions.attribute : a.name => a.type } == tomap({ predictionId = "S", timestamp = "N" })
+    condition     = tomap({ for a in aws_dynamodb_table.predictions.attribute : a.name => a.type }) == tomap({ predictionId = "S", timestamp = "N" })
     error_message = "The keys have other types than S and N."
   }
 
@@ -95,7 +95,7 @@ run "latest_only" {
   }
 
   assert {
-    condition     = { for a in aws_dynamodb_table.predictions.attribute : a.name => a.type } == tomap({ id = "N" })
+    condition     = tomap({ for a in aws_dynamodb_table.predictions.attribute : a.name => a.type }) == tomap({ id = "N" })
     error_message = "The partition key is not id, a number."
   }
 
@@ -113,38 +113,6 @@ run "bounded" {
   assert {
     condition     = aws_dynamodb_table.predictions.on_demand_throughput[0].max_write_request_units == 1000 && aws_dynamodb_table.predictions.on_demand_throughput[0].max_read_request_units == -1
     error_message = "The maximum of writes is not 1000, and of reads none."
-  }
-}
-
-run "provisioned" {
-  variables {
-    billing = {
-      mode            = "provisioned"
-      min_read_units  = 5
-      max_read_units  = 50
-      min_write_units = 10
-      max_write_units = 100
-    }
-  }
-
-  assert {
-    condition     = aws_dynamodb_table.predictions.billing_mode == "PROVISIONED" && aws_dynamodb_table.predictions.read_capacity == 5 && aws_dynamodb_table.predictions.write_capacity == 10
-    error_message = "The table doesn't begin with the least capacity."
-  }
-
-  assert {
-    condition     = aws_appautoscaling_target.table["read"].min_capacity == 5 && aws_appautoscaling_target.table["read"].max_capacity == 50
-    error_message = "Reads are not scaled from 5 to 50."
-  }
-
-  assert {
-    condition     = aws_appautoscaling_target.table["write"].min_capacity == 10 && aws_appautoscaling_target.table["write"].max_capacity == 100
-    error_message = "Writes are not scaled from 10 to 100."
-  }
-
-  assert {
-    condition     = aws_appautoscaling_target.table["write"].resource_id == "table/predictions" && aws_appautoscaling_policy.table["write"].target_tracking_scaling_policy_configuration[0].target_value == 70
-    error_message = "Writes of the table are not scaled at 70 %."
   }
 }
 

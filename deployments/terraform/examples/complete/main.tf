@@ -41,16 +41,16 @@ module "predcache" {
   redrive   = true
 
   service = {
-    image         = "ghcr.io/predcache/worker:v1.2.3"
-    vpc_id        = var.vpc_id
-    subnets       = var.subnets
-    cpu           = 1024
-    memory        = 2048
-    min_tasks     = 2
-    max_tasks     = 8
-    spot_share    = 50
-    log_days      = 90
-    architecture  = "ARM64"
+    image        = "ghcr.io/predcache/worker:v1.2.3"
+    vpc_id       = var.vpc_id
+    subnets      = var.subnets
+    cpu          = 1024
+    memory       = 2048
+    min_tasks    = 2
+    max_tasks    = 8
+    spot_share   = 50
+    log_days     = 90
+    architecture = "ARM64"
   }
 
   tags = {
