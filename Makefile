@@ -64,6 +64,8 @@ docs: ## Write the generated tables of docs/ and the deployments' lists of setti
 	go test ./internal/telemetry -run 'TestMetricsTable|TestEMFTable|TestLogsTable' -update
 	go test ./internal/awsclient -run TestErrorsTable -update
 	go -C deployments test -run HasTheWorkersSettings -update .
+	deployments/tools/install.sh terraform-docs
+	.cache/deploy/bin/terraform-docs deployments/terraform
 
 include mk/*.mk
 

@@ -6,8 +6,8 @@ DEPLOY_TEST := go -C deployments test -timeout 20m
 STACK_TEST := go -C deployments/pulumi test -timeout 20m
 
 .PHONY: deploy-check
-deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task definition and Pulumi component
-	$(DEPLOY_TOOLS) python helm kubeconform schemas promtool actionlint
+deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task definition, Terraform module and Pulumi component
+	$(DEPLOY_TOOLS) python helm kubeconform schemas promtool actionlint tofu terraform-docs
 	.cache/deploy/bin/hadolint Dockerfile
 	.cache/deploy/bin/actionlint .github/workflows/*.yml
 	.cache/deploy/bin/zizmor --offline --quiet --persona=pedantic .github

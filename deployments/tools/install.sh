@@ -17,8 +17,8 @@ if command -v flock >/dev/null; then
 fi
 
 # What an interrupted run left behind.
-chmod -R u+w "$cache"/{schemas,pulumi,tofu,helm,debs}.?????? 2>/dev/null || true
-rm -rf "$cache"/{schemas,pulumi,tofu,helm,debs}.??????
+chmod -R u+w "$cache"/{schemas,pulumi,build,helm,debs}.?????? 2>/dev/null || true
+rm -rf "$cache"/{schemas,pulumi,build,helm,debs}.??????
 
 # These versions are known to work together.
 python_packages=(
@@ -32,7 +32,7 @@ goreleaser=github.com/goreleaser/goreleaser/v2@v2.15.1
 keda=github.com/kedacore/keda/v2@v2.18.1
 prometheus_operator=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.86.2
 controller_gen=sigs.k8s.io/controller-tools/cmd/controller-gen@v0.20.1
-terraform_docs=github.com/terraform-docs/terraform-docs@v0.20.0
+terraform_docs=v0.24.0
 tofu=v1.12.6
 tofu_hcl=v2.20.2-0.20251021132045-587d123c2828 # OpenTofu's own, by a replace directive in its go.mod
 pulumi=v3.274.1
@@ -133,17 +133,30 @@ install_pulumi() {
 	rm -rf "$work"
 }
 
-# The command's go.mod has a replace directive, which forbids `go install`. It takes two and a half minutes on two cores.
-install_tofu() {
-	local work
-	work=$(mktemp -d "$cache/tofu.XXXXXX")
+# go_build NAME MODULE@VERSION COMMAND [FLAG…] builds a command that `go install` refuses, since its go.mod has replace directives
+# or the proxy doesn't list its versions. Lines for go.mod, such as replacements, come on standard input.
+go_build() {
+	local name=$1 module=$2 command=$3 work
+	shift 3
+	work=$(mktemp -d "$cache/build.XXXXXX")
 	(
 		cd "$work"
 		go mod init cli >/dev/null 2>&1
-		go mod edit -require "github.com/opentofu/opentofu@$tofu" -replace "github.com/hashicorp/hcl/v2=github.com/opentofu/hcl/v2@$tofu_hcl"
-		GOFLAGS=-mod=mod go build -trimpath -ldflags "-s -w -X github.com/opentofu/opentofu/version.dev=no" -o "$bin/tofu" github.com/opentofu/opentofu/cmd/tofu
+		go mod edit -require "$module"
+		cat >>go.mod
+		GOFLAGS=-mod=mod go build -trimpath -o "$bin/$name" "$@" "$command" 2> >(grep -v '^go: downloading' >&2)
 	)
 	rm -rf "$work"
+}
+
+# Two and a half minutes on two cores. It has an HCL of its own.
+install_tofu() {
+	go_build tofu "github.com/opentofu/opentofu@$tofu" github.com/opentofu/opentofu/cmd/tofu \
+		-ldflags "-s -w -X github.com/opentofu/opentofu/version.dev=no" <<<"replace github.com/hashicorp/hcl/v2 => github.com/opentofu/hcl/v2 $tofu_hcl"
+}
+
+install_terraform_docs() {
+	go_build terraform-docs "github.com/terraform-docs/terraform-docs@$terraform_docs" github.com/terraform-docs/terraform-docs </dev/null
 }
 
 for tool; do
@@ -155,7 +168,7 @@ for tool; do
 	promtool) once promtool "$prometheus_deb" install_promtool ;;
 	actionlint) once actionlint "$actionlint" go_install "$actionlint" ;;
 	tofu) once tofu "$tofu $tofu_hcl" install_tofu ;;
-	terraform-docs) once terraform-docs "$terraform_docs" go_install "$terraform_docs" ;;
+	terraform-docs) once terraform-docs "$terraform_docs" install_terraform_docs ;;
 	pulumi) once pulumi "$pulumi" install_pulumi ;;
 	goreleaser) once goreleaser "$goreleaser" go_install "$goreleaser" ;;
 	docker) once docker "${docker_debs[*]}" install_docker ;;
