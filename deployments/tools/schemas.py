@@ -9,7 +9,15 @@ import kubernetes_validate
 import yaml
 
 VERSION = "v1.34.0"
-KINDS = ["deployment-apps-v1", "serviceaccount-v1", "networkpolicy-networking-v1", "poddisruptionbudget-policy-v1"]
+KINDS = [
+    "deployment-apps-v1",
+    "serviceaccount-v1",
+    "service-v1",
+    "configmap-v1",
+    "networkpolicy-networking-v1",
+    "poddisruptionbudget-policy-v1",
+    "horizontalpodautoscaler-autoscaling-v2",
+]
 
 
 def strict(schema):
