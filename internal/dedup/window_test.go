@@ -446,6 +446,23 @@ func TestMaxAge(t *testing.T) {
 	})
 }
 
+// What a long outage wrote at its end is remembered, though its key was known from before the outage.
+func TestMaxAge_write_longer_than_a_generation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t}
+		w.Window = dedup.NewWindow(dedup.Config{Size: 100, Observer: w, MaxAge: time.Hour})
+		before := w.first("x", 10, 1)
+		w.begin(before)
+		w.Done(before, prediction.Written, nil)
+		during := w.first("x newer", 20, 2)
+		w.begin(during)
+		time.Sleep(61 * time.Minute)
+		w.Done(during, prediction.Written, nil)
+		w.join("x again", 10, 3)
+		w.expect("x written", "x newer written", "x again superseded")
+	})
+}
+
 func TestForget(t *testing.T) {
 	w := newWorld(t, 4)
 	it := w.first("x", 10, 1)

@@ -56,12 +56,13 @@ func (w *Window) find(k item.Key) *entry {
 
 // remember records a written version. It requires w.mu.
 func (w *Window) remember(k item.Key, v prediction.Version) {
+	w.forgetOld() // first: an entry of a generation that is due would be forgotten at once
 	f := w.fingerprint(k)
 	if e := w.written.find(f); e != nil {
 		e.set(v)
 		return
 	}
-	if w.forgetOld(); w.written.full() {
+	if w.written.full() {
 		w.rotate(time.Now())
 	}
 	if w.before.find(f) != nil {
