@@ -263,8 +263,11 @@ func (o *oracle) objectsLeft() (what string, bad bool) {
 	return what, bad
 }
 
-// watchAdmit tells the oracle of each row that the replica passes to its window.
-func (r *replica) watchAdmit(next worker.Admit) worker.Admit {
+// watchRows tells the oracle of each row of an object that the replica passes to its window.
+func (r *replica) watchRows(next worker.Admit) worker.Admit {
+	if r.s.batches == nil {
+		return next
+	}
 	return func(it *item.Item, to dedup.Waiter) bool {
 		r.s.oracle.admitted(r, it)
 		return next(it, to)

@@ -25,7 +25,6 @@ func (o *oracle) delivered(call *call, e awstest.Entry, again bool) bool {
 	}
 	o.traced("%s call %d receives %s %v", r.name, call.n, short(id), m.marks())
 	v := o.view(r)
-	o.arrived(v, m)
 	if n := len(o.received[id]); o.strict && o.settles(m) && n > 1+o.excused[id] {
 		o.violated(noReceives, "message %s was received %d times, of which faults and the platform caused %d: %s",
 			short(id), n, o.excused[id], strings.Join(o.received[id], ", "))

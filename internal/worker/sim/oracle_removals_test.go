@@ -6,39 +6,107 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/predcache/predcache/internal/awstest/attribute"
 	"github.com/predcache/predcache/internal/config"
+	"github.com/predcache/predcache/internal/dedup"
+	"github.com/predcache/predcache/internal/item"
+	"github.com/predcache/predcache/internal/worker"
 )
 
 // A removalView is the oracle's knowledge of a replica's removals.
 type removalView struct {
-	arrivals int
-	first    map[int]int               // by mark: the first arrival of a part
-	last     map[int]int               // by mark: the last one
-	passes   map[string]int            // by the key of a tombstone: the effects that the last Query of what is below it certainly saw
-	ended    map[string][]endedRemoval // by id
+	admissions int
+	admitting  map[int]int               // by mark: how many admissions of a part are under way
+	first      map[int]int               // by mark: the admission before which a part reached the window for the first time
+	last       map[int]int               // by mark: the last admission that has ended
+	known      map[int]int               // by mark: the effects on the table before the first admission
+	passes     map[string][]int          // by the key of a tombstone: the effects that each Query of what is below it certainly saw
+	ended      map[string][]endedRemoval // by id
+	begun      map[string]time.Time      // by key: when the window last had the removal of an item
 }
 
 // An endedRemoval is one whose delete left the queue.
 type endedRemoval struct {
-	event   int64 // of the delete
-	arrived int   // of the delete, for the first time
-	pass    int   // the effects before it
+	event    int64 // of the delete
+	admitted int   // the delete, for the first time
+	pass     int   // the effects before it
 }
 
 func newRemovalView() removalView {
-	return removalView{first: map[int]int{}, last: map[int]int{}, passes: map[string]int{}, ended: map[string][]endedRemoval{}}
+	return removalView{
+		admitting: map[int]int{}, first: map[int]int{}, last: map[int]int{}, known: map[int]int{}, passes: map[string][]int{},
+		ended: map[string][]endedRemoval{}, begun: map[string]time.Time{},
+	}
 }
 
-// arrived records that a replica has received a message. It requires that o.mu is held.
-func (o *oracle) arrived(v *view, m *message) {
-	v.removals.arrivals++
-	for _, p := range m.parts {
-		if v.removals.first[p.mark] == 0 {
-			v.removals.first[p.mark] = v.removals.arrivals
+// partsOf returns the parts that an item may be of: deletes of one id and event time are one item. It requires that o.mu is held.
+func (o *oracle) partsOf(it *item.Item) (parts []*part) {
+	if !it.Version.Deleted {
+		if p := o.parts[markOf(it.Raw)]; p != nil {
+			parts = append(parts, p)
 		}
-		v.removals.last[p.mark] = v.removals.arrivals
+		return parts
+	}
+	for _, p := range o.deleteOf[it.Key.ID] {
+		if p.event == it.Version.Event.In(1e6) {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// watchOrder tells the oracle in which order the replica passes predictions and deletes to its window. It may receive them in
+// another: the goroutine that has a receive's answer may run later than that of the next.
+func (r *replica) watchOrder(next worker.Admit) worker.Admit {
+	return func(it *item.Item, to dedup.Waiter) bool {
+		hesitate()
+		if it.Removal != item.NoRemoval {
+			r.s.oracle.removing(r, it)
+			return next(it, to)
+		}
+		parts := r.s.oracle.admitting(r, it)
+		defer r.s.oracle.hasAdmitted(r, parts)
+		return next(it, to)
+	}
+}
+
+// admitting records that a replica begins to pass an item to its window.
+func (o *oracle) admitting(r *replica, it *item.Item) []*part {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v, parts := &o.view(r).removals, o.partsOf(it)
+	v.admissions++
+	for _, p := range parts {
+		v.admitting[p.mark]++
+		if v.first[p.mark] == 0 {
+			v.first[p.mark], v.known[p.mark] = v.admissions, o.seq
+		}
+	}
+	return parts
+}
+
+// removing records that a replica passes the removal of an item to its window.
+func (o *oracle) removing(r *replica, it *item.Item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := it.Key.ID
+	if o.s.layout != item.LatestOnly {
+		key += "/" + string(it.Key.AppendSort(nil))
+	}
+	o.view(r).removals.begun[key] = time.Now()
+}
+
+// hasAdmitted records that the window has the parts.
+func (o *oracle) hasAdmitted(r *replica, parts []*part) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v := &o.view(r).removals
+	v.admissions++
+	for _, p := range parts {
+		v.admitting[p.mark]--
+		v.last[p.mark] = v.admissions
 	}
 }
 
@@ -56,28 +124,28 @@ func (o *oracle) checkRemoved(call *call, id, key string, old row) {
 	o.violated(newerStays, "%s removes #%d# at %s, which is newer than every delete", call.replica.name, old.mark, key)
 }
 
-// checkLanding checks that no prediction that a replica had received before a delete is written after the removal. It requires that
+// checkLanding checks that no prediction that a replica's window had before a delete is written after the removal. It requires that
 // o.mu is held.
 func (o *oracle) checkLanding(call *call, id string, r row) {
 	v := o.view(call.replica)
-	if o.late || v.removals.last[r.mark] == 0 { // a row of an object
+	if o.late || v.removals.last[r.mark] == 0 || v.removals.admitting[r.mark] > 0 { // it may be admitted after the removal
 		return
 	}
 	for _, ended := range v.removals.ended[id] {
-		if r.event <= ended.event && v.removals.last[r.mark] < ended.arrived && !o.replaces(v, r, ended.event) {
-			o.violated(removalLast, "%s writes #%d# of %s after the removal of what is not newer than %d, whose delete it received later", call.replica.name, r.mark, id, ended.event)
+		if r.event <= ended.event && v.removals.last[r.mark] < ended.admitted && !o.replaces(v, r, ended.event) {
+			o.violated(removalLast, "%s writes #%d# of %s after the removal of what is not newer than %d, whose delete it admitted later", call.replica.name, r.mark, id, ended.event)
 		}
 	}
 }
 
-// replaces reports whether a replica has received a newer delete of a row's id, or a prediction that is newer than a delete and has the
+// replaces reports whether a replica has admitted a newer delete of a row's id, or a prediction that is newer than a delete and has the
 // row's key. Then that, or the newer delete's removal, waits in the window behind the row's write, where the removal can't wait too. It
 // follows at once. It requires that o.mu is held.
 func (o *oracle) replaces(v *view, r row, until int64) bool {
 	older := o.parts[r.mark]
-	received := func(p *part) bool { return p.event > until && v.removals.last[p.mark] > 0 }
-	return older == nil || slices.ContainsFunc(o.deleteOf[older.id], received) || slices.ContainsFunc(o.goodOf[older.id], func(p *part) bool {
-		return received(p) && p.key(o.s.plan) == older.key(o.s.plan)
+	admitted := func(p *part) bool { return p.event > until && v.removals.first[p.mark] > 0 }
+	return older == nil || slices.ContainsFunc(o.deleteOf[older.id], admitted) || slices.ContainsFunc(o.goodOf[older.id], func(p *part) bool {
+		return admitted(p) && p.key(o.s.plan) == older.key(o.s.plan)
 	})
 }
 
@@ -86,12 +154,14 @@ func (o *oracle) queried(call *call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if call.below != "" {
-		o.view(call.replica).removals.passes[call.below] = call.pass
+		v := &o.view(call.replica).removals
+		v.passes[call.below] = append(v.passes[call.below], call.pass)
 	}
 }
 
-// removalEnded checks, before a delete's message is deleted, that what was written before its tombstone or before the last pass over
-// the id has been removed. In the expiry-sorted layout, a pass does not say for which delete it is. It requires that o.mu is held.
+// removalEnded checks, before a delete's message is deleted, that what was written before its tombstone, or before the first pass over
+// the id for it, has been removed. Further passes may be for other messages with the same delete. In the expiry-sorted layout, a pass
+// does not say for which delete it is. It requires that o.mu is held.
 func (o *oracle) removalEnded(v *view, call *call, p *part) {
 	if o.s.deletes != config.DeletesRemove {
 		return
@@ -102,13 +172,25 @@ func (o *oracle) removalEnded(v *view, call *call, p *part) {
 			hidden = t.seq
 		}
 	}
-	pass := max(v.removals.passes[p.key(o.s.plan)], hidden)
+	pass := hidden
+	for _, seen := range v.removals.passes[p.key(o.s.plan)] {
+		if seen >= v.removals.known[p.mark] {
+			pass = max(pass, seen)
+			break
+		}
+	}
 	for key, r := range o.rows[p.id] {
 		if !r.deleted && r.event <= p.event && r.seq <= pass {
 			o.violated(removalLast, "%s deletes the message of the delete #%d# while #%d# at %s is still there", call.replica.name, p.mark, r.mark, key)
 		}
 	}
-	v.removals.ended[p.id] = append(v.removals.ended[p.id], endedRemoval{p.event, v.removals.first[p.mark], pass})
+	admitted := v.removals.first[p.mark]
+	for _, same := range o.deleteOf[p.id] { // a repeat in another message does not remove again
+		if first := v.removals.first[same.mark]; same.event == p.event && first > 0 {
+			admitted = min(admitted, first)
+		}
+	}
+	v.removals.ended[p.id] = append(v.removals.ended[p.id], endedRemoval{p.event, admitted, pass})
 }
 
 // removed reports whether the worker may drop a prediction because its id is deleted. It requires that o.mu is held.

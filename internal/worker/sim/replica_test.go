@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -84,9 +86,7 @@ func (s *simulation) launch() {
 	intake, terminate := context.WithCancel(context.Background())
 	r.terminate = terminate
 	services := worker.NewServices(cfg, resources, clients, metrics, log)
-	if s.batches != nil {
-		services.WrapAdmit = r.watchAdmit
-	}
+	services.WrapAdmit = func(next worker.Admit) worker.Admit { return r.watchRows(r.watchOrder(next)) }
 	if s.bug != nil && s.bug.services != nil {
 		s.bug.services(seams{&services, resources, intake, log})
 	}
@@ -157,8 +157,19 @@ func (r *replica) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.end(c) {
 		resp, err = nil, errKilled
 	}
+	hesitate()
 	r.s.oracle.answered(c, err == nil && resp.StatusCode == http.StatusOK)
 	return resp, err
+}
+
+// hesitate lets other goroutines run before this one, for a random time. Without it, goroutines mostly run in the order in which
+// they became ready, and a seed seldom shows what depends on another order.
+func hesitate() {
+	if rand.IntN(4) == 0 {
+		for range rand.IntN(64) {
+			runtime.Gosched()
+		}
+	}
 }
 
 // rewrite returns the request with the body that change makes of it.

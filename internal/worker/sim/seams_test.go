@@ -26,7 +26,9 @@ type seams struct {
 // onAdmit installs a bug between decoding and the window.
 func onAdmit(admit func(next worker.Admit, it *item.Item, to dedup.Waiter) bool) func(seams) {
 	return func(s seams) {
+		watch := s.WrapAdmit
 		s.WrapAdmit = func(next worker.Admit) worker.Admit {
+			next = watch(next)
 			return func(it *item.Item, to dedup.Waiter) bool { return admit(next, it, to) }
 		}
 	}

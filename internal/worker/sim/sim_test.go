@@ -62,6 +62,9 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d seeds, %v simulated in %v, %d messages, %d calls", all.seeds, all.took.Round(time.Second),
 		time.Since(began).Round(time.Second), all.messages, all.calls)
 	t.Logf("faults and events: %s", &all)
+	for _, first := range all.violated { // again, where whoever reads only the end of a long output finds them
+		t.Log(first)
+	}
 }
 
 // report prints the violations of a seed, the calls that led to the first, and how to repeat the seed.
@@ -81,6 +84,7 @@ type tally struct {
 	struck                 map[string]int
 	took                   time.Duration
 	seeds, messages, calls int
+	violated               []string // the first violation of each seed
 }
 
 func (a *tally) add(p *plan, r result) {
@@ -96,6 +100,9 @@ func (a *tally) add(p *plan, r result) {
 	a.took += r.took
 	a.messages += len(p.messages)
 	a.calls += r.calls
+	if len(r.violations) > 0 {
+		a.violated = append(a.violated, fmt.Sprintf("seed %d: %s", p.seed, r.violations[0]))
+	}
 }
 
 func (a *tally) String() string {
