@@ -53,7 +53,6 @@ type message struct {
 	body       string
 	attributes map[string]string // of type String
 	group      string            // of a FIFO queue
-	inflated   int               // bytes of the body once decompressed; 0 if it is plain
 	parts      []*part
 	junk       int // bad parts without a mark, which nothing follows
 }
@@ -78,9 +77,9 @@ func (m *message) marks() []int {
 	return marks
 }
 
-// size returns the minimum number of bytes that the message takes while it is held.
+// size returns the minimum number of bytes that the message takes while it is held: a compressed one may not have been read yet.
 func (m *message) size() int64 {
-	n := len(m.body) + m.inflated
+	n := len(m.body)
 	for name, value := range m.attributes {
 		n += len(name) + len(value)
 	}

@@ -213,7 +213,6 @@ func (p *plan) bigAttributes(r *rand.Rand, at time.Duration) {
 // bomb is a small body that is large once decompressed: within the limit, or beyond it.
 func (p *plan) bomb(r *rand.Rand, at time.Duration) {
 	m := p.junk(at, "0,", 1000<<r.IntN(11), p.gen.next().badText())
-	m.inflated = min(len(m.body), maxDecodedBytes)
 	m.body = compress(m.body)
 	m.attributes = map[string]string{"Content-Encoding": "gzip"}
 }

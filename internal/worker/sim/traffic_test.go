@@ -184,7 +184,6 @@ func (m *message) pack(r *rand.Rand) {
 	}
 	attributes := ""
 	if r.IntN(12) == 0 && (len(m.parts) != 1 || !m.parts[0].bad) { // otherwise the mark can't be found in the reject queue
-		m.inflated = len(body)
 		body, attributes = compress(body), `,"MessageAttributes":{"Content-Encoding":{"Type":"String","Value":"gzip"}}`
 	}
 	if attributes != "" || r.IntN(10) == 0 {
