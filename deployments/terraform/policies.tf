@@ -19,6 +19,7 @@ locals {
   )
 
   with_key = var.key_arn != null
+  account  = split(":", aws_sqs_queue.predictions.arn)[4]
 
   # The files of each policy.
   policy_parts = {
@@ -70,7 +71,7 @@ locals {
         jsondecode(templatefile("${local.policy_files}/objects-queue.json", {
           ObjectsQueueArn = queue.arn
           BucketArn       = "${local.bucket_arns}${bucket}"
-          BucketOwner     = coalesce(var.objects.bucket_owner, split(":", queue.arn)[4])
+          BucketOwner     = coalesce(var.objects.bucket_owner, local.account)
         })).Statement
       ],
     ))

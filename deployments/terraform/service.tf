@@ -25,47 +25,82 @@ locals {
     local.worker_environment,
   ) : {}
 
-  container_definitions = local.with_service ? jsonencode([{
-    name                   = "worker"
-    image                  = var.service.image
-    essential              = true
-    command                = ["run"]
-    environment            = [for name, value in local.task_environment : { name = name, value = value }]
-    user                   = "65532:65532"
-    readonlyRootFilesystem = true
-    linuxParameters        = { capabilities = { drop = ["ALL"] }, initProcessEnabled = false }
-    stopTimeout            = floor(local.stop_timeout)
-    portMappings           = [{ containerPort = 9090, hostPort = 9090, protocol = "tcp", name = "metrics" }]
-    healthCheck            = { command = ["CMD", "/worker", "health"], interval = 10, timeout = 5, retries = 3, startPeriod = 30 }
-    ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
-    logConfiguration = {
-      logDriver = "awslogs"
-      options = {
-        awslogs-group         = aws_cloudwatch_log_group.worker[0].name
-        awslogs-region        = local.region
-        awslogs-stream-prefix = "worker"
-        # A slow CloudWatch must not block the worker.
-        mode            = "non-blocking"
-        max-buffer-size = "4m"
-      }
+  # The worker's container first.
+  container_definitions = local.with_service ? jsonencode(concat([merge(
+    {
+      name                   = "worker"
+      image                  = var.service.image
+      essential              = true
+      command                = ["run"]
+      environment            = [for name, value in local.task_environment : { name = name, value = value }]
+      user                   = "65532:65532"
+      readonlyRootFilesystem = true
+      linuxParameters        = { capabilities = { drop = ["ALL"] }, initProcessEnabled = false }
+      stopTimeout            = floor(local.stop_timeout)
+      portMappings           = [{ containerPort = 9090, hostPort = 9090, protocol = "tcp", name = "metrics" }]
+      healthCheck            = { command = ["CMD", "/worker", "health"], interval = 10, timeout = 5, retries = 3, startPeriod = 30 }
+      ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
+      logConfiguration       = merge(local.logs, { options = merge(local.logs.options, { awslogs-stream-prefix = "worker" }) })
+    },
+    { for field in ["secrets"] : field => [for name, arn in var.service.secrets : { name = name, valueFrom = arn }] if length(var.service.secrets) > 0 },
+    )], [
+    # A sidecar without a log configuration logs beside the worker, and its end doesn't end the task unless it is essential.
+    for sidecar in var.service.sidecars : merge(
+      { essential = false, logConfiguration = merge(local.logs, { options = merge(local.logs.options, { awslogs-stream-prefix = sidecar.name }) }) },
+      sidecar,
+    )
+  ])) : null
+
+  logs = {
+    logDriver = "awslogs"
+    options = {
+      awslogs-group  = one(aws_cloudwatch_log_group.worker[*].name)
+      awslogs-region = local.region
+      # A slow CloudWatch must not block the container.
+      mode            = "non-blocking"
+      max-buffer-size = "4m"
     }
-  }]) : null
+  }
 
   own_security_group = local.with_service ? length(var.service.security_groups) == 0 : false
   own_cluster        = local.with_service ? var.service.cluster_name == null : false
   cluster_name       = local.own_cluster ? aws_ecs_cluster.worker[0].name : try(var.service.cluster_name, null)
 
-  tasks_trust = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }]
-  })
+  # The secrets of all containers. The execution role may read these and no others ("Amazon ECS task execution IAM role",
+  # Secrets Manager or Systems Manager permissions). A JSON key, version stage and version are not parts of the resource.
+  secret_arns = local.with_service ? concat(
+    values(var.service.secrets),
+    flatten([for sidecar in var.service.sidecars : [for secret in lookup(sidecar, "secrets", []) : secret.valueFrom]]),
+  ) : []
+  secret_resources = {
+    "kms:Decrypt" = local.with_service ? var.service.secret_key_arns : []
+    "secretsmanager:GetSecretValue" = distinct(sort([
+      for arn in local.secret_arns : join(":", slice(split(":", arn), 0, 7)) if split(":", arn)[2] == "secretsmanager"
+    ]))
+    "ssm:GetParameters" = distinct(sort([for arn in local.secret_arns : arn if split(":", arn)[2] == "ssm"]))
+  }
+  with_secrets = length(local.secret_arns) + length(local.secret_resources["kms:Decrypt"]) > 0
 }
 
 resource "aws_iam_role" "task" {
   count = local.with_service ? 1 : 0
 
-  name_prefix        = "${var.name}-task-"
-  assume_role_policy = local.tasks_trust
+  name_prefix = "${var.name}-task-"
+
+  # Only tasks of this account and region may have the role; a cluster can't be named ("Amazon ECS task IAM role", Create the
+  # task role). The principal is called so in every partition.
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "ecs-tasks.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        ArnLike      = { "aws:SourceArn" = "arn:${data.aws_partition.current.partition}:ecs:${local.region}:${local.account}:*" }
+        StringEquals = { "aws:SourceAccount" = local.account }
+      }
+    }]
+  })
 
   tags = local.tags
 }
@@ -77,12 +112,25 @@ resource "aws_iam_role_policy_attachment" "task" {
   policy_arn = aws_iam_policy.worker.arn
 }
 
-# Pulls the image and writes the logs; the worker itself never has it.
+# What sidecars call.
+resource "aws_iam_role_policy_attachment" "task_more" {
+  count = local.with_service ? length(var.service.task_policy_arns) : 0
+
+  role       = aws_iam_role.task[0].name
+  policy_arn = var.service.task_policy_arns[count.index]
+}
+
+# Pulls the image, reads the secrets and writes the logs; the containers never have it.
 resource "aws_iam_role" "execution" {
   count = local.with_service ? 1 : 0
 
-  name_prefix        = "${var.name}-execution-"
-  assume_role_policy = local.tasks_trust
+  name_prefix = "${var.name}-execution-"
+
+  # AWS documents conditions for the task role alone.
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole" }]
+  })
 
   tags = local.tags
 }
@@ -92,6 +140,17 @@ resource "aws_iam_role_policy_attachment" "execution" {
 
   role       = aws_iam_role.execution[0].name
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+}
+
+resource "aws_iam_role_policy" "secrets" {
+  count = local.with_secrets ? 1 : 0
+
+  name_prefix = "secrets-"
+  role        = aws_iam_role.execution[0].name
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for action, arns in local.secret_resources : { Effect = "Allow", Action = [action], Resource = arns } if length(arns) > 0]
+  })
 }
 
 resource "aws_cloudwatch_log_group" "worker" {
@@ -223,7 +282,9 @@ resource "aws_ecs_service" "worker" {
   depends_on = [
     aws_ecs_cluster_capacity_providers.worker,
     aws_iam_role_policy_attachment.task,
+    aws_iam_role_policy_attachment.task_more,
     aws_iam_role_policy_attachment.execution,
+    aws_iam_role_policy.secrets,
     aws_vpc_security_group_egress_rule.worker,
   ]
 

@@ -311,7 +311,7 @@ variable "service" {
     - `image`: by digest or by a tag that never moves.
     - `region`: for the logs and the SDK; the provider's unless set.
     - `vpc_id`, `subnets`, `assign_public_ip`: where tasks run. Without a public IP the subnets need a route to SQS, DynamoDB, CloudWatch Logs and the image's registry: a NAT gateway, or endpoints.
-    - `security_groups`: of the tasks. Unless set, one is made that allows HTTPS and traces out, and nothing in.
+    - `security_groups`: of the tasks. Unless set, one is made that allows HTTPS and traces out, and nothing in; the plan must know the collector's address for it.
     - `cluster_name`: an ECS cluster with Container Insights, which count the tasks. One is made unless set.
     - `architecture`: `ARM64` or `X86_64`.
     - `cpu`, `memory`: CPU units and MiB. Fargate decides which go together.
@@ -319,6 +319,8 @@ variable "service" {
     - `messages_per_task`: the target backlog of a task: 5 s at 1,000 messages a second by default.
     - `on_demand_tasks`: never run on Spot. `spot_share` of the others, in percent, does; 0 is none. A Spot task gets SIGTERM two minutes before its end, which is more than the drain needs.
     - `log_days`: how long logs are kept.
+    - `secrets`: variables of the worker by the ARN of a parameter of Systems Manager or of a secret of Secrets Manager, like `OTEL_EXPORTER_OTLP_HEADERS`. The execution role may read these and the sidecars', and no others. `secret_key_arns`: the customer managed KMS keys that the secrets are encrypted with, if any.
+    - `sidecars`: more containers of the task, such as a collector, as RegisterTaskDefinition takes them. They share the task's network, CPU, memory and role. Unless set, `essential` is false and the logs go beside the worker's. `task_policy_arns`: more policies of the task's role, for what sidecars call.
   EOT
   type = object({
     image             = string
@@ -337,6 +339,10 @@ variable "service" {
     on_demand_tasks   = optional(number, 1)
     spot_share        = optional(number, 75)
     log_days          = optional(number, 30)
+    secrets           = optional(map(string), {})
+    secret_key_arns   = optional(list(string), [])
+    sidecars          = optional(any, [])
+    task_policy_arns  = optional(list(string), [])
   })
   default = null
 
@@ -379,8 +385,10 @@ variable "service" {
   }
 
   validation {
-    condition     = var.service == null ? true : var.service.memory >= local.memory_need
-    error_message = "service.memory is ${try(var.service.memory, 0)}, but the worker may take ${local.memory_need} MiB (docs/guarantees.md, Memory): raise it, or lower WORKER_MAX_HELD_BYTES."
+    condition = var.service == null ? true : var.service.memory >= local.memory_need + sum(concat([0], [
+      for sidecar in var.service.sidecars : max(try(tonumber(sidecar.memory), 0), try(tonumber(sidecar.memoryReservation), 0))
+    ]))
+    error_message = "service.memory is ${try(var.service.memory, 0)}, but the worker may take ${local.memory_need} MiB (docs/guarantees.md, Memory), and the sidecars take theirs: raise it, or lower WORKER_MAX_HELD_BYTES."
   }
 
   validation {
@@ -396,6 +404,41 @@ variable "service" {
   validation {
     condition     = var.service == null ? true : var.service.spot_share >= 0 && var.service.spot_share <= 100
     error_message = "service.spot_share is ${try(var.service.spot_share, 0)}: give a share in percent, or 0 for none."
+  }
+
+  validation {
+    condition     = var.service == null ? true : alltrue([for name in keys(var.service.secrets) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "WORKER_")])
+    error_message = "service.secrets has ${jsonencode(try(keys(var.service.secrets), []))}: give names of environment variables, and no setting of the worker. None of those is secret, and its status page shows them all: give them in worker_settings."
+  }
+
+  validation {
+    condition     = var.service == null ? true : alltrue([for name in keys(var.service.secrets) : !contains(keys(var.worker_settings), name)])
+    error_message = "service.secrets has ${jsonencode(try(keys(var.service.secrets), []))}, and worker_settings has one of them too: give each in one place."
+  }
+
+  validation {
+    # Of Secrets Manager with, by choice, a JSON key, a version stage and a version ("Specify Secrets Manager secrets", Amazon ECS
+    # Developer Guide).
+    condition = var.service == null ? true : alltrue([
+      for arn in concat(values(var.service.secrets), flatten([for s in var.service.sidecars : [for secret in try(s.secrets, []) : try(secret.valueFrom, "")]])) :
+      can(regex("^arn:[a-z-]+:(ssm:[a-z0-9-]+:[0-9]{12}:parameter/.+|secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^:]+(:[^:]*:[^:]*:[^:]*)?)$", arn))
+    ])
+    error_message = "A secret in service.secrets or of a sidecar is not an ARN: give that of a parameter of Systems Manager or of a secret of Secrets Manager."
+  }
+
+  validation {
+    condition     = var.service == null ? true : alltrue([for s in var.service.sidecars : can(regex("^[A-Za-z0-9_-]{1,255}$", s.name)) && try(s.image, "") != ""])
+    error_message = "service.sidecars: give each a name of up to 255 letters, digits, hyphens and underscores, and an image."
+  }
+
+  validation {
+    condition     = var.service == null ? true : length(distinct(concat(["worker"], [for s in var.service.sidecars : try(s.name, "")]))) == 1 + length(var.service.sidecars)
+    error_message = "service.sidecars: two containers have the same name, or one is called worker: give each a name of its own."
+  }
+
+  validation {
+    condition     = var.service == null ? true : alltrue([for arn in concat(var.service.secret_key_arns, var.service.task_policy_arns) : startswith(arn, "arn:")])
+    error_message = "service.secret_key_arns and task_policy_arns are ${jsonencode(try(concat(var.service.secret_key_arns, var.service.task_policy_arns), []))}: give ARNs."
   }
 }
 

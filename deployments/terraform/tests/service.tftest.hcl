@@ -148,3 +148,59 @@ run "collector" {
     error_message = "GOMAXPROCS is not what is set."
   }
 }
+
+run "secrets_and_sidecars" {
+  variables {
+    service = {
+      image           = "ghcr.io/predcache/worker:v1.2.3"
+      vpc_id          = "vpc-0a1b2c3d"
+      subnets         = ["subnet-0a1b2c3d"]
+      secrets         = { OTEL_EXPORTER_OTLP_HEADERS = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:collector-AbCdEf:headers::" }
+      secret_key_arns = ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd"]
+      sidecars = [
+        {
+          name              = "collector"
+          image             = "otel/opentelemetry-collector-contrib:1"
+          memoryReservation = 256
+          secrets           = [{ name = "CONFIG", valueFrom = "arn:aws:ssm:eu-west-1:123456789012:parameter/collector" }]
+        },
+        { name = "audit", image = "audit:1", essential = true, logConfiguration = { logDriver = "awsfirelens" } },
+      ]
+      task_policy_arns = ["arn:aws:iam::123456789012:policy/collector", "arn:aws:iam::123456789012:policy/audit"]
+    }
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.worker[0].container_definitions)[0].secrets == [{ name = "OTEL_EXPORTER_OTLP_HEADERS", valueFrom = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:collector-AbCdEf:headers::" }]
+    error_message = "The worker has other secrets."
+  }
+
+  assert {
+    condition     = [for c in jsondecode(aws_ecs_task_definition.worker[0].container_definitions) : "${c.name} ${c.essential} ${c.logConfiguration.logDriver}"] == ["worker true awslogs", "collector false awslogs", "audit true awsfirelens"]
+    error_message = "The containers are others, or log elsewhere."
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.worker[0].container_definitions)[1].logConfiguration.options["awslogs-stream-prefix"] == "collector"
+    error_message = "The sidecar's logs have another prefix than its name."
+  }
+
+  assert {
+    condition = { for s in jsondecode(aws_iam_role_policy.secrets[0].policy).Statement : s.Action[0] => s.Resource } == {
+      "kms:Decrypt"                   = ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd"]
+      "secretsmanager:GetSecretValue" = ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:collector-AbCdEf"]
+      "ssm:GetParameters"             = ["arn:aws:ssm:eu-west-1:123456789012:parameter/collector"]
+    }
+    error_message = "The execution role may read something else than the secrets."
+  }
+
+  assert {
+    condition     = aws_iam_role_policy_attachment.task_more[*].policy_arn == ["arn:aws:iam::123456789012:policy/collector", "arn:aws:iam::123456789012:policy/audit"]
+    error_message = "The task's role has other policies."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.task[0].assume_role_policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:aws:ecs:eu-west-1:123456789012:*"
+    error_message = "Tasks of another account or region may have the task's role."
+  }
+}
