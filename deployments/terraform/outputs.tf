@@ -36,6 +36,9 @@ output "objects_queue_url" {
 output "objects_queue_arn" {
   description = "ARN of the queue of S3's events, for the buckets' notification configurations; null without `objects`."
   value       = one(aws_sqs_queue.objects[*].arn)
+
+  # S3 tries to send to the queue when a bucket is told of it.
+  depends_on = [aws_sqs_queue_policy.this]
 }
 
 output "objects_dead_letter_queue_url" {
