@@ -68,7 +68,7 @@ func runPublish(ctx context.Context, file string, pack, unchecked bool, stdin io
 	bar := newBar(stderr, "publishing", rows.Size)
 	sending, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	tracer, err := telemetry.NewTracer(ctx, telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat), "predcache-publisher", version(), cfg.QueueURL, cfg.TableName)
+	tracer, err := telemetry.NewTracer(ctx, telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat), telemetry.About{Service: "predcache-publisher", Version: version()}, cfg.QueueURL, cfg.TableName)
 	if err != nil {
 		return problems{"traces can't be made", err}
 	}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"compress/gzip"
 	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -16,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/predcache/predcache/internal/awstest"
 	"github.com/predcache/predcache/internal/awstest/dynamodbfake"
@@ -26,53 +22,6 @@ import (
 	"github.com/predcache/predcache/internal/item"
 	"github.com/predcache/predcache/internal/workertest"
 )
-
-// A collector takes traces by OTLP over HTTP.
-type collector struct {
-	*httptest.Server
-
-	mu    sync.Mutex
-	spans []collected
-}
-
-type collected struct {
-	*otlp.Span
-	service string
-}
-
-func newCollector(t *testing.T) *collector {
-	c := &collector{}
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := io.Reader(r.Body)
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			body, _ = gzip.NewReader(r.Body)
-		}
-		text, err := io.ReadAll(body)
-		var in coltrace.ExportTraceServiceRequest
-		if r.URL.Path != "/v1/traces" || err != nil || proto.Unmarshal(text, &in) != nil {
-			t.Errorf("the collector got %s, %v", r.URL, err)
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, resource := range in.ResourceSpans {
-			service := ""
-			for _, a := range resource.Resource.Attributes {
-				if a.Key == "service.name" {
-					service = a.Value.GetStringValue()
-				}
-			}
-			for _, scope := range resource.ScopeSpans {
-				for _, s := range scope.Spans {
-					c.spans = append(c.spans, collected{s, service})
-				}
-			}
-		}
-		w.Header().Set("Content-Type", "application/x-protobuf")
-	}))
-	t.Cleanup(c.Close)
-	return c
-}
 
 // named are the spans of a name, in the order of their beginning.
 func (c *collector) named(name string) (spans []collected) {

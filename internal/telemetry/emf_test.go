@@ -133,15 +133,13 @@ func TestEMFCatchesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wired()
 		var log strings.Builder
-		out := &failing{}
+		out := &failing{left: 1}
 		e := &EMF{Metrics: m, Out: out, Log: slog.New(slog.NewTextHandler(&log, nil)), Queue: "q"}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); e.Run(ctx) }()
 		m.Outcome(prediction.Written, 1, 0)
-		time.Sleep(40 * time.Second)
-		out.works = true
-		time.Sleep(time.Minute)
+		time.Sleep(100 * time.Second)
 		stop()
 		<-done
 		if d := document(t, out.lines[0]); d.Value("Written") != 1 {
@@ -153,13 +151,14 @@ func TestEMFCatchesUp(t *testing.T) {
 	})
 }
 
+// failing refuses the first Writes.
 type failing struct {
-	works bool
+	left int
 	lines
 }
 
 func (f *failing) Write(b []byte) (int, error) {
-	if !f.works {
+	if f.left--; f.left >= 0 {
 		return 0, errors.New("closed")
 	}
 	return f.lines.Write(b)

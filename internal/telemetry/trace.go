@@ -11,13 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -44,57 +42,35 @@ type Tracer struct {
 	process      string // the name of a message's span
 }
 
-// TracesWanted reports whether the OTEL_* variables ask for traces, by an exporter or by an endpoint.
-func TracesWanted() (bool, error) {
-	if disabled, _ := strconv.ParseBool(os.Getenv("OTEL_SDK_DISABLED")); disabled {
-		return false, nil
-	}
-	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter {
-	case "none":
-		return false, nil
-	case "otlp":
-		return true, nil
-	case "":
-		return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "", nil
-	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER is %q: give otlp or none", exporter)
-	}
-}
-
 // NewTracer returns a Tracer configured by the standard OTEL_* variables, or nil if they ask for no traces. queue is the
 // queue's URL, table the table's name. Failed exports are logged and delay nothing.
-func NewTracer(ctx context.Context, log *slog.Logger, service, version, queue, table string) (*Tracer, error) {
-	wanted, err := TracesWanted()
+func NewTracer(ctx context.Context, log *slog.Logger, about About, queue, table string) (*Tracer, error) {
+	wanted, err := exportWanted("TRACES")
 	if !wanted || err != nil {
 		return nil, err
 	}
-	exporter, err := newExporter(ctx)
+	protocol, err := exportProtocol("TRACES")
+	if err != nil {
+		return nil, err
+	}
+	client := otlptracehttp.NewClient()
+	if protocol == protocolGRPC {
+		client = otlptracegrpc.NewClient()
+	}
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("setting up the export of traces: %w", err)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("traces not exported", "reason", err.Error(), "remedy", "check OTEL_EXPORTER_OTLP_ENDPOINT and the collector behind it; predictions are written all the same")
-	}))
-	return newTracer(sdktrace.WithBatcher(exporter), service, version, queue, table)
+	logExports(log)
+	return newTracer(sdktrace.WithBatcher(exporter), about, queue, table)
 }
 
-func newExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
-	switch protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf"); protocol {
-	case "http/protobuf":
-		return otlptrace.New(ctx, otlptracehttp.NewClient())
-	case "grpc":
-		return otlptrace.New(ctx, otlptracegrpc.NewClient())
-	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q: give http/protobuf or grpc", protocol)
-	}
-}
-
-func newTracer(processor sdktrace.TracerProviderOption, service, version, queue, table string) (*Tracer, error) {
-	about, err := resource.Merge(resource.NewSchemaless(semconv.ServiceName(service), semconv.ServiceVersion(version)), resource.Environment())
+func newTracer(processor sdktrace.TracerProviderOption, about About, queue, table string) (*Tracer, error) {
+	process, err := about.resource()
 	if err != nil {
-		return nil, fmt.Errorf("describing the worker in its traces: %w", err)
+		return nil, err
 	}
-	options := []sdktrace.TracerProviderOption{processor, sdktrace.WithResource(about)}
+	options := []sdktrace.TracerProviderOption{processor, sdktrace.WithResource(process)}
 	sampler, err := linkedSampler()
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func (r *resolved) Resolve(o prediction.Outcome, _ string, _ *prediction.Reject)
 
 func TestErrorsAreOnTheSpansThatTheyHit(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
-	tracer, err := newTracer(sdktrace.WithSyncer(spans), "worker", "v1", "https://sqs.example/1/predictions", "arn:aws:dynamodb:eu-west-1:1:table/cache")
+	tracer, err := newTracer(sdktrace.WithSyncer(spans), About{Service: "worker", Version: "v1"}, "https://sqs.example/1/predictions", "arn:aws:dynamodb:eu-west-1:1:table/cache")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,15 +160,15 @@ func TestTraceSettings(t *testing.T) {
 		"gRPC":              {env: map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, wanted: true},
 		"none":              {env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"}},
 		"disabled":          {env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "TRUE"}},
-		"an other exporter": {env: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, err: `OTEL_TRACES_EXPORTER is "zipkin": give otlp or none`},
-		"an other protocol": {env: map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, err: "give http/protobuf or grpc"},
+		"an other exporter": {env: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, err: `OTEL_TRACES_EXPORTER is "zipkin": must be otlp or none`},
+		"an other protocol": {env: map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, err: "must be http/protobuf or grpc"},
 		"a wrong ratio":     {env: map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10%"}, err: "give a number from 0 to 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for k, v := range test.env {
 				t.Setenv(k, v)
 			}
-			tracer, err := NewTracer(t.Context(), slog.New(slog.DiscardHandler), "worker", "v1", "q", "t")
+			tracer, err := NewTracer(t.Context(), slog.New(slog.DiscardHandler), About{Service: "worker", Version: "v1"}, "q", "t")
 			if (tracer != nil) != test.wanted || (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("%v, %v", tracer, err)
 			}

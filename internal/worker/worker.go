@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,15 +36,20 @@ func Run(ctx, intake context.Context, o Options) error {
 	limitMemory(cfg)
 	health := telemetry.NewHealth(log)
 	clock := &awsclient.Clock{}
-	tracer, err := telemetry.NewTracer(ctx, log, "predcache-worker", o.Version, cfg.QueueURL, cfg.TableName)
+	process := about(o)
+	tracer, err := telemetry.NewTracer(ctx, log, process, cfg.QueueURL, cfg.TableName)
 	if err != nil {
 		return fmt.Errorf("setting up traces: %w", err)
 	}
-	defer closeTracer(ctx, tracer)
 	metrics := telemetry.NewMetrics(telemetry.Options{
 		Now: clock.Now, Health: health, Tracer: tracer, Version: o.Version, Limits: limits(cfg),
 		Prices: telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests},
 	})
+	exporter, err := telemetry.NewExporter(ctx, log, process, metrics)
+	if err != nil {
+		return fmt.Errorf("setting up the export of metrics: %w", err)
+	}
+	defer closeExports(ctx, tracer, exporter)
 	stopEMF := writeEMF(ctx, o, metrics)
 	defer stopEMF()
 	clients, err := awsclient.New(ctx, awsclient.Config{
@@ -101,11 +108,21 @@ func logStopped(log *slog.Logger, held int) {
 	log.Info("stopped", "held", 0)
 }
 
-// closeTracer sends the remaining spans to the collector, for up to 3 s.
-func closeTracer(ctx context.Context, t *telemetry.Tracer) {
+// about identifies this worker in traces and exported metrics. Replicas share a service and differ by host and port.
+func about(o Options) telemetry.About {
+	host, _ := os.Hostname() // "" is an instance too
+	_, port, _ := net.SplitHostPort(o.Config.HTTPAddr)
+	return telemetry.About{Service: "predcache-worker", Version: o.Version, Instance: net.JoinHostPort(host, port)}
+}
+
+// closeExports sends the remaining spans and metrics to the collector, for up to 3 s.
+func closeExports(ctx context.Context, tracer *telemetry.Tracer, exporter *telemetry.Exporter) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	_ = t.Close(ctx) // it logs a failure
+	var both sync.WaitGroup
+	both.Go(func() { _ = tracer.Close(ctx) }) // it logs a failure
+	both.Go(func() { exporter.Close(ctx) })
+	both.Wait()
 }
 
 // writeEMF writes the metrics to standard output if WORKER_METRICS says so. stop writes the last line, for up to 1 s: a reader

@@ -81,7 +81,7 @@ func (s setting) refusal(value string) string {
 // egressPorts returns the ports that the worker connects to: HTTPS for AWS, and that of an OpenTelemetry collector.
 func egressPorts(variables map[string]string) []int {
 	ports := []int{443}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"} {
 		u, err := url.Parse(variables[name])
 		if err != nil || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" {
 			continue
