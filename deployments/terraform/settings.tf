@@ -60,7 +60,7 @@ locals {
 
   # The ports that the worker connects to: HTTPS for AWS, and that of an OpenTelemetry collector outside of the task.
   collectors = [
-    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] :
+    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] :
     regex("^(?P<scheme>https?)://(?P<host>\\[[^]]*\\]|[^/:]*)(?::(?P<port>[0-9]+))?", lookup(var.worker_settings, name, ""))
     if can(regex("^https?://", lookup(var.worker_settings, name, "")))
   ]

@@ -132,15 +132,16 @@ run "shared_cluster" {
 run "collector" {
   variables {
     worker_settings = {
-      OTEL_EXPORTER_OTLP_ENDPOINT        = "http://collector:4318"
-      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT = "http://localhost:4317"
-      GOMAXPROCS                         = "2"
+      OTEL_EXPORTER_OTLP_ENDPOINT         = "http://collector:4318"
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT  = "http://localhost:4317"
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT = "http://metrics/v1/metrics"
+      GOMAXPROCS                          = "2"
     }
   }
 
   assert {
-    condition     = keys(aws_vpc_security_group_egress_rule.worker) == ["4318-ipv4", "4318-ipv6", "443-ipv4", "443-ipv6"]
-    error_message = "The security group doesn't allow traces to the collector, or allows something else too."
+    condition     = keys(aws_vpc_security_group_egress_rule.worker) == ["4318-ipv4", "4318-ipv6", "443-ipv4", "443-ipv6", "80-ipv4", "80-ipv6"]
+    error_message = "The security group doesn't allow traces and metrics to the collectors, or allows something else too."
   }
 
   assert {
