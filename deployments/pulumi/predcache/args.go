@@ -37,8 +37,8 @@ type Args struct {
 	HashKeyType string `json:"hashKeyType"` // S or N; S unless set
 	SortKey     string `json:"sortKey"`     // timestamp unless set
 
-	// ImportTable imports the table TableName, which exists and belongs to no stack or to another one. The import fails, and
-	// changes nothing, where the table is not as these arguments describe it. It has no effect once the table is in the stack.
+	// ImportTable imports the table TableName, which exists and belongs to no stack or to another one. Pulumi refuses that where
+	// it would have to replace the table; it changes in place what else differs. It has no effect once the table is in the stack.
 	ImportTable bool `json:"importTable"`
 	// TableAliases are the names of the resource by which an earlier program of this stack declared the table at its top level,
 	// or its URNs. The table stays as it is; TableName must be its name, since Pulumi would replace it for another one.
