@@ -4,6 +4,7 @@ DEPLOY_TOOLS := deployments/tools/install.sh
 
 DEPLOY_TEST := go -C deployments test -timeout 20m
 STACK_TEST := go -C deployments/pulumi test -timeout 20m
+BOTH_STACKS_TEST := go -C deployments/testproviders test -timeout 20m
 
 .PHONY: deploy-check
 deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task definition, Terraform module and Pulumi component
@@ -13,9 +14,10 @@ deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task defi
 	.cache/deploy/bin/zizmor --offline --quiet --persona=pedantic .github
 	$(DEPLOY_TEST) .
 	$(STACK_TEST) ./...
+	$(BOTH_STACKS_TEST) ./...
 
 .PHONY: deploy-test
 deploy-test: deploy-check ## Run deploy-check, bring up stacks against stand-ins, build and run the image, build a release
 	$(DEPLOY_TOOLS) pulumi goreleaser docker
 	dev/standins/run.sh $(DEPLOY_TEST) -count=1 -timeout 60m -tags long .
-	dev/standins/run.sh $(STACK_TEST) -count=1 -timeout 60m -tags long ./...
+	dev/standins/run.sh $(BOTH_STACKS_TEST) -count=1 -timeout 60m -tags long ./...

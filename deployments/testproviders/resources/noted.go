@@ -63,7 +63,7 @@ var identities = map[string]identity{
 		return text(in, "name"), Props{"arn": p.arn("autoscaling", "scalingPolicy:"+unique("", in)+":policyName/"+text(in, "name"))}
 	},
 	"aws_security_group": func(p place, in Props) (string, Props) {
-		id := unique("sg-", in)
+		id := unique("sg-", Props{"name": in["name"]})
 		return id, Props{"arn": p.arn("ec2", "security-group/"+id), "owner_id": Account}
 	},
 	"aws_vpc_security_group_egress_rule": func(p place, in Props) (string, Props) {

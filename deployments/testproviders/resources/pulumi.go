@@ -35,7 +35,7 @@ func PulumiType(token string) string { return pulumiTypes[token] }
 // pulumiNames are the properties that Pulumi names in another way than in camel case: in the plural, where there may be several
 // blocks, and "name" where it is the resource's own.
 var pulumiNames = map[string]string{
-	"attribute": "attributes", "setting": "settings", "capacity_provider_strategy": "capacityProviderStrategies", "alarm_name": "name",
+	"attribute": "attributes", "setting": "settings", "capacity_provider_strategy": "capacityProviderStrategies", "metric_query": "metricQueries", "alarm_name": "name",
 }
 
 // FromPulumi returns properties of a resource type under the names of Terraform.

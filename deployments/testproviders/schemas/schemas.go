@@ -41,13 +41,13 @@ func Load() (all Schemas, err error) {
 	return all, nil
 }
 
-// own are the arguments that only Terraform knows, or that follow from others.
-var own = []string{"id", "region", "tags_all", "timeouts"}
+// Own are the arguments that only Terraform knows, or that follow from others.
+var Own = []string{"id", "region", "tags_all", "timeouts"}
 
 // Inputs returns what is set of a resource, as package resources takes it, from the values that `tofu show -json` prints.
 func (b Block) Inputs(values map[string]any) resources.Props {
 	in := b.set(values)
-	for _, name := range own {
+	for _, name := range Own {
 		delete(in, name)
 	}
 	return in

@@ -51,7 +51,7 @@ func (r *awsResource) decode(v tftypes.Value) resources.Props {
 	if all, tagged := in["tags_all"]; tagged {
 		in["tags"] = all
 	}
-	for _, name := range []string{"id", "region", "tags_all", "timeouts"} {
+	for _, name := range schemas.Own {
 		delete(in, name)
 	}
 	for name := range r.block.Computed {

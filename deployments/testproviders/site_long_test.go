@@ -1,6 +1,6 @@
 //go:build long
 
-package main
+package testproviders
 
 import (
 	"bytes"
@@ -21,25 +21,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/pulumi/pulumi/sdk/v3/go/auto"
-	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
-	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
-	"github.com/pulumi/pulumi/sdk/v3/go/auto/optrefresh"
-	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 )
 
-// A site is what the tests of stacks share: the provider, the worker, and clients of the stand-ins.
+// A site is what the tests of stacks share: the worker, and clients of the stand-ins.
 type site struct {
-	dir, worker string
-	env         map[string]string
-	dynamodb    *dynamodb.Client
-	sqs         *sqs.Client
+	worker   string
+	dynamodb *dynamodb.Client
+	sqs      *sqs.Client
 }
 
 // The stand-ins are started by dev/standins/run.sh, which says where they are.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{dir: t.TempDir(), env: map[string]string{}}
 	for variable, source := range map[string]string{"AWS_ENDPOINT_URL_SQS": "PREDCACHE_TEST_SQS_ENDPOINT", "AWS_ENDPOINT_URL_DYNAMODB": "PREDCACHE_TEST_DYNAMODB_ENDPOINT"} {
 		value := os.Getenv(source)
 		if value == "" {
@@ -47,19 +40,8 @@ func newSite(t *testing.T) *site {
 		}
 		t.Setenv(variable, value)
 	}
-	build(t, "../testproviders", filepath.Join(s.dir, "pulumi-resource-aws"), "./pulumi-resource-aws")
-	s.worker = filepath.Join(s.dir, "worker")
+	s := &site{worker: filepath.Join(t.TempDir(), "worker")}
 	build(t, "../..", s.worker, "./cmd/worker")
-	cache, err := filepath.Abs("../../.cache/deploy/bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := s.dir + string(os.PathListSeparator) + cache + string(os.PathListSeparator) + os.Getenv("PATH")
-	t.Setenv("PATH", path) // for the Automation API, which looks pulumi up itself
-	s.env = map[string]string{
-		"PATH": path, "PULUMI_BACKEND_URL": "file://" + s.dir, "PULUMI_CONFIG_PASSPHRASE": "test", "PULUMI_SKIP_UPDATE_CHECK": "true",
-		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-	}
 	conf, err := config.LoadDefaultConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -68,8 +50,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// build builds a program. The worker is run by hand in this file, without the harness of the other tests
-// (internal/workertest/process): users import this module, so it must not need the worker's, which raises versions.
+// build builds a program.
 func build(t *testing.T, dir, output, pkg string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", output, pkg)
@@ -79,93 +60,56 @@ func build(t *testing.T, dir, output, pkg string) {
 	}
 }
 
-func (s *site) stack(t *testing.T, name, cache string) auto.Stack {
-	t.Helper()
-	stack, err := auto.UpsertStackInlineSource(t.Context(), name, "predcache", program, auto.EnvVars(s.env), auto.PulumiHome(filepath.Join(s.dir, "home")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, value := range map[string]string{"aws:region": os.Getenv("AWS_REGION"), "predcache:cache": cache} {
-		if err := stack.SetConfig(t.Context(), key, auto.ConfigValue{Value: value}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return stack
+// A layout is a stack that is brought up, with what there must be then.
+type layout struct {
+	scenario
+	keys, ttl string
+	check     func(*testing.T, *types.TableDescription)
+	unlocked  string // the scenario's cache without what protects the table, where something does
 }
 
-func summary(counts map[string]int) string {
-	text, _ := json.Marshal(counts)
-	return string(text)
-}
-
-func TestStacks(t *testing.T) {
-	s := newSite(t)
-	for _, c := range []struct {
-		layout, options string
-		check           func(t *testing.T, table *types.TableDescription)
-		ttl             string
-		keys            string
-	}{
-		{"versioned", `"deletionProtection": true`, func(t *testing.T, table *types.TableDescription) {
+var layouts = []layout{
+	{
+		scenario: scenario{"versioned", `{"layout": "versioned", "deletionProtection": true}`, ``}, unlocked: `{"layout": "versioned"}`,
+		keys: "predictionId S HASH, timestamp N RANGE", ttl: "expiresAt",
+		check: func(t *testing.T, table *types.TableDescription) {
 			if !aws.ToBool(table.DeletionProtectionEnabled) {
 				t.Error("the table is not protected")
 			}
 			onDemand(t, table)
-		}, "expiresAt", "predictionId S HASH, timestamp N RANGE"},
-		{"expiry-sorted", `"tags": {"team": "ml"}, "objects": {"prefixes": ["scores/daily/"]}`, onDemand, "timestamp", "predictionId S HASH, timestamp N RANGE"},
-		{"latest-only", `"hashKeyType": "N", "billing": {"mode": "provisioned", "minReadUnits": 5, "maxReadUnits": 50, "minWriteUnits": 10, "maxWriteUnits": 100}`,
-			func(t *testing.T, table *types.TableDescription) {
-				if p := table.ProvisionedThroughput; p == nil || aws.ToInt64(p.WriteCapacityUnits) != 10 || aws.ToInt64(p.ReadCapacityUnits) != 5 {
-					t.Errorf("provisioned: %+v", p)
-				}
-			}, "expiresAt", "predictionId N HASH"},
-	} {
-		t.Run(c.layout, func(t *testing.T) {
-			stack := s.stack(t, c.layout, fmt.Sprintf(`{"layout": %q, %s}`, c.layout, c.options))
-			preview, err := stack.Preview(t.Context())
-			if err != nil {
-				t.Fatal(err)
+		},
+	},
+	{
+		scenario: scenario{"expiry-sorted", `{"layout": "expiry-sorted", "tags": {"team": "ml"}, "objects": {"prefixes": ["scores/daily/"]}}`,
+			`{"image": "registry.example/predcache:1", "region": "eu-west-1", "vpcId": "vpc-1", "subnets": ["subnet-a"]}`},
+		keys: "predictionId S HASH, timestamp N RANGE", ttl: "timestamp", check: onDemand,
+	},
+	{
+		scenario: scenario{"latest-only", `{"layout": "latest-only", "hashKeyType": "N", "alarms": {},
+			"billing": {"mode": "provisioned", "minReadUnits": 5, "maxReadUnits": 50, "minWriteUnits": 10, "maxWriteUnits": 100}}`, ``},
+		keys: "predictionId N HASH", ttl: "expiresAt",
+		check: func(t *testing.T, table *types.TableDescription) {
+			if p := table.ProvisionedThroughput; p == nil || aws.ToInt64(p.WriteCapacityUnits) != 10 || aws.ToInt64(p.ReadCapacityUnits) != 5 {
+				t.Errorf("provisioned: %+v", p)
 			}
-			t.Logf("preview: %v", preview.ChangeSummary)
-			up, err := stack.Up(t.Context(), optup.Message("test"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("up: %s", summary(*up.Summary.ResourceChanges))
-			// Nothing is left to change: by what is declared, and by what the services say there is.
-			again, err := stack.Preview(t.Context(), optpreview.ExpectNoChanges())
-			if err != nil {
-				t.Errorf("the second preview: %v", err)
-			}
-			t.Logf("second preview: %v", again.ChangeSummary)
-			refreshed, err := stack.Refresh(t.Context(), optrefresh.ExpectNoChanges())
-			if err != nil {
-				t.Errorf("what was made is not what was declared: %v\n%s", err, refreshed.StdOut)
-			}
-			out := outputs(t, up.Outputs)
-			s.checkTable(t, out["prediction_cache_table_name"].(string), c.keys, c.ttl, c.check)
-			s.checkQueue(t, out)
-			s.runWorker(t, out, c.layout == "latest-only")
+		},
+	},
+}
 
-			if c.layout == "versioned" { // what protects the table goes first
-				if err := stack.SetConfig(t.Context(), "predcache:cache", auto.ConfigValue{Value: `{"layout": "versioned"}`}); err != nil {
-					t.Fatal(err)
-				}
-				change, err := stack.Up(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("without protection: %s", summary(*change.Summary.ResourceChanges))
-			}
-			down, err := stack.Destroy(t.Context(), optdestroy.Message("test"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("destroy: %s", summary(*down.Summary.ResourceChanges))
-			if _, err := s.dynamodb.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(out["prediction_cache_table_name"].(string))}); err == nil {
-				t.Error("the table is still there")
-			}
-		})
+// holds checks what a stack has made by the SDK, and has the worker work on it.
+func (s *site) holds(t *testing.T, l layout, out map[string]any) {
+	t.Helper()
+	s.checkTable(t, out["prediction_cache_table_name"].(string), l.keys, l.ttl, l.check)
+	s.checkQueue(t, out)
+	s.runWorker(t, out, l.name == "latest-only")
+}
+
+// isGone fails the test if there is a table.
+func (s *site) isGone(t *testing.T, out map[string]any) {
+	t.Helper()
+	name := out["prediction_cache_table_name"].(string)
+	if _, err := s.dynamodb.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}); err == nil {
+		t.Errorf("the table %s is still there", name)
 	}
 }
 
@@ -174,15 +118,6 @@ func onDemand(t *testing.T, table *types.TableDescription) {
 	if table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest {
 		t.Errorf("billing: %+v", table.BillingModeSummary)
 	}
-}
-
-func outputs(t *testing.T, all auto.OutputMap) map[string]any {
-	t.Helper()
-	values := map[string]any{}
-	for name, o := range all {
-		values[name] = o.Value
-	}
-	return values
 }
 
 // checkTable reads the table back by the SDK.
