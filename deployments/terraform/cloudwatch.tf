@@ -1,5 +1,5 @@
 locals {
-  # The Pulumi component and the CloudFormation template have the same alarms and the same dashboard.
+  # The Pulumi component and the CloudFormation template have the same alarms and the same dashboard. See its README.md.
   cloudwatch_files = "${path.module}/../cloudwatch"
 
   # What the placeholders stand for. An entry that needs a queue that is not there is left out.
@@ -81,7 +81,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 resource "aws_cloudwatch_dashboard" "this" {
   count = var.dashboard ? 1 : 0
 
-  dashboard_name = var.name
+  # All regions of an account share the names of dashboards.
+  dashboard_name = "${var.name}-${data.aws_region.current.id}"
   dashboard_body = jsonencode({
     widgets = [
       for entry in jsondecode(templatefile("${local.cloudwatch_files}/dashboard.json", local.cloudwatch_names)) : entry.widget

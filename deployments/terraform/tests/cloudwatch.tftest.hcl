@@ -58,6 +58,11 @@ run "queues" {
   }
 
   assert {
+    condition     = aws_cloudwatch_dashboard.this[0].dashboard_name == "predictions-eu-west-1"
+    error_message = "Another region could have a dashboard of this name."
+  }
+
+  assert {
     condition     = !strcontains(aws_cloudwatch_dashboard.this[0].dashboard_body, "\"predcache\"") && !strcontains(aws_cloudwatch_dashboard.this[0].dashboard_body, "$${")
     error_message = "The dashboard shows metrics that the workers don't send, or has a placeholder."
   }
