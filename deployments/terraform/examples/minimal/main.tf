@@ -2,7 +2,7 @@
 module "predcache" {
   source = "../.."
   # Outside of the repository:
-  # source = "git::https://github.com/predcache/predcache.git//deployments/terraform?ref=v1.2.3"
+  # source = "git::https://github.com/predcache/predcache.git//deployments/terraform?ref=v1.2.3&depth=1"
 
   service = {
     image   = "ghcr.io/predcache/worker:v1.2.3"
