@@ -70,7 +70,7 @@ func TestTerraformHasThePulumiComponentsInputs(t *testing.T) {
 
 func TestTerraformHasThePulumiStacksOutputs(t *testing.T) {
 	var want []string
-	inspect(t, "pulumi/main.go", func(n ast.Node) {
+	inspect(t, "pulumi/predcache/program.go", func(n ast.Node) {
 		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) == 2 {
 			if f, ok := call.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Export" {
 				want = append(want, literals(call.Args[0])...)
