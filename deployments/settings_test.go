@@ -71,6 +71,17 @@ func TestComponentHasTheWorkersSettings(t *testing.T) {
 	generated(t, "pulumi/predcache/settings.json", func([]byte) []byte { return append(want, '\n') })
 }
 
+// The component's module can't embed files that lie outside of it.
+func TestComponentHasTheAlarms(t *testing.T) {
+	for _, file := range []string{"alarms.json", "dashboard.json"} {
+		text, err := os.ReadFile("cloudwatch/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		generated(t, "pulumi/predcache/"+file, func([]byte) []byte { return text })
+	}
+}
+
 // chartSetting is the JSON schema of a setting's value. Values come as YAML has them, and as text by --set-string.
 func chartSetting(s setting) object {
 	schema := object{"description": s.meaning}

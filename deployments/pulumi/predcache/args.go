@@ -55,6 +55,8 @@ type Args struct {
 	Queue   Queue    `json:"queue"`
 	Objects *Objects `json:"objects"` // batch outputs in S3; none unless set
 	Alarms  *Alarms  `json:"alarms"`  // none unless set
+	// Dashboard makes a CloudWatch dashboard of the queues and the table, and of the workers with WORKER_METRICS=emf.
+	Dashboard bool `json:"dashboard"`
 	// WorkerSettings are environment variables of the worker: its settings by their names, WORKER_TTL and so on, and those of
 	// the OpenTelemetry SDK (OTEL_) and of the Go runtime (GO). Unknown settings and values of another type are refused.
 	WorkerSettings map[string]string `json:"workerSettings"`
@@ -97,7 +99,7 @@ type Queue struct {
 	NoRejectQueue bool `json:"noRejectQueue"`
 }
 
-// Alarms are the CloudWatch alarms on the metrics of the queues.
+// Alarms are the CloudWatch alarms on the metrics of the queues, and of the workers with WORKER_METRICS=emf.
 type Alarms struct {
 	// Topics are the ARNs of the SNS topics to notify.
 	Topics []string `json:"topics"`
@@ -182,3 +184,10 @@ func (a Args) problems() error {
 }
 
 func (a Args) tags() pulumi.StringMap { return pulumi.ToStringMap(a.Tags) }
+
+// tagsWith returns the tags and another one.
+func (a Args) tagsWith(name, value string) pulumi.StringMap {
+	tags := a.tags()
+	tags[name] = pulumi.String(value)
+	return tags
+}

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/appautoscaling"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/dynamodb"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sqs"
@@ -55,7 +54,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("registering the prediction cache: %w", err)
 	}
 	c.parent = pulumi.Parent(c)
-	for _, make := range []func(*pulumi.Context) error{c.makeTable, c.makeScaling, c.makeQueues, c.makeObjects, c.makeSettings, c.makePolicies, c.makeAlarms} {
+	for _, make := range []func(*pulumi.Context) error{c.makeTable, c.makeScaling, c.makeQueues, c.makeObjects, c.makeSettings, c.makePolicies, c.makeAlarms, c.makeDashboard} {
 		if err := make(ctx); err != nil {
 			return nil, err
 		}
@@ -383,53 +382,6 @@ func (c *Cache) role(ctx *pulumi.Context, name, service string, p *iam.Policy, m
 		return nil, fmt.Errorf("declaring the role %s: %w", name, err)
 	}
 	return r, nil
-}
-
-// runbook is where each alarm is explained.
-const runbook = "https://github.com/predcache/predcache/blob/main/docs/runbook.md#"
-
-func (c *Cache) makeAlarms(ctx *pulumi.Context) error {
-	if c.args.Alarms == nil {
-		return nil
-	}
-	alarm := func(name, what, metric string, queue *sqs.Queue, threshold, periods int) error {
-		topics := pulumi.Array{}
-		for _, topic := range slices.Sorted(slices.Values(c.args.Alarms.Topics)) {
-			topics = append(topics, pulumi.String(topic))
-		}
-		_, err := cloudwatch.NewMetricAlarm(ctx, c.name+"-"+name, &cloudwatch.MetricAlarmArgs{
-			AlarmDescription: pulumi.String(what + ". " + runbook + strings.ReplaceAll(name, "-", "")),
-			Namespace:        pulumi.String("AWS/SQS"), MetricName: pulumi.String(metric), Dimensions: pulumi.StringMap{"QueueName": queue.Name},
-			Statistic: pulumi.String("Maximum"), Period: pulumi.Int(60), EvaluationPeriods: pulumi.Int(periods),
-			ComparisonOperator: pulumi.String("GreaterThanThreshold"), Threshold: pulumi.Float64(float64(threshold)),
-			// SQS sends no metrics for a queue that has long been empty.
-			TreatMissingData: pulumi.String("notBreaching"),
-			AlarmActions:     topics, OkActions: topics, Tags: c.args.tags(),
-		}, c.parent)
-		if err != nil {
-			return fmt.Errorf("declaring the alarm %s: %w", name, err)
-		}
-		return nil
-	}
-	const visible = "ApproximateNumberOfMessagesVisible"
-	if err := alarm("oldest-message", "The oldest prediction waits too long", "ApproximateAgeOfOldestMessage", c.Queue, c.args.Alarms.MaxAgeSeconds, 3); err != nil {
-		return err
-	}
-	if err := alarm("dead-letters", "Messages were received again and again and never settled", visible, c.DeadLetters, 0, 1); err != nil {
-		return err
-	}
-	if o := c.args.Objects; o != nil {
-		if err := alarm("objects-oldest-message", "Batch outputs wait too long", "ApproximateAgeOfOldestMessage", c.ObjectsQueue, o.MaxAgeSeconds, 3); err != nil {
-			return err
-		}
-		if err := alarm("objects-dead-letters", "Events of objects, or ranges of them, were received again and again and never settled", visible, c.ObjectsDeadLetters, 0, 1); err != nil {
-			return err
-		}
-	}
-	if c.Rejects == nil {
-		return nil
-	}
-	return alarm("rejects", "Predictions can't be stored", visible, c.Rejects, 0, 1)
 }
 
 // environment is the worker's environment in a fixed order.

@@ -166,31 +166,6 @@ func TestQueueOptions(t *testing.T) {
 	})
 }
 
-func TestAlarms(t *testing.T) {
-	const topic = "arn:aws:sns:eu-west-1:123456789012:oncall"
-	resources, _ := cache(t, Args{Alarms: &Alarms{Topics: []string{topic}, MaxAgeSeconds: 120}})
-	for name, want := range map[string]struct {
-		metric, queue string
-		threshold     float64
-	}{
-		"oldest-message": {"ApproximateAgeOfOldestMessage", "predictions-queue", 120},
-		"dead-letters":   {"ApproximateNumberOfMessagesVisible", "predictions-dead-letters", 0},
-		"rejects":        {"ApproximateNumberOfMessagesVisible", "predictions-rejects", 0},
-	} {
-		got := resources["aws:cloudwatch/metricAlarm:MetricAlarm predictions-"+name]
-		same(t, name, got["metricName"], want.metric)
-		same(t, name, got["dimensions"], object{"QueueName": want.queue})
-		same(t, name, got["threshold"], want.threshold)
-		same(t, name, got["alarmActions"], []string{topic})
-		same(t, name, got["treatMissingData"], "notBreaching")
-	}
-	resources, _ = cache(t, Args{Alarms: &Alarms{}, Queue: Queue{NoRejectQueue: true}})
-	if resources["aws:cloudwatch/metricAlarm:MetricAlarm predictions-rejects"] != nil {
-		t.Error("there is an alarm on a queue that there isn't")
-	}
-	same(t, "the age", resources["aws:cloudwatch/metricAlarm:MetricAlarm predictions-oldest-message"]["threshold"], 300)
-}
-
 // allowed are the actions that a declared policy allows, each with its resource.
 func allowed(t *testing.T, resources map[string]object, name string) []string {
 	t.Helper()

@@ -13,7 +13,7 @@ func TestServiceNamesAreTheStacks(t *testing.T) {
 	for _, stack := range []string{"production", "v1.staging"} {
 		r := &recorder{resources: map[string]object{}}
 		if err := pulumi.RunErr(func(ctx *pulumi.Context) error {
-			c, err := New(ctx, "predictions", Args{Alarms: &Alarms{}, PodIdentity: true, Redrive: true, Scaler: true})
+			c, err := New(ctx, "predictions", Args{Alarms: &Alarms{}, Dashboard: true, PodIdentity: true, Redrive: true, Scaler: true})
 			if err != nil {
 				return err
 			}
@@ -24,7 +24,7 @@ func TestServiceNamesAreTheStacks(t *testing.T) {
 		}
 		for resource, inputs := range r.resources {
 			// Pulumi makes up the names that are not set here, with a random end.
-			for _, field := range []string{"name", "family", "policyName", "namePrefix"} {
+			for _, field := range []string{"name", "family", "policyName", "namePrefix", "dashboardName"} {
 				if name, set := inputs[field].(string); set && !strings.Contains(resource, "aws:appautoscaling/policy") {
 					if names[name] {
 						t.Errorf("both stacks name their %s %s", resource, name)
