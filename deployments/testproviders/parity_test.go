@@ -28,8 +28,8 @@ var scenarios = []scenario{
 		"workerSettings": {"WORKER_ORDERING": "newest", "WORKER_DELETES": "remove"}}`, ``},
 	{"everything", `{"sortKey": "at", "keyArn": "arn:aws:kms:eu-west-1:000000000000:key/1", "podIdentity": true, "redrive": true, "scaler": true,
 		"objects": {"prefixes": ["scores/daily/", "scores/hourly", "forecasts"], "bucketOwner": "111111111111", "keyArns": ["arn:aws:kms:eu-west-1:000000000000:key/2"], "maxAgeSeconds": 600},
-		"alarms": {"topics": ["arn:aws:sns:eu-west-1:000000000000:oncall", "arn:aws:sns:eu-west-1:000000000000:audit"], "maxAgeSeconds": 120},
-		"workerSettings": {"WORKER_TTL": "12h"}}`,
+		"alarms": {"topics": ["arn:aws:sns:eu-west-1:000000000000:oncall", "arn:aws:sns:eu-west-1:000000000000:audit"], "maxAgeSeconds": 120}, "dashboard": true,
+		"workerSettings": {"WORKER_TTL": "12h", "WORKER_METRICS": "emf"}}`,
 		`{"image": "registry.example/predcache@sha256:1", "region": "eu-west-1", "vpcId": "vpc-1", "subnets": ["subnet-a", "subnet-b"]}`},
 	{"service", `{"workerSettings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "WORKER_DRAIN_TIMEOUT": "40s", "GOGC": "200"}}`,
 		`{"image": "registry.example/predcache:1", "region": "eu-west-1", "subnets": ["subnet-a"], "securityGroups": ["sg-1"], "clusterName": "shared", "assignPublicIp": true,
@@ -55,9 +55,6 @@ func TestBothStacksMakeTheSame(t *testing.T) {
 			theirs, outputs := pulumi(t, s, tf.names())
 			left, right := egress(tf.resources), egress(theirs)
 			for _, key := range slices.Sorted(maps.Keys(union(left, right))) {
-				if strings.HasPrefix(key, "aws_cloudwatch_metric_alarm ") {
-					continue // until the component has those of deployments/cloudwatch
-				}
 				a, b := left[key], right[key]
 				if a == nil || b == nil {
 					t.Errorf("%s: in Terraform %v, in Pulumi %v", key, a != nil, b != nil)
