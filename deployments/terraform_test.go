@@ -63,7 +63,6 @@ func TestTerraformHasThePulumiComponentsInputs(t *testing.T) {
 	// Where the two differ, and why.
 	want = without(want, "import_table", "table_aliases") // import blocks and state mv
 	want = append(want, "name")                           // Pulumi names resources by itself
-	want = append(want, "dashboard")                      // the component's follows
 	got := readTerraformModule(t).inputs()
 	compareNames(t, "input", got, want)
 }

@@ -259,7 +259,7 @@ variable "worker_settings" {
 
 variable "alarms" {
   description = <<-EOT
-    CloudWatch alarms on the metrics of the queues; none unless set.
+    [CloudWatch alarms](../cloudwatch/README.md) on the metrics of the queues, and of the workers with `WORKER_METRICS = "emf"` in `worker_settings`; none unless set.
 
     - `topics`: ARNs of the SNS topics to notify.
     - `max_age_seconds`: the maximum age of the oldest message.
@@ -277,7 +277,7 @@ variable "alarms" {
 }
 
 variable "dashboard" {
-  description = "Makes a CloudWatch dashboard. Most of its widgets need `WORKER_METRICS = \"emf\"` in `worker_settings`."
+  description = "Makes a CloudWatch dashboard of the queues and the table, and of the workers with `WORKER_METRICS = \"emf\"` in `worker_settings`."
   type        = bool
   default     = false
   nullable    = false
