@@ -21,6 +21,8 @@ def holds(condition, names, template):
     (function, args), = condition.items()
     if function == "Condition":
         return holds(template["Conditions"][args], names, template)
+    if function == "Fn::And":
+        return all(holds(a, names, template) for a in args)
     if function == "Fn::Or":
         return any(holds(a, names, template) for a in args)
     if function == "Fn::Not":
@@ -45,6 +47,9 @@ def resolve(value, names, template):
     if "Fn::Split" in value:
         delimiter, text = value["Fn::Split"]
         return resolve(text, names, template).split(delimiter)
+    if "Fn::Join" in value:
+        delimiter, parts = value["Fn::Join"]
+        return delimiter.join(resolve(parts, names, template))
     if "Fn::GetAtt" in value:
         return names[".".join(value["Fn::GetAtt"])]
     if "Fn::FindInMap" in value:
@@ -63,7 +68,7 @@ def refused(template, names):
         value = names[name]
         if "AllowedValues" in p and value not in p["AllowedValues"] or not re.fullmatch(p.get("AllowedPattern", ".*"), str(value)):
             why.append(f"{name} is {value}")
-    for rule in template["Rules"].values():
+    for rule in template.get("Rules", {}).values():
         if holds(rule["RuleCondition"], names, template):
             why += [a["AssertDescription"] for a in rule["Assertions"] if not holds(a["Assert"], names, template)]
     return why
@@ -132,6 +137,7 @@ def check(template, parameters):
     }  # fmt: skip
 
 
-with open(sys.argv[1], encoding="utf-8") as f:
-    document = json.load(f)
-print(json.dumps({name: check(document, parameters) for name, parameters in json.load(sys.stdin).items()}, default=str))
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as f:
+        document = json.load(f)
+    print(json.dumps({name: check(document, parameters) for name, parameters in json.load(sys.stdin).items()}, default=str))
