@@ -117,27 +117,31 @@ func TestTerraformModuleFromGit(t *testing.T) {
 	git.must(t, "git", "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "module")
 	git.must(t, "git", "tag", "v1.2.3")
 
-	// The block of README.md, with the repository in the place of GitHub's.
-	readme, err := os.ReadFile(terraformModule + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, _ := strings.Cut(string(readme), "```hcl\n")
-	block, _, _ = strings.Cut(block, "```")
-	const github = "git::https://github.com/predcache/predcache.git"
-	if !strings.Contains(block, github) {
-		t.Fatalf("README.md doesn't begin with a block that has the module from %s:\n%s", github, block)
-	}
-	user := t.TempDir()
-	block = strings.ReplaceAll(block, github, "git::file://"+filepath.ToSlash(git.dir))
-	if err := os.WriteFile(filepath.Join(user, "main.tf"), []byte(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := tofu(t, user)
-	c.must(t, tool(t, "tofu"), "init", "-backend=false", "-no-color")
-	plan := c.must(t, tool(t, "tofu"), "plan", "-no-color", "-input=false", "-lock=false")
-	if !strings.Contains(plan, `module.predcache.aws_ecs_service.worker[0] will be created`) || !strings.Contains(plan, " 0 to destroy") {
-		t.Errorf("the plan makes no service:\n%s", plan)
+	// The first block of each page, with this repository in the place of GitHub's.
+	for _, page := range []string{terraformModule + "/README.md", "../docs/deploy.md"} {
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, block, _ := strings.Cut(string(text), "```hcl\n")
+			block, _, _ = strings.Cut(block, "```")
+			const github = "git::https://github.com/predcache/predcache.git"
+			if !strings.Contains(block, github) {
+				t.Fatalf("its first block doesn't have the module from %s:\n%s", github, block)
+			}
+			user := t.TempDir()
+			block = strings.ReplaceAll(block, github, "git::file://"+filepath.ToSlash(git.dir))
+			if err := os.WriteFile(filepath.Join(user, "main.tf"), []byte(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := tofu(t, user)
+			c.must(t, tool(t, "tofu"), "init", "-backend=false", "-no-color")
+			plan := c.must(t, tool(t, "tofu"), "plan", "-no-color", "-input=false", "-lock=false")
+			if !strings.Contains(plan, `module.predcache.aws_ecs_service.worker[0] will be created`) || !strings.Contains(plan, " 0 to destroy") {
+				t.Errorf("the plan makes no service:\n%s", plan)
+			}
+		})
 	}
 }
 
