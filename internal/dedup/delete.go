@@ -70,10 +70,7 @@ func (w *Window) Older(id string, deleted prediction.Version) []Pending {
 		if k.ID != id {
 			continue
 		}
-		last := &p.write
-		if p.next != nil {
-			last = p.next
-		}
+		last := p.last()
 		tombstone := last.version.Deleted && last.item.Removal == item.NoRemoval
 		if !tombstone && last.version.Compare(deleted) <= 0 {
 			older = append(older, Pending{k, last.version.Event})

@@ -62,6 +62,25 @@ func TestDelete(t *testing.T) {
 		}
 	})
 
+	t.Run("whose removal is older than what is remembered", func(t *testing.T) {
+		w := newWorld(t, 100)
+		w.written("newest", 10, 5)
+		key := newItem(latestOnly, "user-1", 10, 5, "newest").Key
+		it := latestOnly.NewRemoval(key, prediction.Time{Sec: 7}, prediction.Version{Event: prediction.Time{Sec: 7}, Sent: 6, Deleted: true}, 100)
+		if !w.Admit(it, named{w, "removal"}) {
+			t.Fatal("not submitted")
+		}
+		w.join("between", 9, 6)
+		w.join("newest", 10, 7)
+		if it.Removal == item.NoRemoval {
+			t.Error("an older version took the removal's place")
+		}
+		w.expect("newest written", "between superseded", "newest duplicate")
+		w.begin(it)
+		w.join("between again", 9, 8)
+		w.expect("between again superseded")
+	})
+
 	t.Run("that the table has a newer version than", func(t *testing.T) {
 		w := newWorld(t, 100)
 		it, _ := w.delete(latestOnly, "delete", 10, 5)

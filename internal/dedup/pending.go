@@ -13,6 +13,19 @@ type pending struct {
 	first    [1]waiter // storage for a single waiter
 }
 
+// last returns the write of the newest version.
+func (p *pending) last() *write {
+	if p.next != nil {
+		return p.next
+	}
+	return &p.write
+}
+
+// removes reports whether all writes are removals. A put is newer than what is remembered of its key, which a removal may not be.
+func (p *pending) removes() bool {
+	return p.item.Removal != item.NoRemoval && p.last().item.Removal != item.NoRemoval
+}
+
 // A write is one version of a key, and everyone who waits for it.
 type write struct {
 	item    *item.Item

@@ -31,11 +31,12 @@ type flight struct {
 	then item.Item
 }
 
-// A key has its admitted versions, its written versions in order, and the newest one that was settled successfully.
+// A key has its admitted versions, its written versions in order, those of removals that found a newer one, and the newest one that
+// was settled successfully.
 type key struct {
-	admitted, written []prediction.Version
-	newest            prediction.Version
-	settled           bool
+	admitted, written, superseded []prediction.Version
+	newest                        prediction.Version
+	settled                       bool
 }
 
 // A waiter expects one outcome, and checks it.
@@ -58,7 +59,7 @@ func (wt *waiter) Resolve(o prediction.Outcome, raw string, why *prediction.Reje
 	case prediction.Written, prediction.Deleted:
 		truth = inTable(mine) && mine.Deleted == (o == prediction.Deleted)
 	case prediction.Duplicate:
-		truth = inTable(mine)
+		truth = inTable(mine) || slices.ContainsFunc(k.superseded, mine.SameContent)
 	case prediction.Superseded:
 		truth = slices.ContainsFunc(k.admitted, func(v prediction.Version) bool { return v.Compare(mine) >= 0 && inTable(v) })
 	}
@@ -84,6 +85,17 @@ func (m *model) admit(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
 		it = newDelete(latestOnly, id, event, sent)
 	}
+	m.add(it)
+}
+
+// remove admits the removal of what has a key, as the remover does.
+func (m *model) remove(t *rapid.T) {
+	id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id")
+	deleted := newDelete(latestOnly, id, rapid.Int64Range(1, 3).Draw(t, "event"), m.sent)
+	m.add(latestOnly.NewRemoval(deleted.Key, deleted.Version.Event, deleted.Version, 100))
+}
+
+func (m *model) add(it *item.Item) {
 	k := m.keys[it.Key]
 	if k == nil {
 		k = &key{}
@@ -143,8 +155,12 @@ func (m *model) requeue(t *rapid.T) {
 }
 
 func (m *model) done(t *rapid.T, it *item.Item, o prediction.Outcome) {
+	k := m.keys[it.Key]
+	if it.Removal != item.NoRemoval && o == prediction.Written && len(k.written) > 0 && k.written[len(k.written)-1].Compare(it.Version) >= 0 {
+		o = prediction.Superseded // by its condition
+		k.superseded = append(k.superseded, it.Version)
+	}
 	if o == prediction.Written {
-		k := m.keys[it.Key]
 		if m.remembers && len(k.written) > 0 && it.Version.Compare(k.written[len(k.written)-1]) <= 0 {
 			t.Fatalf("%s sent at %d was written after %v", it.Raw, it.Version.Sent, k.written)
 		}
@@ -202,6 +218,7 @@ func TestWindow(t *testing.T) {
 					"done":       func(t *rapid.T) { m.done(t, m.end(t).Item, rapid.SampledFrom(outcomes).Draw(t, "outcome")) },
 					"requeue":    m.requeue,
 					"give up":    m.giveUp,
+					"remove":     m.remove,
 					"":           m.check,
 				})
 				for len(m.queued)+len(m.inFlight) > 0 {

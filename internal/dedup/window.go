@@ -106,11 +106,13 @@ func (w *Window) admit(it *item.Item, me waiter) (known prediction.Outcome, subm
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pending[it.Key]
-	if p == nil {
+	if p == nil || p.removes() {
 		if known = w.known(it); known != prediction.Written {
 			w.writtenHits++
 			return known, false
 		}
+	}
+	if p == nil {
 		p = &pending{write: write{item: it, version: it.Version}}
 		me.item = nil
 		p.waiters = append(p.first[:0], me)
@@ -118,10 +120,7 @@ func (w *Window) admit(it *item.Item, me waiter) (known prediction.Outcome, subm
 		return prediction.Written, true
 	}
 	w.pendingHits++ // saves a write, except in the case below that adds one
-	last := &p.write
-	if p.next != nil {
-		last = p.next
-	}
+	last := p.last()
 	newer := it.Version.Compare(last.version) > 0
 	again := newer && w.cfg.Ordered // a duplicate that the table must have with its later sent time
 	switch {
