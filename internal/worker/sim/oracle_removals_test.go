@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/predcache/predcache/internal/awstest/attribute"
 	"github.com/predcache/predcache/internal/config"
@@ -24,7 +23,6 @@ type removalView struct {
 	known      map[int]int               // by mark: the effects on the table before the first admission
 	passes     map[string][]int          // by the key of a tombstone: the effects that each Query of what is below it certainly saw
 	ended      map[string][]endedRemoval // by id
-	begun      map[string]time.Time      // by key: when the window last had the removal of an item
 }
 
 // An endedRemoval is one whose delete left the queue.
@@ -37,7 +35,7 @@ type endedRemoval struct {
 func newRemovalView() removalView {
 	return removalView{
 		admitting: map[int]int{}, first: map[int]int{}, last: map[int]int{}, known: map[int]int{}, passes: map[string][]int{},
-		ended: map[string][]endedRemoval{}, begun: map[string]time.Time{},
+		ended: map[string][]endedRemoval{},
 	}
 }
 
@@ -63,7 +61,6 @@ func (r *replica) watchOrder(next worker.Admit) worker.Admit {
 	return func(it *item.Item, to dedup.Waiter) bool {
 		hesitate()
 		if it.Removal != item.NoRemoval {
-			r.s.oracle.removing(r, it)
 			return next(it, to)
 		}
 		parts := r.s.oracle.admitting(r, it)
@@ -85,17 +82,6 @@ func (o *oracle) admitting(r *replica, it *item.Item) []*part {
 		}
 	}
 	return parts
-}
-
-// removing records that a replica passes the removal of an item to its window.
-func (o *oracle) removing(r *replica, it *item.Item) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	key := it.Key.ID
-	if o.s.layout != item.LatestOnly {
-		key += "/" + string(it.Key.AppendSort(nil))
-	}
-	o.view(r).removals.begun[key] = time.Now()
 }
 
 // hasAdmitted records that the window has the parts.
