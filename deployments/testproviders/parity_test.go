@@ -220,12 +220,12 @@ func plain(b schemas.Block, name string, value any) any {
 	return value
 }
 
-// zero returns whether a property is as if it were not given: AWS takes false and an empty list for that.
+// zero returns whether a property is as if it were not given.
 func zero(v any) bool {
 	if list, isList := v.([]any); isList {
 		return len(list) == 0
 	}
-	return v == nil || v == false || v == ""
+	return v == nil
 }
 
 // policy returns a document without what means nothing in an IAM policy: the order of its statements and actions, and whether
