@@ -102,8 +102,13 @@ func TestTerraformExamples(t *testing.T) {
 	for _, example := range examples {
 		t.Run(filepath.Base(example), func(t *testing.T) {
 			c := tofu(t, filepath.Join(root, example))
+			c.env = append(c.env, "TF_VAR_vpc_id=vpc-0a1b2c3d", `TF_VAR_subnets=["subnet-0a1b2c3d"]`,
+				"TF_VAR_key_arn=arn:aws:kms:eu-west-1:123456789012:key/1234abcd", "TF_VAR_topic_arn=arn:aws:sns:eu-west-1:123456789012:oncall")
 			c.must(t, tool(t, "tofu"), "init", "-backend=false", "-no-color")
-			c.must(t, tool(t, "tofu"), "validate", "-no-color")
+			plan := c.must(t, tool(t, "tofu"), "plan", "-no-color", "-input=false", "-lock=false")
+			if !strings.Contains(plan, `module.predcache.aws_ecs_service.worker[0] will be created`) {
+				t.Errorf("the plan makes no service:\n%s", plan)
+			}
 		})
 	}
 }
