@@ -29,6 +29,7 @@ func (l *Loader) readCreated(calls context.Context, m *consumer.Message, s *seat
 		return
 	}
 	j := &job{l: l, calls: calls, m: m, seat: s, prefix: prefix, raw: c.raw}
+	defer j.free()
 	j.body = l.newBody(l.intake, c.Object, 0, 0)
 	j.finish(j.whole(0, 0))
 }
@@ -45,6 +46,7 @@ func (l *Loader) readPart(calls context.Context, m *consumer.Message, s *seat, p
 		return
 	}
 	j := &job{l: l, calls: calls, m: m, seat: s, prefix: prefix, raw: m.Body, header: p.Header, until: p.End}
+	defer j.free()
 	if p.End == 0 {
 		j.body = l.newBody(l.intake, p.Object, 0, 0)
 		j.finish(j.whole(p.Start, p.Row))
@@ -69,10 +71,10 @@ type job struct {
 	until  int64  // the range's end; 0 for a whole object
 	// at and row are where the next row begins that was not passed on.
 	at, row int64
-	passed  bool  // some rows were passed on
-	shift   int64 // of the offsets of rows, in a range of CSV
-	plain   bool  // the object is not compressed
-	chunk   *chunk
+	passed  bool   // some rows were passed on
+	shift   int64  // of the offsets of rows, in a range of CSV
+	plain   bool   // the object is not compressed
+	chunk   *chunk // of the next rows; nil once it is passed on
 	done    Outcome
 	left    int64 // bytes that the Observer knows to be left
 }
@@ -180,7 +182,7 @@ func (e *refusal) Error() string { return e.why.Error() }
 // try reads rows until one can be stored, and returns them.
 func (j *job) try() (first []records.Record, err error) {
 	size := 0
-	j.chunk = j.newChunk()
+	j.newChunk()
 	for len(first) < tryRows && size < tryBytes {
 		r, err := j.rows.Next()
 		if errors.Is(err, io.EOF) {
@@ -261,6 +263,7 @@ func (j *job) pass(first []records.Record) error {
 			}
 			c.add(j.moved(r))
 		}
+		j.chunk = nil
 		if err := c.pass(j.calls); err != nil {
 			return c.drop(err)
 		}
@@ -280,13 +283,19 @@ func (j *job) pass(first []records.Record) error {
 	return nil
 }
 
+// free gives back the memory of the rows that were being read when a decoder panicked.
+func (j *job) free() {
+	if j.chunk != nil {
+		j.chunk.free()
+	}
+}
+
 // newChunk returns the chunk of the next rows. Reading a long row takes Loader.long for it.
 func (j *job) newChunk() *chunk {
-	c := j.chunk
-	if j.chunk = nil; c != nil {
-		return c
+	if j.chunk != nil {
+		return j.chunk
 	}
-	c = &chunk{l: j.l, m: j.m, object: &j.body.object, modified: j.modified(), rows: make([]row, 0, chunkRows)}
+	c := &chunk{l: j.l, m: j.m, object: &j.body.object, modified: j.modified(), rows: make([]row, 0, chunkRows)}
 	from := j.body.at
 	j.body.more = func(at int64) error {
 		if len(c.rows) > c.seen {
@@ -297,6 +306,7 @@ func (j *job) newChunk() *chunk {
 		}
 		return nil
 	}
+	j.chunk = c
 	return c
 }
 

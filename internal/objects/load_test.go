@@ -382,21 +382,23 @@ func TestDenied(t *testing.T) {
 	})
 }
 
-// A fault of the worker's own rejects the message, and the others are read.
+// A fault of the worker's own rejects the message, and the others are read, also when it is within a long row.
 func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
+		w.store.torn = func() int { return 2 * longRow }
 		w.store.denied = func(r Request) error {
-			if r.Key == "daily/1" {
+			if r.Key == "daily/1" && r.From > 0 {
 				panic("of a decoder")
 			}
 			return nil
 		}
 		for i := range 3 {
-			w.queue.put(event(w.store.put(fmt.Sprintf("daily/%d", i), fmt.Sprintf(`{"predictionId":"%d","prediction":1}`, i))))
+			rows := fmt.Sprintf("{\"predictionId\":\"%da\",\"prediction\":1}\n{\"predictionId\":\"%db\",%s\"prediction\":1}", i, i, strings.Repeat(" ", 3*longRow))
+			w.queue.put(event(w.store.put(fmt.Sprintf("daily/%d", i), rows)))
 		}
 		w.run(w.idle)
-		if len(w.rejects) != 1 || len(w.ids) != 2 || attribute(&w.rejects[0], consumer.AttrReason) != string(prediction.ReasonInternal) {
+		if len(w.rejects) != 1 || len(w.ids) != 4 || attribute(&w.rejects[0], consumer.AttrReason) != string(prediction.ReasonInternal) {
 			t.Errorf("%d rows, rejects %+v", len(w.ids), w.rejects)
 		}
 	})
