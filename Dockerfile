@@ -2,12 +2,17 @@
 #
 #   docker build -t predcache-worker --build-arg VERSION=v1.2.3 .
 #
-# The bases are arguments, so that they can be pinned by digest or taken from a mirror. SOURCE=prebuilt takes binaries that
-# were built before, from OS/ARCH/worker in the context: the release does so, so that images and archives hold the same ones.
-ARG BUILD_IMAGE=golang:1.26-bookworm
+# The bases are arguments, so that they can be taken from a mirror. SOURCE=prebuilt takes binaries that were built before, from
+# OS/ARCH/worker in the context: the release does so, so that images and archives hold the same ones.
+ARG BUILD_IMAGE=toolchain
 ARG BASE_IMAGE=scratch
 ARG SOURCE=build
 
+# Dependabot keeps this digest, of the image for all architectures. It reads FROM lines and no ARG, so this is a stage of its
+# own, which is not pulled where BUILD_IMAGE names another one.
+FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm@sha256:a688600ca24f8a4d3ca77f95b0dd40704a9fc787c826660eb7ba0b641b8b175d AS toolchain
+
+# hadolint ignore=DL3006
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -28,6 +33,7 @@ COPY ${TARGETPLATFORM}/worker /worker
 # hadolint ignore=DL3006
 FROM ${SOURCE} AS binary
 
+# hadolint ignore=DL3006
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS certificates
 
 # hadolint ignore=DL3006

