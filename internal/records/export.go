@@ -96,7 +96,7 @@ func (e *exportRows) next() (r Record, blank int64, err error) {
 func (e *exportRows) message() *prediction.Reject {
 	f := e.o.Fields
 	e.text = append(e.text[:0], '{')
-	if why := e.member(f.ID, item.Find(e.fields, e.o.Table.HashKey)); why != nil {
+	if why := e.member(f.ID, e.id()); why != nil {
 		return why
 	}
 	if why := e.member(f.Timestamp, item.Find(e.fields, item.AttrCreatedAt)); why != nil {
@@ -135,6 +135,15 @@ func (e *exportRows) tombstone(deleted *item.Value) *prediction.Reject {
 	return why
 }
 
+// id returns the attribute that holds the item's id. In a table whose partition key has another name it is called as the field
+// of a message, unless WORKER_FIELD_ID says how.
+func (e *exportRows) id() *item.Value {
+	if id := item.Find(e.fields, e.o.Table.HashKey); id.Type != "" {
+		return id
+	}
+	return item.Find(e.fields, e.o.Fields.ID)
+}
+
 // expiry returns the attribute that holds the item's end. The export's table may have another layout: an item of the expiry-sorted one
 // has its end in timestamp, where the others have the event time.
 func (e *exportRows) expiry() *item.Value {
@@ -156,7 +165,7 @@ const defaultTTL = "expiresAt"
 // own reports whether an attribute is one that the worker makes of the prediction's fields.
 func (e *exportRows) own(name string) bool {
 	switch name {
-	case e.o.Table.HashKey, e.o.Table.SortKey, e.o.Table.TTLAttribute, defaultTTL, item.AttrTimestamp, item.AttrCreatedAt, item.AttrPayload, item.AttrEncoding, item.AttrSent, item.AttrDeleted:
+	case e.o.Table.HashKey, e.o.Fields.ID, e.o.Table.SortKey, e.o.Table.TTLAttribute, defaultTTL, item.AttrTimestamp, item.AttrCreatedAt, item.AttrPayload, item.AttrEncoding, item.AttrSent, item.AttrDeleted:
 		return true
 	}
 	return false

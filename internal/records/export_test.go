@@ -87,6 +87,34 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// The id is found where the old table's partition key has another name: that of the message's field, which can be set.
+func TestExport_renamed_key(t *testing.T) {
+	source, target := tables["versioned"], item.Table{HashKey: "pk", HashType: item.TypeS, SortKey: "at", SortType: item.TypeN, TTLAttribute: "expiresAt"}
+	const prediction, tombstone = `{"predictionId":"a","timestamp":1769860800.25,"ttlSeconds":1000000,"prediction":1,"model":"m"}`, `{"predictionId":"a","timestamp":1769860801,"ttlSeconds":1000000,"deleted":true}`
+	for name, text := range map[string]string{"a prediction": prediction, "a tombstone": tombstone} {
+		for _, field := range []string{"predictionId", "key"} {
+			t.Run(name+" by "+field, func(t *testing.T) {
+				old := source
+				old.HashKey = field
+				o := options(1 << 20)
+				o.Table, o.Fields.ID = target, field
+				r, err := records.Open(strings.NewReader(`{"Item":`+stored(t, old, item.JSON, text)+"}\n"), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows, err := rest(r)
+				if err != nil || len(rows) != 1 {
+					t.Fatalf("rows %q, %v", rows, err)
+				}
+				row := strings.Replace(rows[0], `"`+field+`":`, `"predictionId":`, 1)
+				if got, want := stored(t, target, item.JSON, row), stored(t, target, item.JSON, text); got != want {
+					t.Errorf("the item is\n%s, want\n%s", got, want)
+				}
+			})
+		}
+	}
+}
+
 // A delete moves with its times. In the other layout its end is where that has it.
 func TestExport_deletes(t *testing.T) {
 	const message = `{"predictionId":"a","timestamp":1769860800.25,"ttlSeconds":1000000,"deleted":true}`
