@@ -192,6 +192,27 @@ func called(t *testing.T, folder string) map[string]string {
 	return found
 }
 
+// China's services are called by another domain, and keys see the service by it ("kms:ViaService", AWS KMS Developer Guide).
+func TestKeyPoliciesWorkInChina(t *testing.T) {
+	files, err := filepath.Glob("pulumi/policies/*-key.json")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d policies, %v", len(files), err)
+	}
+	for _, file := range files {
+		for _, s := range readPolicy(t, strings.TrimSuffix(filepath.Base(file), ".json")).Statement {
+			services, _ := at(s.Condition, "StringLike", "kms:ViaService").([]any)
+			if len(services) == 0 {
+				t.Errorf("%s, %s: by any service", file, s.Sid)
+			}
+			for _, service := range services {
+				if name, _, china := strings.Cut(service.(string), ".cn"); !china && !slices.Contains(services, any(name+".cn")) {
+					t.Errorf("%s, %s: %s, and not in China", file, s.Sid, service)
+				}
+			}
+		}
+	}
+}
+
 func TestPoliciesAllowJustWhatTheCodeCalls(t *testing.T) {
 	for _, c := range []struct {
 		name     string
