@@ -10,9 +10,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/predcache/predcache/internal/workertest/alarmtest"
 )
 
 const cloudwatchTemplate = "cloudwatch/cloudwatch.template.json"
+
+func cloudwatchAlarms(t *testing.T) []alarmtest.Alarm {
+	t.Helper()
+	alarms, err := alarmtest.Load("cloudwatch/alarms.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return alarms
+}
 
 // conditions are those of the template for what an entry needs.
 var conditions = map[string]string{"rejects": "HasRejects", "objects": "HasObjects", "emf": "HasMetrics"}
@@ -22,7 +33,7 @@ var conditions = map[string]string{"rejects": "HasRejects", "objects": "HasObjec
 func TestTemplateHasTheAlarms(t *testing.T) {
 	resources := object{}
 	for _, a := range cloudwatchAlarms(t) {
-		resources[camelCase(a.Name)] = conditional(t, a.Needs, object{"Type": "AWS::CloudWatch::Alarm", "Properties": a.properties()})
+		resources[camelCase(a.Name)] = conditional(t, a.Needs, object{"Type": "AWS::CloudWatch::Alarm", "Properties": alarmProperties(&a)})
 	}
 	resources["Board"] = object{"Type": "AWS::CloudWatch::Dashboard", "Condition": "WantsDashboard", "Properties": object{
 		"DashboardName": object{"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}, "DashboardBody": dashboardBody(t),
@@ -71,8 +82,8 @@ func TestTemplateHasTheAlarms(t *testing.T) {
 	generated(t, cloudwatchTemplate, func([]byte) []byte { return []byte(compactJSON(plainJSON(t, want), 0) + "\n") })
 }
 
-// properties are the alarm's in CloudFormation.
-func (a *cloudwatchAlarm) properties() object {
+// alarmProperties are an alarm's in CloudFormation.
+func alarmProperties(a *alarmtest.Alarm) object {
 	var queries []any
 	for _, m := range a.Metrics {
 		var dimensions []any

@@ -160,7 +160,10 @@ func (f *Fakes) Start() *Replica {
 	r := &Replica{Log: &LogBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.Log, nil))
 	clock := &awsclient.Clock{}
-	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log)})
+	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log), Limits: telemetry.Limits{
+		HeldMessages: f.Config.MaxHeldMessages, HeldBytes: f.Config.MaxHeldBytes, Pollers: f.Config.Pollers,
+		WriteConcurrency: f.Config.WriteConcurrency, DedupKeys: f.Config.DedupWindow,
+	}})
 	r.metrics, r.Health = metrics, metrics.Health()
 	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: f.Transport(), Clock: clock})
 	if err != nil {
@@ -186,6 +189,9 @@ func (f *Fakes) Start() *Replica {
 	r.Stop = func() { terminate(); <-ended }
 	return r
 }
+
+// Metrics are what the worker counts.
+func (r *Replica) Metrics() *telemetry.Metrics { return r.metrics }
 
 // Probe asks /livez or /readyz.
 func (r *Replica) Probe(path string) (status int, text string) {

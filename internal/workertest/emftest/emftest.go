@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -36,7 +37,7 @@ func Parse(line string) (*Document, error) {
 	if len(line) > maxLine {
 		return nil, fmt.Errorf("the line has %d bytes; %d are possible", len(line), maxLine)
 	}
-	schema, err := compile("")
+	parts, err := schemas()
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func Parse(line string) (*Document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no JSON: %w: %s", err, line)
 	}
-	if err := schema.Validate(value); err != nil {
+	if err := parts.document.Validate(value); err != nil {
 		return nil, err
 	}
 	var root struct {
@@ -71,14 +72,14 @@ func Parse(line string) (*Document, error) {
 		d.Namespace = directive.Namespace
 		for _, set := range directive.Dimensions {
 			for _, name := range set {
-				if err := target("dimension", members[name]); err != nil {
+				if err := parts.dimension.Validate(members[name]); err != nil {
 					return nil, fmt.Errorf("the dimension %s: %w", name, err)
 				}
 				d.Dimensions[name], _ = d.Fields[name].(string)
 			}
 		}
 		for _, m := range directive.Metrics {
-			if err := target("values", members[m.Name]); err != nil {
+			if err := parts.values.Validate(members[m.Name]); err != nil {
 				return nil, fmt.Errorf("the metric %s: %w", m.Name, err)
 			}
 			switch v := d.Fields[m.Name].(type) {
@@ -94,25 +95,25 @@ func Parse(line string) (*Document, error) {
 	return d, nil
 }
 
-func target(definition string, value any) error {
-	schema, err := compile("#/$defs/" + definition)
-	if err != nil {
-		return err
-	}
-	return schema.Validate(value)
-}
+// A set is the schema of a whole document, and those of the members that it names.
+type set struct{ document, dimension, values *jsonschema.Schema }
 
-func compile(part string) (*jsonschema.Schema, error) {
+var schemas = sync.OnceValues(func() (s set, err error) {
 	text, err := jsonschema.UnmarshalJSON(strings.NewReader(schemaText))
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource("emf.schema.json", text); err != nil {
-		return nil, err
+		return s, err
 	}
-	return compiler.Compile("emf.schema.json" + part)
-}
+	for part, into := range map[string]**jsonschema.Schema{"": &s.document, "#/$defs/dimension": &s.dimension, "#/$defs/values": &s.values} {
+		if *into, err = compiler.Compile("emf.schema.json" + part); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+})
 
 // Value returns the only value of a metric, or 0 if the document does not have it.
 func (d *Document) Value(metric string) float64 {
