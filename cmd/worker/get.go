@@ -139,7 +139,7 @@ func (g *getter) newest(ctx context.Context, id string) error {
 	for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {
 		g.line(name, "%s", s.Attributes[name])
 	}
-	g.line("read", "table %s (%s), consistently: %s, %g read units, %v", g.cfg.TableName, l.Kind, counted(int(read.Calls), "call"), read.ReadUnits, took.Round(100*time.Microsecond))
+	g.line("read", "table %s (%s), consistently: %s, %s, %v", g.cfg.TableName, l.Kind, counted(int(read.Calls), "call"), readUnits(read.ReadUnits), took.Round(100*time.Microsecond))
 	return nil
 }
 
@@ -250,4 +250,12 @@ func (g *getter) row(s shown) error {
 	}
 	fmt.Fprintf(g.out, "%-35s %-10s %-28s %9d %5d  %-8s %s\n", s.EventTime.Format(time.RFC3339Nano), lasting(g.now().Sub(s.EventTime)), expires, s.Bytes, s.Units, s.Encoding, payload)
 	return nil
+}
+
+// readUnits formats read units, which come in halves.
+func readUnits(n float64) string {
+	if n == 1 {
+		return "1 read unit"
+	}
+	return fmt.Sprintf("%g read units", n)
 }

@@ -27,7 +27,7 @@ func TestGet(t *testing.T) {
 		stderr string
 	}{
 		{"a value that looks like a flag", item.TypeS, []string{"-5"}, 2, nil, "Put -- before a value that begins with a dash: worker get -- -5"},
-		{"an id that begins with a dash", item.TypeS, []string{"--", "-5"}, 0, []string{"prediction   {\"n\":2}\n", "event time ", "expires ", "model        \"m\"\n", "(versioned), consistently: 1 call, 1 read units, "}, ""},
+		{"an id that begins with a dash", item.TypeS, []string{"--", "-5"}, 0, []string{"prediction   {\"n\":2}\n", "event time ", "expires ", "model        \"m\"\n", "(versioned), consistently: 1 call, 1 read unit, "}, ""},
 		{"JSON", item.TypeS, []string{"--json", "--", "-5"}, 0, []string{`{"predictionId":"-5","eventTime":"`, `"prediction":{"n":2},"attributes":{"model":"m"},"read":{"table":"`, `"layout":"versioned","calls":1,"readUnits":1,`}, ""},
 		{"every item", item.TypeS, []string{"--all", "--", "-5"}, 0, []string{"EVENT TIME ", " expired 1h", "3 items, ", " write units\n", `can't be read: the attribute "createdAt" is missing`}, ""},
 		{"every item as JSON", item.TypeS, []string{"--all", "--json", "--", "-5"}, 0, []string{`"sortKey":`, `"expired":true`, `"writeUnits":1`, `"problem":"the attribute \"createdAt\" is missing"`}, ""},

@@ -128,7 +128,7 @@ func (c *Config) validate() (errs []error) {
 	c.validateObjects(refuse)
 	c.validateFields(refuse)
 	c.validateTimes(refuse)
-	refuse(c.TableName == "", "WORKER_TABLE_NAME is not set: set it to the name of the table to write")
+	refuse(c.TableName == "", "WORKER_TABLE_NAME is not set: set it to the name or ARN of the table")
 	_, err := c.schema()
 	refuse(err != nil, "WORKER_TABLE_SCHEMA is %q: %w", c.TableSchema, err)
 	oneOf("WORKER_PAYLOAD_ENCODING", string(c.PayloadEncoding), string(item.JSON), string(item.Map), string(item.Zstd))

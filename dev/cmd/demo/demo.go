@@ -113,13 +113,18 @@ func startServices(ctx context.Context, screen *screen, o options) (*localaws.Se
 }
 
 func startWorker(path string, aws *localaws.Server, verbose bool) (*process.Process, error) {
-	config := process.Config{Path: path, Settings: append(aws.Environment(), "WORKER_LOG_FORMAT=text",
-		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue, "WORKER_RECEIVE_WAIT=1s",
-		"WORKER_OBJECTS_QUEUE_URL="+aws.ObjectsQueue, "WORKER_OBJECTS="+localaws.Bucket+"/scores/", deletesSetting(aws.Layout))}
+	config := process.Config{Path: path, Settings: append(workerSettings(aws), "WORKER_LOG_FORMAT=text", "WORKER_RECEIVE_WAIT=1s")}
 	if verbose {
 		config.Log = os.Stderr
 	}
 	return process.Start(config)
+}
+
+// workerSettings returns the variables with which every command of the worker uses the services.
+func workerSettings(aws *localaws.Server) []string {
+	return append(aws.Environment(),
+		"WORKER_QUEUE_URL="+aws.Queue, "WORKER_TABLE_NAME="+aws.Table, "WORKER_REJECT_QUEUE_URL="+aws.RejectQueue,
+		"WORKER_OBJECTS_QUEUE_URL="+aws.ObjectsQueue, "WORKER_OBJECTS="+localaws.Bucket+"/scores/", deletesSetting(aws.Layout))
 }
 
 // observe waits until the worker has emptied the queue, writes the report, and returns the checks of the outcome.

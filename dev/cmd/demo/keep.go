@@ -26,8 +26,8 @@ func keep(ctx context.Context, s *screen, o options, aws *localaws.Server, runni
 			return err
 		}
 		defer func() { _ = os.Remove(o.envFile) }()
-		s.line("  all of it as shell variables: . %s", o.envFile)
-		s.line("  publish the example's predictions, from another terminal: make pipeline")
+		s.line("  from another terminal, the variables for the worker's commands, boto3 and the AWS CLI: . %s", o.envFile)
+		s.line("  then: go run ./cmd/worker check, or make pipeline to publish the example's predictions")
 	}
 	s.title("From Python, with boto3")
 	s.line("%s", python(aws))
@@ -63,12 +63,15 @@ func outcomesText(metrics process.Metrics) string {
 	return strings.Join(parts, ", ")
 }
 
+// shellVariables returns a script that makes the worker's commands, the Python package, boto3 and the AWS CLI use the services. boto3
+// and the CLI read the region from AWS_DEFAULT_REGION only.
 func shellVariables(aws *localaws.Server) string {
 	var b strings.Builder
-	b.WriteString("unset AWS_PROFILE AWS_SESSION_TOKEN\n")
-	for _, variable := range append(aws.Environment(), "AWS_DEFAULT_REGION="+localaws.Region,
+	b.WriteString("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_DYNAMODB AWS_ENDPOINT_URL_S3 AWS_IGNORE_CONFIGURED_ENDPOINT_URLS\n")
+	for _, variable := range append(workerSettings(aws), "AWS_DEFAULT_REGION="+localaws.Region,
 		"PREDCACHE_QUEUE_URL="+aws.Queue, "PREDCACHE_REJECT_QUEUE_URL="+aws.RejectQueue, "PREDCACHE_TABLE_NAME="+aws.Table) {
-		fmt.Fprintf(&b, "export %s\n", variable)
+		name, value, _ := strings.Cut(variable, "=")
+		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
 	return b.String()
 }
