@@ -191,6 +191,10 @@ func predictionsRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 //nolint:staticcheck // as in build
 func queueRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	return b.WithRow(dashboard.NewRowBuilder("Queue")).
+		WithPanel(graph("In the queue", "Approximate numbers, as SQS reports them once a minute. In flight: received by any worker, and not yet deleted.", "none", half,
+			query{fmt.Sprintf(`max(predcache_queue_messages{state="waiting", %s})`, sel), "waiting"}, query{fmt.Sprintf(`max(predcache_queue_messages{state="in_flight", %s})`, sel), "in flight"})).
+		WithPanel(graph("Workers behind", "Workers whose median age of what they write is above predcache_prediction_age_limit_seconds while messages wait.", "none", half,
+			query{gauge("behind"), "behind"})).
 		WithPanel(graph("Messages", "Received, and by disposition. Over time, received equals the sum of the others.", "cps", half,
 			query{rate("messages_received_total", ""), "received"}, query{rate("messages_settled_total", "disposition"), "{{disposition}}"})).
 		WithPanel(graph("Held", "Messages between their receive and their delete, and the limit. At the limit, the worker receives only as fast as it writes.", "none", half,

@@ -137,6 +137,10 @@ func (m *Metrics) declare(o Options) []metric {
 			help:       "From a message's sent time until its prediction was durable.",
 			trouble:    alerts("PredcacheAgeOverObjective"),
 		}, {
+			name: "prediction_age_limit_seconds", unit: "seconds", instrument: constant(o.Limits.Age.Seconds()),
+			help:    "Limit of predcache_prediction_age_seconds: 60, or 10 times WORKER_MAX_ADDED_LATENCY if that is more. A worker is behind while half of the predictions that it writes are older.",
+			trouble: noTrouble,
+		}, {
 			name: "dedup_keys", unit: "keys",
 			instrument: read(prometheus.GaugeValue, "state", series{
 				"pending": func() float64 { return float64(m.Window().Pending) },
@@ -194,6 +198,14 @@ func (m *Metrics) declare(o Options) []metric {
 
 		// State of the queue, the table and the worker.
 		{
+			name: "behind", instrument: gauge(&m.behind),
+			help:    "1 while the worker is behind its queue: the median age of what it wrote in the last minute is above predcache_prediction_age_limit_seconds, and messages wait. 0 again once the median is below half of that, or no messages wait.",
+			trouble: noAlert("a backlog after an outage or a burst passes by itself; PredcacheBehind reads the ages over five minutes."),
+		}, {
+			name: "queue_messages", unit: "messages", instrument: gauges(&m.queueMessages, "state", "waiting", "in_flight"), conditional: true,
+			help:    "Approximate number of messages in the queue, of all workers together, as SQS reports it once a minute: take the maximum over the workers, not the sum.",
+			trouble: noAlert("a long queue matters once predictions are late, which predcache_behind shows."),
+		}, {
 			name: "in_flight_limit_reached", instrument: gauge(&m.inFlightLimit),
 			help:    "1 if the queue has as many messages in flight as SQS allows and others waiting: receives then stay empty, without an error.",
 			trouble: alerts("PredcacheInFlightLimit"),

@@ -23,9 +23,11 @@ const (
 	// PartSingleRejects are messages that the reject queue refuses while it takes others.
 	PartSingleRejects Part = "the rejection of single messages"
 	PartExpired       Part = "the share of expired predictions"
-	PartReceive       Part = Part(ReceiveMessage)
-	PartDelete        Part = Part(DeleteMessageBatch)
-	PartVisibility    Part = Part(ChangeMessageVisibilityBatch)
+	// PartBacklog is a warning while the worker is behind its queue: see WatchBehind.
+	PartBacklog    Part = "the queue's backlog"
+	PartReceive    Part = Part(ReceiveMessage)
+	PartDelete     Part = Part(DeleteMessageBatch)
+	PartVisibility Part = Part(ChangeMessageVisibilityBatch)
 	// The calls that remove what a delete hides. The table can be written without them.
 	PartQuery      Part = Part(Query)
 	PartDeleteItem Part = Part(DeleteItem)

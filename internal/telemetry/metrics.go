@@ -35,6 +35,7 @@ type Limits struct {
 	Pollers          int
 	WriteConcurrency int
 	DedupKeys        int
+	Age              time.Duration // above which a worker is behind: see BehindAge
 }
 
 // Prices are in dollars a million. The defaults in the configuration are those of us-east-1: on-demand write units of the
@@ -88,6 +89,9 @@ type Metrics struct {
 	state       [3]prometheus.Gauge // by writer.State
 	stateByName map[string]prometheus.Gauge
 
+	backlog       backlog
+	behind        prometheus.Gauge
+	queueMessages map[string]prometheus.Gauge
 	inFlightLimit prometheus.Gauge
 	nearRetention prometheus.Counter
 	ttl           prometheus.Gauge

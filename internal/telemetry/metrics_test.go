@@ -33,6 +33,7 @@ func wired() *Metrics {
 	})
 	m.SetWindow(func() dedup.Stats { return dedup.Stats{Pending: 3, Written: 40, PendingHits: 5, WrittenHits: 6} })
 	m.TableTTL(true)
+	m.Backlog(70, 5)
 	m.Objects()
 	return m
 }

@@ -43,7 +43,10 @@ type Values struct {
 
 	Objects *ObjectValues // nil if no objects are read
 
-	NearRetention float64 // messages
+	NearRetention float64        // messages
+	Behind        bool           // see WatchBehind
+	InFlightLimit bool           // see Metrics.InFlightLimit
+	Backlog       *BacklogValues // nil if unknown
 
 	Predictions float64 // that had an outcome other than Failed
 	Dollars     float64 // spent
@@ -101,6 +104,7 @@ func (m *Metrics) Values(now time.Time) *Values {
 	}
 	v.Dollars = m.dollars()
 	v.Objects = m.objectValues()
+	v.Behind, v.InFlightLimit, v.Backlog = value(m.behind) == 1, value(m.inFlightLimit) == 1, m.backlog.values()
 	return v
 }
 

@@ -167,6 +167,7 @@ func (p *Pipeline) Run(intake context.Context) (left int, err error) {
 		writers.Go(func() error { return p.remover.Run(writing) })
 	}
 	stages.Go(func() error { return p.metrics.WatchExpired(settling) })
+	stages.Go(func() error { return p.metrics.WatchBehind(settling) })
 	p.health.SetReady(true)
 
 	// Each step ends when its work is done, or at its deadline.

@@ -27,14 +27,15 @@ type queueWatch struct {
 	clients   *awsclient.Clients
 	log       *slog.Logger
 	metrics   *telemetry.Metrics
-	retention time.Duration // 0: unknown
+	first     awsclient.QueueInfo // as read at the start
+	retention time.Duration       // 0: unknown
 
 	mu     sync.Mutex
 	logged time.Time // when messages near their retention were logged
 }
 
 func newQueueWatch(cfg *config.Config, resources *Resources, clients *awsclient.Clients, metrics *telemetry.Metrics, log *slog.Logger) *queueWatch {
-	return &queueWatch{cfg: cfg, clients: clients, log: log, metrics: metrics, retention: resources.Queue.Retention}
+	return &queueWatch{cfg: cfg, clients: clients, log: log, metrics: metrics, first: *resources.Queue, retention: resources.Queue.Retention}
 }
 
 // run reads the queue's attributes every minute until ctx is done.
@@ -42,6 +43,7 @@ func (w *queueWatch) run(ctx context.Context) error {
 	tick := time.NewTicker(queueInterval)
 	defer tick.Stop()
 	wasReached := false
+	w.metrics.Backlog(w.first.Messages, w.first.InFlight)
 	for {
 		select {
 		case <-ctx.Done():
@@ -55,6 +57,7 @@ func (w *queueWatch) run(ctx context.Context) error {
 		if err != nil {
 			continue // receives and deletes report failures
 		}
+		w.metrics.Backlog(info.Messages, info.InFlight)
 		const nearly = inFlightLimit - inFlightLimit/100 // SQS's count is approximate
 		reached := info.InFlight >= nearly && info.Messages > 0
 		w.metrics.InFlightLimit(reached)

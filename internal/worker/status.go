@@ -53,7 +53,7 @@ func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, m
 func limits(cfg *config.Config) telemetry.Limits {
 	return telemetry.Limits{
 		HeldMessages: cfg.MaxHeldMessages, HeldBytes: cfg.MaxHeldBytes, Pollers: cfg.Pollers,
-		WriteConcurrency: cfg.WriteConcurrency, DedupKeys: cfg.DedupWindow,
+		WriteConcurrency: cfg.WriteConcurrency, DedupKeys: cfg.DedupWindow, Age: telemetry.BehindAge(cfg.MaxAddedLatency),
 	}
 }
 
