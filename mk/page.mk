@@ -1,12 +1,12 @@
 # The status page and the dashboard.
 
 .PHONY: test-page
-test-page: chromium ## Test the status page in a real browser: idle, under load, in an outage
+test-page: chromium ## Test the status page in a real browser: each state, at three widths, in light and dark
 	PREDCACHE_REQUIRE_CHROMIUM=1 go -C dev/page test -count=1 ./...
 
 .PHONY: pictures
 pictures: chromium ## Take the screenshots of the status page in docs/images
-	go -C dev/page test -count=1 -timeout 15m -load 2m -pictures ../../docs/images ./...
+	go -C dev/page test -count=1 -run TestStates -pictures ../../docs/images ./...
 
 .PHONY: chromium
 chromium:

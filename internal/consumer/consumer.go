@@ -51,7 +51,7 @@ type Failure struct {
 type Observer interface {
 	Settled(d Disposition, messages int)
 	// Rejected counts a part of a message that can never be written.
-	Rejected(reason prediction.Reason)
+	Rejected(why *prediction.Reject)
 	// Held reports the messages and bytes in use, including those reserved for receives in flight.
 	Held(messages int, bytes int64)
 	// Pollers reports how many pollers may receive.

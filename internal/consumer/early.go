@@ -26,7 +26,7 @@ func (m *Message) RejectNow(part prediction.RejectedPart, done func(error)) bool
 	if c.cfg.Rejects == nil {
 		return false
 	}
-	c.cfg.Observer.Rejected(part.Why.Reason)
+	c.cfg.Observer.Rejected(part.Why)
 	r := newRejection(m, part.Raw, "", &part)
 	if r.maxSize() > c.cfg.MaxRejectBytes && r.encoding == "" {
 		r.compress()

@@ -87,10 +87,10 @@ func (*countingQueue) ChangeVisibility(context.Context, []Visibility) ([]Failure
 
 type mute struct{}
 
-func (mute) Rejected(prediction.Reason) {}
-func (mute) Settled(Disposition, int)   {}
-func (mute) Held(int, int64)            {}
-func (mute) Pollers(int)                {}
-func (mute) Extended(int)               {}
-func (mute) LeaseLost()                 {}
-func (mute) Undeliverable(error)        {}
+func (mute) Rejected(*prediction.Reject) {}
+func (mute) Settled(Disposition, int)    {}
+func (mute) Held(int, int64)             {}
+func (mute) Pollers(int)                 {}
+func (mute) Extended(int)                {}
+func (mute) LeaseLost()                  {}
+func (mute) Undeliverable(error)         {}

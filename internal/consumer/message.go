@@ -179,7 +179,7 @@ func (c *Consumer) stall(m *Message) bool {
 
 // Reject records a part of the message that can't be written. count is the number of parts that it represents, including itself.
 func (m *Message) Reject(part prediction.RejectedPart, count int) {
-	m.c.cfg.Observer.Rejected(part.Why.Reason)
+	m.c.cfg.Observer.Rejected(part.Why)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rejects.add(part, count)

@@ -48,7 +48,7 @@ func (q *slowQueue) ChangeVisibility(_ context.Context, changes []consumer.Visib
 
 type deaf struct{}
 
-func (deaf) Rejected(prediction.Reason)        {}
+func (deaf) Rejected(*prediction.Reject)       {}
 func (deaf) Settled(consumer.Disposition, int) {}
 func (deaf) Held(int, int64)                   {}
 func (deaf) Pollers(int)                       {}

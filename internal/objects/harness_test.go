@@ -147,12 +147,12 @@ func (w *world) Settled(d consumer.Disposition, n int) {
 	defer w.mu.Unlock()
 	w.settled[d] += n
 }
-func (w *world) Rejected(prediction.Reason) {}
-func (w *world) Held(int, int64)            {}
-func (w *world) Pollers(int)                {}
-func (w *world) Extended(int)               {}
-func (w *world) LeaseLost()                 { w.t.Error("a lease was lost") }
-func (w *world) Undeliverable(error)        {}
+func (w *world) Rejected(*prediction.Reject) {}
+func (w *world) Held(int, int64)             {}
+func (w *world) Pollers(int)                 {}
+func (w *world) Extended(int)                {}
+func (w *world) LeaseLost()                  { w.t.Error("a lease was lost") }
+func (w *world) Undeliverable(error)         {}
 func (w *world) Object(o Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -16,6 +17,10 @@ var (
 	pageHTML []byte
 	//go:embed page/page.css
 	pageCSS []byte
+	//go:embed page/format.js
+	formatJS []byte
+	//go:embed page/charts.js
+	chartsJS []byte
 	//go:embed page/page.js
 	pageJS []byte
 )
@@ -23,13 +28,14 @@ var (
 // page is the document and its Content-Security-Policy, which permits only its own style and script.
 var page = sync.OnceValues(func() (document []byte, policy string) {
 	document = bytes.Replace(pageHTML, []byte("/*css*/"), pageCSS, 1)
-	document = bytes.Replace(document, []byte("/*js*/"), pageJS, 1)
+	script := slices.Concat([]byte("'use strict';\n(() => {\n"), formatJS, chartsJS, pageJS, []byte("})();\n"))
+	document = bytes.Replace(document, []byte("/*js*/"), script, 1)
 	hash := func(text []byte) string {
 		sum := sha256.Sum256(text)
 		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
 	return document, fmt.Sprintf("default-src 'none'; connect-src 'self'; img-src data:; style-src %s; script-src %s; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		hash(pageCSS), hash(pageJS))
+		hash(pageCSS), hash(script))
 })
 
 func servePage(w http.ResponseWriter, _ *http.Request) {

@@ -43,11 +43,52 @@ func plural(n float64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
+	return grouped(n) + " " + many
+}
+
+// grouped returns a whole number, as in 12,345.
+func grouped(n float64) string {
 	text := strconv.FormatFloat(math.Round(n), 'f', 0, 64)
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + "," + text[i:]
 	}
-	return text + " " + many
+	return text
+}
+
+// threeDigits rounds a number to three significant digits.
+func threeDigits(n float64) float64 {
+	if n < 1000 {
+		return math.Round(n)
+	}
+	to := math.Pow(10, math.Floor(math.Log10(n))-2)
+	return math.Round(n/to) * to
+}
+
+// percent returns the share of a part.
+func percent(part, all float64) string {
+	share := 100 * part / all
+	if share < 10 {
+		return strconv.FormatFloat(math.Round(10*share)/10, 'f', -1, 64) + " %"
+	}
+	return grouped(share) + " %"
+}
+
+// roughly formats an estimate in seconds, in round numbers so that it does not change each second.
+func roughly(seconds float64) string {
+	round := func(n, to float64) string { return grouped(math.Max(1, math.Round(n/to)) * to) }
+	minutes := seconds / 60
+	switch {
+	case seconds < 90:
+		return round(seconds, 10) + " s"
+	case minutes < 20:
+		return round(minutes, 1) + " min"
+	case minutes < 90:
+		return round(minutes, 5) + " min"
+	case minutes < 36*60:
+		return round(minutes/60, 1) + " h"
+	default:
+		return round(minutes/60/24, 1) + " days"
+	}
 }
 
 // duration formats a time in seconds, in a suitable unit.

@@ -117,10 +117,10 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// json serves /status.json: the newest snapshot.
+// json serves /status.json: the newest snapshot, and the facts.
 func (p *Page) json(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Lock()
-	latest := p.latest
+	latest, facts := p.latest, p.facts
 	p.mu.Unlock()
 	if latest == nil {
 		http.Error(w, "starting", http.StatusServiceUnavailable)
@@ -131,5 +131,8 @@ func (p *Page) json(w http.ResponseWriter, _ *http.Request) {
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
 	// An error means that the client has gone.
-	_ = out.Encode(latest)
+	_ = out.Encode(struct {
+		*Snapshot
+		Facts Facts `json:"facts"`
+	}{latest, facts})
 }

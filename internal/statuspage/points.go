@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"math"
 	"reflect"
 	"time"
 
@@ -28,7 +29,9 @@ type Point struct {
 	P50        number `json:"p50"`
 	P95        number `json:"p95"`
 	P99        number `json:"p99"`
+	Waiting    number `json:"waiting"`
 	Held       number `json:"held"`
+	HeldBytes  number `json:"heldBytes"`
 	Allowed    number `json:"allowed"`
 	InFlight   number `json:"inFlight"`
 	Fill       number `json:"fill"`
@@ -48,12 +51,16 @@ func point(now, before *telemetry.Values) Point {
 	if now.State == writer.Down {
 		allowed = 0 // the gauge has the concurrency after the outage
 	}
+	waiting := math.NaN()
+	if now.Backlog != nil {
+		waiting = float64(now.Backlog.Waiting)
+	}
 	return Point{
 		Time:    now.Time.UnixMilli(),
 		Written: each(prediction.Written), Deleted: each(prediction.Deleted), Duplicate: each(prediction.Duplicate), Superseded: each(prediction.Superseded),
 		Expired: each(prediction.Expired), Rejected: each(prediction.Rejected), Failed: each(prediction.Failed),
 		P50: number(age.Quantile(.5)), P95: number(age.Quantile(.95)), P99: number(age.Quantile(.99)),
-		Held: number(now.Held), Allowed: number(allowed), InFlight: number(now.Writing),
+		Waiting: number(waiting), Held: number(now.Held), HeldBytes: number(now.HeldBytes), Allowed: number(allowed), InFlight: number(now.Writing),
 		Fill:   number(now.Batches.Since(before.Batches).Mean()),
 		Errors: rate(errs, 0, now, before), Returned: rate(now.Unprocessed, before.Unprocessed, now, before),
 		State: int(now.State),

@@ -1,6 +1,9 @@
 package statuspage
 
 import (
+	"math"
+	"strings"
+
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/prediction"
 	"github.com/predcache/predcache/internal/telemetry"
@@ -8,14 +11,17 @@ import (
 )
 
 // A Snapshot is the content of the page at one moment, and of /status.json. Rates cover the last ten seconds, percentiles and
-// recent counts the last minute. An unknown number is null.
+// recent counts the last minute. Times are in seconds where nothing else is said. An unknown number is null. docs/operations.md
+// describes the fields, and a test holds it to them.
 type Snapshot struct {
 	Time     int64                 `json:"time"` // milliseconds since the epoch
 	Uptime   number                `json:"uptime"`
 	State    State                 `json:"state"`
+	Level    Level                 `json:"level"`
 	Title    string                `json:"title"`
 	Text     string                `json:"text"`
-	Reason   string                `json:"reason,omitempty"` // the service's error
+	Reason   string                `json:"reason,omitempty"` // the service's error, or the reason of most rejects
+	Remedy   string                `json:"remedy,omitempty"` // what to do
 	Table    string                `json:"table"`
 	Closed   bool                  `json:"closed"` // nothing is received
 	Failing  []telemetry.Condition `json:"failing"`
@@ -52,11 +58,26 @@ type Count struct {
 	N    number `json:"n"`
 }
 
-// A Backlog is the approximate content of the queue.
+// A Backlog is the approximate content of the queue, for all workers together.
 type Backlog struct {
 	Waiting  int   `json:"waiting"`
 	InFlight int   `json:"inFlight"`
-	Time     int64 `json:"time"`
+	Time     int64 `json:"time"` // of the reading, in milliseconds since the epoch
+	// Change is the change of Waiting per second, and CatchUp the seconds until nothing waits at that change. They are absent for the
+	// objects queue, and null if they are unknown.
+	Change  *number `json:"change,omitempty"`
+	CatchUp *number `json:"catchUp,omitempty"`
+}
+
+func newBacklog(b *telemetry.BacklogValues) *Backlog {
+	if b == nil {
+		return nil
+	}
+	change, left := number(b.Change), number(math.NaN())
+	if d, catchesUp := b.CatchUp(); catchesUp {
+		left = number(d.Seconds())
+	}
+	return &Backlog{b.Waiting, b.InFlight, b.Time.UnixMilli(), &change, &left}
 }
 
 // OutcomeStats counts predictions of one outcome.
@@ -66,10 +87,14 @@ type OutcomeStats struct {
 	Rate  number `json:"rate"`
 }
 
-// RejectStats counts rejects of one reason.
+// RejectStats counts rejects of one reason. Field and Example are of the latest one: a field's name, and what is wrong with it. They
+// have no value of a message, and no id (guarantee 8).
 type RejectStats struct {
 	Reason  string `json:"reason"`
 	Meaning string `json:"meaning"`
+	Field   string `json:"field,omitempty"`
+	Example string `json:"example,omitempty"`
+	Latest  int64  `json:"latest"` // milliseconds since the epoch
 	Total   number `json:"total"`
 	Recent  number `json:"recent"`
 }
@@ -90,6 +115,9 @@ type AgeStats struct {
 	P50 number `json:"p50"`
 	P95 number `json:"p95"`
 	P99 number `json:"p99"`
+	// Limit is the median above which the worker counts as behind, if messages wait.
+	Limit  number `json:"limit"`
+	Behind bool   `json:"behind"`
 }
 
 // BatchStats counts BatchWriteItem calls.
@@ -156,12 +184,23 @@ var meanings = map[prediction.Reason]string{
 	prediction.ReasonInternal:      "a fault of the worker's own: please report it",
 }
 
+// maxExample bounds an example of a reject, in bytes.
+const maxExample = 300
+
+func clip(text string) string {
+	if len(text) > maxExample {
+		return strings.ToValidUTF8(text[:maxExample], "") + "…"
+	}
+	return text
+}
+
 // snapshot compares the newest values with those of ten seconds and of a minute ago. It requires that p.mu is held.
 func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
 	limits, window := p.metrics.Limits(), now.Window
 	s := &Snapshot{
 		Time: now.Time.UnixMilli(), Uptime: number(now.Time.Sub(p.started).Seconds()),
 		Table: now.State.String(), Closed: now.State == writer.Down,
+		Backlog:  newBacklog(now.Backlog),
 		Received: rate(now.Received, ten.Received, now, ten),
 		Outcomes: outcomes(now, ten), Rejects: rejects(now, minute), Calls: calls(now, ten, minute),
 		Batch: BatchStats{
@@ -197,7 +236,7 @@ func (p *Page) snapshot(now, ten, minute *telemetry.Values) *Snapshot {
 		}
 	}
 	age := now.Age.Since(minute.Age)
-	s.Age = AgeStats{number(age.Quantile(.5)), number(age.Quantile(.95)), number(age.Quantile(.99))}
+	s.Age = AgeStats{number(age.Quantile(.5)), number(age.Quantile(.95)), number(age.Quantile(.99)), number(limits.Age.Seconds()), now.Behind}
 	s.Units = WriteUnitStats{Rate: rate(now.Units, ten.Units, now, ten), Used: number(now.Units), Saved: map[string]number{
 		"compression": number(now.Compression),
 	}}
@@ -217,7 +256,14 @@ func outcomes(now, ten *telemetry.Values) (all []OutcomeStats) {
 func rejects(now, minute *telemetry.Values) (all []RejectStats) {
 	for i, reason := range prediction.Reasons {
 		if n := now.Rejects[i]; n > 0 {
-			all = append(all, RejectStats{string(reason), meanings[reason], number(n), number(n - minute.Rejects[i])})
+			r := RejectStats{Reason: string(reason), Meaning: meanings[reason], Total: number(n), Recent: number(n - minute.Rejects[i])}
+			if latest := now.LatestRejects[i]; latest != nil {
+				r.Latest, r.Field = latest.Time.UnixMilli(), latest.Why.Field
+				if reason != prediction.ReasonTable { // DynamoDB's own words can have values
+					r.Example = clip(latest.Why.Detail)
+				}
+			}
+			all = append(all, r)
 		}
 	}
 	return all

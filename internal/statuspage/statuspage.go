@@ -16,10 +16,9 @@ type Page struct {
 	health  *telemetry.Health
 	started time.Time
 
-	mu      sync.Mutex
-	facts   Facts
-	ask     AskBacklog
-	backlog *Backlog // nil if unknown
+	mu    sync.Mutex
+	facts Facts
+	ask   AskBacklog
 	// The objects queue, if there is one.
 	askObjects     AskBacklog
 	objectsBacklog *Backlog
@@ -27,12 +26,14 @@ type Page struct {
 	values         []*telemetry.Values // of the last minute, one a second, newest last
 	points         []Point             // one a step, newest last
 	working        bool                // the worker has been working
+	rejecting      bool                // the headline is about rejects
 	latest         *Snapshot
 	viewers        map[chan []byte]bool
 }
 
 // Facts don't change while the worker runs.
 type Facts struct {
+	Worker   Identity  `json:"worker"`
 	Version  string    `json:"version"`
 	Queue    string    `json:"queue"`
 	Rejects  string    `json:"rejects"`
@@ -64,7 +65,19 @@ func (p *Page) SetResources(layout string, ask AskBacklog) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.facts.Layout, p.ask = layout, ask
-	// Disconnect the open pages: they reconnect and get the new facts.
+	p.reconnect()
+}
+
+// SetIdentity replaces who the worker is, which may take a call to find out.
+func (p *Page) SetIdentity(worker Identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.facts.Worker = worker
+	p.reconnect()
+}
+
+// reconnect disconnects the open pages: they reconnect and get the new facts. It requires that p.mu is held.
+func (p *Page) reconnect() {
 	for viewer := range p.viewers {
 		close(viewer)
 		delete(p.viewers, viewer)
@@ -113,27 +126,22 @@ func (p *Page) dueBacklog(now time.Time) AskBacklog {
 func (p *Page) readBacklog(ctx context.Context, ask AskBacklog) {
 	ctx, cancel := context.WithTimeout(ctx, backlogEvery/2)
 	defer cancel()
-	backlog := ask.read(ctx)
+	if waiting, inFlight, err := ask(ctx); err == nil {
+		p.metrics.Backlog(waiting, inFlight)
+	}
 	p.mu.Lock()
 	askObjects := p.askObjects
-	p.backlog = backlog
 	p.mu.Unlock()
 	if askObjects == nil {
 		return
 	}
-	backlog = askObjects.read(ctx)
+	var backlog *Backlog // an old number would look current
+	if waiting, inFlight, err := askObjects(ctx); err == nil {
+		backlog = &Backlog{Waiting: waiting, InFlight: inFlight, Time: time.Now().UnixMilli()}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.objectsBacklog = backlog
-}
-
-// read returns the backlog, or nil if it can't be read: an old number would look current.
-func (ask AskBacklog) read(ctx context.Context) *Backlog {
-	waiting, inFlight, err := ask(ctx)
-	if err != nil {
-		return nil
-	}
-	return &Backlog{waiting, inFlight, time.Now().UnixMilli()}
 }
 
 // tick reads the metrics and sends a snapshot of them to the viewers.
@@ -149,7 +157,7 @@ func (p *Page) tick(at time.Time) {
 	p.working = p.working || working
 	minute := p.before(time.Minute)
 	s := p.snapshot(now, p.before(10*time.Second), minute)
-	s.Failing, s.Backlog = failing, p.backlog
+	s.Failing = failing
 	if s.Objects != nil {
 		s.Objects.Backlog = p.objectsBacklog
 	}

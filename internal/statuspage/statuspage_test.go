@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -39,10 +38,10 @@ func newBench() *bench {
 	b := &bench{health: telemetry.NewHealth(nil)}
 	b.Metrics = telemetry.NewMetrics(telemetry.Options{
 		Now: time.Now, Health: b.health, Prices: telemetry.Prices{WriteUnits: 0.625, Requests: 0.4},
-		Limits: telemetry.Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000},
+		Limits: telemetry.Limits{HeldMessages: 10_000, HeldBytes: 1 << 27, Pollers: 8, WriteConcurrency: 8, DedupKeys: 100_000, Age: time.Minute},
 	})
 	b.SetWindow(func() dedup.Stats { return dedup.Stats{Pending: 7, Written: 1234} })
-	b.page = New(b.Metrics, b.health, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Table: "cache",
+	b.page = New(b.Metrics, b.health, Facts{Version: "v1.2.3", Queue: "https://sqs.example/1/predictions", Rejects: "https://sqs.example/1/rejects", Table: "cache",
 		Settings: []Setting{{"WORKER_TTL", "6h", "24h", "Life of a prediction."}}})
 	b.queue, b.table = b.WatchQueue(services{b: b}), b.WatchTable(services{b: b}, telemetry.BatchWriteItem)
 	return b
@@ -82,6 +81,27 @@ type coded string
 func (c coded) Error() string     { return string(c) }
 func (c coded) ErrorCode() string { return string(c) }
 
+// reject rejects predictions.
+func (b *bench) reject(n int, reason prediction.Reason, field, detail string) {
+	for range n {
+		b.Rejected(prediction.Rejectf(reason, field, "%s", detail))
+		b.Outcome(prediction.Rejected, 0, 0)
+	}
+}
+
+// backlog works for a while on predictions of three minutes ago, and reads a queue with so many messages that changes by so many a
+// second.
+func (b *bench) backlog(d time.Duration, waiting, change float64) {
+	b.State(writer.Up)
+	for at := time.Duration(0); at < d; at += time.Second {
+		if at%(10*time.Second) == 0 {
+			b.Backlog(int(waiting+change*at.Seconds()), 100)
+		}
+		b.work(20, 3*time.Minute)
+		time.Sleep(time.Second)
+	}
+}
+
 // work is a second of work: so many predictions written, a quarter as many duplicates, at this age.
 func (b *bench) work(n int, age time.Duration) {
 	b.receive(n)
@@ -96,106 +116,6 @@ func (b *bench) work(n int, age time.Duration) {
 	b.write(nil)
 }
 
-func TestHeadline(t *testing.T) {
-	denied := errors.New("BatchWriteItem: AccessDeniedException: not authorized")
-	for name, test := range map[string]struct {
-		do          func(b *bench)
-		state       State
-		title, text string
-	}{
-		"starting":                     {func(b *bench) { b.health.SetReady(false) }, Idle, "Starting", "reads its queue and its table"},
-		"idle":                         {func(b *bench) { b.SetWindow(func() dedup.Stats { return dedup.Stats{} }) }, Idle, "Idle: nothing to receive", "One poller waits"},
-		"receives wait for the writes": {func(*bench) {}, Good, "At work", "nothing has been written in the last minute"},
-		"at work": {func(b *bench) {
-			b.State(writer.Up)
-			for range 30 {
-				b.work(20, 80*time.Millisecond)
-				time.Sleep(time.Second)
-			}
-		}, Good, "Writing 18 predictions a second", "half of them were durable within 75 ms of being sent, and 99 % within 99 ms"},
-		"the table is down": {func(b *bench) {
-			b.State(writer.Down)
-			b.Held(1, 100)
-			b.health.Report(telemetry.PartReceive, "", errors.New("later and less"))
-			b.health.Report(telemetry.PartTable, "", denied)
-			time.Sleep(90 * time.Second)
-		}, Critical, "The table can't be written", "For 1 min nothing has been received: 1 message is held"},
-		"only deletes": {func(b *bench) {
-			b.State(writer.Up)
-			b.receive(10)
-			for range 10 {
-				b.Outcome(prediction.Deleted, 1, 0)
-			}
-			b.Removed(1500)
-		}, Good, "Writing deletes", "10 deletes were done, and 1,500 items that they hide were removed"},
-		"removals are denied": {func(b *bench) {
-			b.health.Report(telemetry.PartQuery, "", errors.New("Query: AccessDeniedException: not authorized"))
-			time.Sleep(5 * time.Second)
-		}, Warning, "Query fails", "For 6 s now. It is tried again by itself"},
-		"deletes fail": {func(b *bench) {
-			b.health.Report(telemetry.PartDelete, "", denied)
-			time.Sleep(5 * time.Second)
-		}, Warning, "DeleteMessageBatch fails", "For 6 s now. It is tried again by itself"},
-		"many predictions have expired": {func(b *bench) {
-			b.work(90, time.Second)
-			for range 10 {
-				b.Outcome(prediction.Expired, 1, 0)
-			}
-			time.Sleep(12 * time.Second)
-		}, Warning, "The share of expired predictions needs attention", "a publisher's clock, unit or time zone is wrong"},
-		"some predictions have expired": {func(b *bench) {
-			b.State(writer.Up)
-			b.work(90, time.Second)
-			b.Outcome(prediction.Expired, 1, 0)
-			time.Sleep(12 * time.Second)
-		}, Good, "Writing 0 predictions a second", ""},
-		"throttled": {func(b *bench) {
-			b.State(writer.Up)
-			b.Limit(8)
-			time.Sleep(10 * time.Second)
-			b.Limit(3)
-			b.receive(10)
-			b.Batch(25, 1200)
-			b.write(coded("ProvisionedThroughputExceededException"))
-			time.Sleep(2 * time.Second)
-		}, Warning, "Slowed down by the table", "sent back 1,200 items and throttled 1 call. The worker writes with 3 calls at once, of 8"},
-		"draining": {func(b *bench) {
-			time.Sleep(2 * time.Second)
-			b.health.SetReady(false)
-			time.Sleep(2 * time.Second)
-		}, Idle, "Draining", "Nothing more is received"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench()
-				b.health.SetReady(true)
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				time.Sleep(500 * time.Millisecond) // between the ticks
-				if name == "starting" {
-					test.do(b)
-				}
-				go b.page.Run(ctx)
-				go b.WatchExpired(ctx)
-				time.Sleep(250 * time.Millisecond) // never at a tick
-				if name != "starting" {
-					test.do(b)
-				}
-				time.Sleep(1500 * time.Millisecond)
-				b.page.mu.Lock()
-				s := b.page.latest
-				b.page.mu.Unlock()
-				if s.State != test.state || s.Title != test.title || !strings.Contains(s.Text, test.text) {
-					t.Errorf("%s, %q: %s", s.State, s.Title, s.Text)
-				}
-				if failing := strings.Contains(s.Text, "The reason:"); failing != (s.Reason != "") {
-					t.Errorf("the reason is %q", s.Reason)
-				}
-			})
-		})
-	}
-}
-
 func TestSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
@@ -207,7 +127,7 @@ func TestSnapshot(t *testing.T) {
 		time.Sleep(250 * time.Millisecond) // never at a tick
 		for range 100 {
 			b.work(20, 80*time.Millisecond)
-			b.Rejected(prediction.ReasonSyntax)
+			b.Rejected(prediction.Rejectf(prediction.ReasonSyntax, "", "the message is not JSON: nothing at byte 0"))
 			time.Sleep(time.Second)
 		}
 		b.Settled(consumer.Deleted, 2000)
@@ -460,7 +380,7 @@ func TestObjects(t *testing.T) {
 		o.Object(objects.RangeRead)
 		page.tick(time.Now())
 		f := page.latest.Objects
-		if f.Rows != 2000 || math.Abs(float64(f.Rate)-100) > 15 || f.Reading != 2 || f.Left != 5000 || f.Backlog == nil || f.Backlog.Waiting != 7 || page.backlog.Waiting != 1 {
+		if f.Rows != 2000 || math.Abs(float64(f.Rate)-100) > 15 || f.Reading != 2 || f.Left != 5000 || f.Backlog == nil || f.Backlog.Waiting != 7 || page.latest.Backlog.Waiting != 1 {
 			t.Errorf("%+v", f)
 		}
 		if c := f.Outcomes[2]; c.Name != "range" || c.N != 1 {

@@ -66,7 +66,7 @@ func TestEMF(t *testing.T) {
 		m.Outcome(prediction.Duplicate, 1, 0)
 		m.Outcome(prediction.Superseded, 1, 0)
 		m.Outcome(prediction.Expired, 1, 0)
-		m.Rejected(prediction.ReasonSyntax)
+		m.Rejected(prediction.Rejectf(prediction.ReasonSyntax, "", "it is not JSON"))
 		m.Batch(25, 3)
 		m.calls.total[BatchWriteItem].Add(8)
 		m.calls.failures.add(BatchWriteItem, "ThrottlingException")

@@ -47,9 +47,11 @@ type Health struct {
 
 // A Condition describes a failing part: the reason and the remedy.
 type Condition struct {
-	Part   Part      `json:"part"`
-	Reason string    `json:"reason"`
-	Remedy string    `json:"remedy,omitempty"`
+	Part   Part   `json:"part"`
+	Reason string `json:"reason"`
+	Remedy string `json:"remedy,omitempty"`
+	// Action is the first part of Remedy: what to do, without what the worker does meanwhile.
+	Action string    `json:"-"`
 	Since  time.Time `json:"since"`
 	// Warning is true if the worker stays ready: it works, but an operator should look.
 	Warning bool `json:"warning,omitempty"`
@@ -159,10 +161,14 @@ func (h *Health) report(part Part, meanwhile string, err error, warning bool) {
 		}
 		return
 	}
-	remedy := remedyOf(err, meanwhile)
+	action := actionOf(err)
+	remedy := action
+	if meanwhile != "" {
+		remedy += "; " + meanwhile
+	}
 	reason := truncate(strings.ToValidUTF8(err.Error(), "?"), maxReason)
 	if c == nil {
-		h.failing[part] = &condition{Condition: Condition{part, reason, remedy, now, warning}, count: 1, logged: now}
+		h.failing[part] = &condition{Condition: Condition{part, reason, remedy, action, now, warning}, count: 1, logged: now}
 		if warning {
 			h.log.Warn("needs attention", "part", part, "reason", reason, "remedy", remedy)
 		} else {
@@ -170,7 +176,7 @@ func (h *Health) report(part Part, meanwhile string, err error, warning bool) {
 		}
 		return
 	}
-	c.Reason, c.Remedy = reason, remedy
+	c.Reason, c.Remedy, c.Action = reason, remedy, action
 	c.count++
 	if now.Sub(c.logged) >= remind {
 		c.logged = now
@@ -183,17 +189,13 @@ func (h *Health) report(part Part, meanwhile string, err error, warning bool) {
 	}
 }
 
-// remedyOf joins the remedy of an error and what the worker does meanwhile.
-func remedyOf(err error, meanwhile string) string {
-	remedy := "correct the reason"
+// actionOf returns what an error itself says to do.
+func actionOf(err error) string {
 	var known interface{ Remedy() string }
 	if errors.As(err, &known) && known.Remedy() != "" {
-		remedy = known.Remedy()
+		return known.Remedy()
 	}
-	if meanwhile == "" {
-		return remedy
-	}
-	return remedy + "; " + meanwhile
+	return "correct the reason"
 }
 
 // forget ends expired conditions. It requires that h.mu is held.

@@ -74,6 +74,7 @@ func TestLogFormatAndLevel(t *testing.T) {
 
 // keys are all that a log line may have beside time, level and msg, each with what it holds. docs/telemetry.md has them.
 var keys = map[string]string{
+	"admin":     "the address of the status page; empty: there is none",
 	"after":     "for how long it failed",
 	"detail":    "what is wrong with a field, and what to do; never its value",
 	"failures":  "how often it failed since it began to",

@@ -4,6 +4,7 @@
 package telemetry
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -74,6 +75,7 @@ type Metrics struct {
 	settled              [consumer.NumDispositions]prometheus.Counter
 	settledByName        map[string]prometheus.Counter
 	rejects              map[prediction.Reason]prometheus.Counter
+	latestRejects        []atomic.Pointer[LatestReject] // by the order of prediction.Reasons
 	extended, leasesLost prometheus.Counter
 	held, heldBytes      prometheus.Gauge
 	pollers              prometheus.Gauge
@@ -100,6 +102,7 @@ type Metrics struct {
 // NewMetrics makes the metrics, each at 0.
 func NewMetrics(o Options) *Metrics {
 	m := &Metrics{now: o.Now, health: o.Health, tracer: o.Tracer, limits: o.Limits, prices: o.Prices}
+	m.latestRejects = make([]atomic.Pointer[LatestReject], len(prediction.Reasons))
 	if m.health == nil {
 		m.health = NewHealth(nil)
 	}
@@ -177,7 +180,10 @@ func (m *Metrics) Outcome(o prediction.Outcome, units int, sent int64) {
 }
 
 // Rejected implements consumer.Observer.
-func (m *Metrics) Rejected(reason prediction.Reason) { m.rejects[reason].Inc() }
+func (m *Metrics) Rejected(why *prediction.Reject) {
+	m.rejects[why.Reason].Inc()
+	m.latestRejects[slices.Index(prediction.Reasons, why.Reason)].Store(&LatestReject{time.Now(), why})
+}
 
 // Undeliverable implements consumer.Observer.
 func (m *Metrics) Undeliverable(err error) {

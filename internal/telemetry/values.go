@@ -24,11 +24,12 @@ type Values struct {
 	Held, HeldBytes       float64
 	Pollers               float64
 
-	Outcomes    [prediction.NumOutcomes]float64
-	Saved       [prediction.NumOutcomes]float64 // write units
-	Compression float64                         // write units saved by it
-	Rejects     []float64                       // by the order of prediction.Reasons
-	Age         Distribution                    // of written predictions, in seconds
+	Outcomes      [prediction.NumOutcomes]float64
+	Saved         [prediction.NumOutcomes]float64 // write units
+	Compression   float64                         // write units saved by it
+	Rejects       []float64                       // by the order of prediction.Reasons
+	LatestRejects []*LatestReject                 // by the same order; nil: none
+	Age           Distribution                    // of written predictions, in seconds
 
 	Batches              Distribution // items of each
 	Unprocessed          float64
@@ -50,6 +51,12 @@ type Values struct {
 
 	Predictions float64 // that had an outcome other than Failed
 	Dollars     float64 // spent
+}
+
+// A LatestReject is the latest reject of a reason. It has no value of the message: see prediction.Reject.
+type LatestReject struct {
+	Time time.Time
+	Why  *prediction.Reject
 }
 
 // CallValues are of one operation.
@@ -89,8 +96,9 @@ func (m *Metrics) Values(now time.Time) *Values {
 			v.Saved[o] = value(m.saved[o])
 		}
 	}
-	for _, reason := range prediction.Reasons {
+	for i, reason := range prediction.Reasons {
 		v.Rejects = append(v.Rejects, value(m.rejects[reason]))
+		v.LatestRejects = append(v.LatestRejects, m.latestRejects[i].Load())
 	}
 	for s, g := range m.state {
 		if value(g) == 1 {

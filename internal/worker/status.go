@@ -12,19 +12,25 @@ import (
 	"github.com/predcache/predcache/internal/telemetry"
 )
 
-// serveStatus starts the status page. It returns nil if WORKER_ADMIN_ADDR is empty.
-func serveStatus(ctx context.Context, background *errgroup.Group, o Options, clients *awsclient.Clients, metrics *telemetry.Metrics) (*statuspage.Page, error) {
+// serveStatus starts the status page, and returns it with its address. It returns nil if WORKER_ADMIN_ADDR is empty.
+func serveStatus(ctx context.Context, background *errgroup.Group, o Options, clients *awsclient.Clients, metrics *telemetry.Metrics) (_ *statuspage.Page, address string, err error) {
 	if o.Config.AdminAddr == "" {
-		return nil, nil
+		return nil, "", nil
 	}
 	status := newStatus(o.Version, o.Config, clients, metrics)
 	admin, err := telemetry.Listen(ctx, o.Config.AdminAddr, status.Handler())
 	if err != nil {
-		return nil, fmt.Errorf("WORKER_ADMIN_ADDR can't be used: %w", err)
+		return nil, "", fmt.Errorf("WORKER_ADMIN_ADDR can't be used: %w", err)
 	}
 	background.Go(func() error { return admin.Run(ctx) })
 	background.Go(func() error { return status.Run(ctx) })
-	return status, nil
+	background.Go(func() error {
+		if who, found := statuspage.FindIdentity().FindTask(ctx); found {
+			status.SetIdentity(who)
+		}
+		return nil
+	})
+	return status, admin.Addr(), nil
 }
 
 // showResources completes the status page, if there is one, with what is known of table and queues.
@@ -41,7 +47,7 @@ func showResources(status *statuspage.Page, cfg *config.Config, resources *Resou
 // newStatus returns the status page.
 func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, metrics *telemetry.Metrics) *statuspage.Page {
 	facts := statuspage.Facts{
-		Version: version, Queue: cfg.QueueURL, Rejects: cfg.RejectQueueURL, Table: cfg.TableName, Region: clients.SQS.Options().Region,
+		Worker: statuspage.FindIdentity(), Version: version, Queue: cfg.QueueURL, Rejects: cfg.RejectQueueURL, Table: cfg.TableName, Region: clients.SQS.Options().Region,
 	}
 	for _, s := range cfg.InForce() {
 		facts.Settings = append(facts.Settings, statuspage.Setting{Name: s.Name, Value: s.Value, Default: s.Default, Meaning: s.Meaning})

@@ -68,7 +68,7 @@ func Run(ctx, intake context.Context, o Options) error {
 		return fmt.Errorf("WORKER_HTTP_ADDR can't be used: %w", err)
 	}
 	background.Go(func() error { return server.Run(serving) })
-	status, err := serveStatus(serving, &background, o, clients, metrics)
+	status, admin, err := serveStatus(serving, &background, o, clients, metrics)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func Run(ctx, intake context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr())
+	log.Info("started", "version", o.Version, "queue", cfg.QueueURL, "table", cfg.TableName, "layout", resources.Layout.Kind, "http", server.Addr(), "admin", admin)
 	logObjects(cfg, log)
 	showResources(status, cfg, resources, clients, metrics)
 	queueWatch := newQueueWatch(cfg, resources, clients, metrics, log)
