@@ -44,7 +44,7 @@ func mustLoad(t *testing.T, settings map[string]string) *Config {
 func TestLoad(t *testing.T) {
 	t.Run("defaults", func(t *testing.T) {
 		c := mustLoad(t, nil)
-		if c.TTL != 24*time.Hour || c.ReceiveWait != 20*time.Second || c.TableSchema != "auto" || c.PayloadEncoding != item.JSON || c.HTTPAddr != ":9090" {
+		if c.TTL != 24*time.Hour || c.ReceiveWait != 2*time.Second || c.TableSchema != "auto" || c.PayloadEncoding != item.JSON || c.HTTPAddr != ":9090" {
 			t.Errorf("defaults: %+v", c)
 		}
 		if err := c.CheckReceive(10 << 20); err != nil {
@@ -127,7 +127,7 @@ func TestValidate(t *testing.T) {
 		{"WORKER_CALL_TIMEOUT", "1ms"},
 		{"WORKER_MAX_ADDED_LATENCY", "21s"},
 		{"WORKER_DELETE_LINGER", "6s"},
-		{"WORKER_DRAIN_TIMEOUT", "10s"},
+		{"WORKER_DRAIN_TIMEOUT", "2s"},
 		{"WORKER_MAX_HELD_MESSAGES", "13"},
 		{"WORKER_MAX_DECODED_BYTES", "1"},
 		{"WORKER_DEDUP_WINDOW", "1"},

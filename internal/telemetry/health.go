@@ -65,7 +65,7 @@ type condition struct {
 	until  time.Time // when the condition ends without another report; zero: never
 }
 
-// stuck is how long no call may end before the pipeline counts as stuck. An idle worker's receives end every 20 s, a held
+// stuck is how long no call may end before the pipeline counts as stuck. An idle worker's receives end every 20 s or earlier, a held
 // batch is tried every 30 s, and each call has a timeout.
 const stuck = 2 * time.Minute
 
