@@ -4,6 +4,7 @@ package batch
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,12 @@ type Config[T any] struct {
 	// Patience is the additional time that a batch waits to become full while another is in flight. Under load it fills all
 	// batches. With 0, an idle worker takes what is pending at once.
 	Patience time.Duration
+	// Hold, if set, returns the time for which a value is held back before it can join a batch: time in which its owner may
+	// change it. It is called with the batcher's lock held and must not call the batcher. A held value does not wait for
+	// Linger too. Values whose hold ends within Linger leave together.
+	Hold func(v T) time.Duration
+	// MaxHeld is the maximum number of values that are held. Beyond it, the one whose hold ends first joins the others.
+	MaxHeld int
 	// Take is called for each value before it joins a batch that has the given room in bytes. It returns the value's size, or
 	// false if the value does not fit and must wait for the next batch. Take is called with the batcher's lock held and must
 	// not call the batcher. If it is nil, every value has size 0.
@@ -42,7 +49,7 @@ type Entry[T any] struct {
 	Attempts int // before this one
 
 	added  time.Time
-	due    time.Time // of a retry
+	due    time.Time // of a retry, or when its hold ends
 	result result
 }
 
@@ -88,6 +95,8 @@ type Batcher[T any] struct {
 	queue   []*Entry[T] // first in, first out
 	head    int         // index of the first queued entry
 	delayed []*Entry[T] // retries that are not due, a heap by due
+	held    []*Entry[T] // values that are held, a heap by due
+	pressed bool        // Press: nothing is held
 	free    []*Entry[T] // for reuse
 	busy    int         // workers that handle a batch
 	limit   int         // maximum of busy
@@ -138,9 +147,25 @@ func (b *Batcher[T]) Add(values ...T) {
 	defer b.mu.Unlock()
 	now := time.Now()
 	for _, v := range values {
-		b.queue = append(b.queue, b.entry(v, now))
+		b.add(b.entry(v, now), now)
 	}
 	b.wake(now)
+}
+
+// add queues an entry, or holds it. It requires b.mu.
+func (b *Batcher[T]) add(e *Entry[T], now time.Time) {
+	if b.cfg.Hold != nil && !b.flush && !b.pressed {
+		if d := b.cfg.Hold(e.Value); d > 0 {
+			e.due = now.Add(d)
+			push(&b.held, e)
+			if len(b.held) <= b.cfg.MaxHeld {
+				return
+			}
+			e = pop(&b.held)
+			e.added = now
+		}
+	}
+	b.queue = append(b.queue, e)
 }
 
 // Below blocks until fewer than n values wait for a worker. Retries that are not due don't count, since their number does not
@@ -188,7 +213,17 @@ func (b *Batcher[T]) SetLimit(n int) {
 	b.work.Broadcast()
 }
 
-// Flush disables Linger and Patience from now on.
+// Press begins or ends a time in which no value is held: those that are held can join a batch at once.
+func (b *Batcher[T]) Press(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pressed = on; on {
+		b.promote(time.Now())
+		b.work.Broadcast()
+	}
+}
+
+// Flush disables Hold, Linger and Patience from now on.
 func (b *Batcher[T]) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -201,10 +236,10 @@ func (b *Batcher[T]) Drain() []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var pending []T
-	for _, e := range append(b.queue[b.head:], b.delayed...) {
+	for _, e := range slices.Concat(b.queue[b.head:], b.delayed, b.held) {
 		pending = append(pending, e.Value)
 	}
-	b.queue, b.head, b.delayed = nil, 0, nil
+	b.queue, b.head, b.delayed, b.held = nil, 0, nil, nil
 	b.taken.Broadcast()
 	return pending
 }
@@ -269,8 +304,10 @@ func (b *Batcher[T]) schedule(now time.Time) {
 	if b.head < len(b.queue) {
 		due = b.readyAt()
 	}
-	if len(b.delayed) > 0 && (due.IsZero() || b.delayed[0].due.Before(due)) {
-		due = b.delayed[0].due
+	for _, later := range [][]*Entry[T]{b.delayed, b.held} {
+		if len(later) > 0 && (due.IsZero() || later[0].due.Before(due)) {
+			due = later[0].due
+		}
 	}
 	if !due.IsZero() && !due.Equal(b.armed) {
 		b.armed = due
@@ -330,21 +367,27 @@ func (b *Batcher[T]) settle(batch []*Entry[T]) {
 			attempts = e.Attempts // a hot key backs off alone, without the entries that failed for the first time
 		}
 		e.due = now.Add(time.Duration(jitter * float64(b.cfg.Backoff.limit(attempts))))
-		b.push(e)
+		push(&b.delayed, e)
 	}
 }
 
-// promote moves due retries to the front of the queue, since they have waited longest. It requires b.mu.
+// promote moves due retries, and values whose hold has ended, to the front of the queue, since they have waited longest. It requires
+// b.mu.
 func (b *Batcher[T]) promote(now time.Time) {
 	var due []*Entry[T]
 	for len(b.delayed) > 0 && !b.delayed[0].due.After(now) {
-		due = append(due, b.pop())
+		due = append(due, pop(&b.delayed))
+	}
+	if all := b.flush || b.pressed; len(b.held) > 0 && (all || !b.held[0].due.After(now)) {
+		for len(b.held) > 0 && (all || !b.held[0].due.After(now.Add(b.cfg.Linger))) {
+			due = append(due, pop(&b.held))
+		}
 	}
 	if len(due) == 0 {
 		return
 	}
 	for _, e := range due {
-		e.added = e.due.Add(-b.cfg.Linger) // it has waited enough
+		e.added = now.Add(-b.cfg.Linger) // it has waited enough
 	}
 	if b.head < len(due) {
 		b.queue = append(make([]*Entry[T], len(due)), b.queue[b.head:]...)

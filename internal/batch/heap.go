@@ -2,8 +2,8 @@ package batch
 
 import "container/heap"
 
-func (b *Batcher[T]) push(e *Entry[T]) { heap.Push((*byDue[T])(&b.delayed), e) }
-func (b *Batcher[T]) pop() *Entry[T]   { return heap.Pop((*byDue[T])(&b.delayed)).(*Entry[T]) }
+func push[T any](entries *[]*Entry[T], e *Entry[T]) { heap.Push((*byDue[T])(entries), e) }
+func pop[T any](entries *[]*Entry[T]) *Entry[T]     { return heap.Pop((*byDue[T])(entries)).(*Entry[T]) }
 
 // byDue is a heap of entries, ordered by due.
 type byDue[T any] []*Entry[T]

@@ -17,6 +17,8 @@ import (
 // A value is what the model adds, with its expected state.
 type value struct {
 	id, size int
+	hold     time.Duration
+	released bool      // by Flush or Press
 	attempts int       // so far
 	since    time.Time // when it was added or its last attempt ended
 	state    state
@@ -45,6 +47,8 @@ type model struct {
 
 	limit   int
 	flushed bool
+	pressed bool
+	holds   bool // some values are held
 	values  []*value
 	first   int // id of the value whose first attempt is next
 
@@ -63,6 +67,10 @@ func newModel(t *rapid.T) *model {
 		Patience: rapid.SampledFrom([]time.Duration{0, 0, 2 * time.Second}).Draw(t, "patience"),
 		Backoff:  batch.Backoff{Base: rapid.SampledFrom([]time.Duration{0, 1, time.Second}).Draw(t, "base"), Max: 5 * time.Second},
 		Handle:   m.handle,
+	}
+	if m.holds = rapid.Bool().Draw(t, "holds"); m.holds {
+		m.cfg.Hold = func(v *value) time.Duration { return v.hold }
+		m.cfg.MaxHeld = rapid.SampledFrom([]int{2, 1000}).Draw(t, "maxHeld")
 	}
 	m.cfg.Take = func(v *value, room int) (int, bool) { return v.size, v.size <= room }
 	m.limit = m.cfg.Workers
@@ -100,8 +108,11 @@ func (m *model) check(t *rapid.T) {
 			if v.state != pending || e.Attempts != v.attempts {
 				t.Fatalf("value %d started in state %d, attempts %d, want %d", v.id, v.state, e.Attempts, v.attempts)
 			}
+			if early := v.hold - m.cfg.Linger - time.Since(v.since); v.attempts == 0 && early > 0 && !v.released && m.cfg.MaxHeld > 2 {
+				t.Fatalf("value %d started %v before its hold ended", v.id, early)
+			}
 			v.state = inFlight
-			if fresh && v.attempts > 0 {
+			if fresh && v.attempts > 0 && !m.holds {
 				t.Fatalf("retry of %d behind new values", v.id)
 			}
 			fresh = v.attempts == 0
@@ -122,6 +133,9 @@ func (m *model) check(t *rapid.T) {
 
 // checkOrder checks that first attempts follow the order of Add. Batches of one moment have no order.
 func (m *model) checkOrder(t *rapid.T) {
+	if m.holds {
+		return // held values follow later ones
+	}
 	var fresh []int
 	for _, c := range m.started {
 		for i, e := range c.entries {
@@ -157,8 +171,11 @@ func (m *model) checkIdle(t *rapid.T) {
 		case v.attempts > 0 && age > m.cfg.Backoff.Max && !patient:
 			t.Fatalf("a worker is idle, but the retry of %d has waited %v", v.id, age)
 		case v.attempts == 0:
-			waiting++
-			if m.flushed || age >= m.cfg.Linger && !patient {
+			if v.hold == 0 || v.released {
+				waiting++
+			}
+			// What exceeds MaxHeld waits for Linger after that.
+			if m.flushed || age >= v.hold+m.cfg.Linger && !patient {
 				t.Fatalf("a worker is idle, but %d has waited %v", v.id, age)
 			}
 		}
@@ -172,7 +189,11 @@ func (m *model) add(t *rapid.T) {
 	sizes := rapid.SliceOfN(rapid.IntRange(0, 12), 0, 12).Draw(t, "sizes")
 	var added []*value
 	for _, size := range sizes {
-		added = append(added, &value{id: len(m.values) + len(added), size: size, since: time.Now()})
+		v := &value{id: len(m.values) + len(added), size: size, since: time.Now(), released: m.flushed || m.pressed}
+		if m.holds {
+			v.hold = rapid.SampledFrom([]time.Duration{0, 2 * time.Second, 4 * time.Second}).Draw(t, "hold")
+		}
+		added = append(added, v)
 	}
 	m.values = append(m.values, added...)
 	m.Add(added...)
@@ -204,6 +225,13 @@ func (m *model) end(t *rapid.T) {
 		}
 	}
 	close(c.end)
+}
+
+// release notes that Flush or Press was called.
+func (m *model) release() {
+	for _, v := range m.values {
+		v.released = true
+	}
 }
 
 // stop ends everything, and checks that each value is finished or drained.
@@ -255,7 +283,14 @@ func TestModel(t *testing.T) {
 						t.Skip("not yet")
 					}
 					m.flushed = true
+					m.release()
 					m.Flush()
+				},
+				"press": func(t *rapid.T) {
+					if m.pressed = !m.pressed; m.pressed {
+						m.release()
+					}
+					m.Press(m.pressed)
 				},
 				"": m.check,
 			})
