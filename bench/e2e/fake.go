@@ -39,15 +39,16 @@ type fake struct {
 	ages     []float64 // seconds from sent to durable
 
 	table    sync.Mutex
-	items    map[string]int64 // event time of the stored item, by key
-	expected map[string]int64 // the newest event time sent, by key
-	sender   map[string]int32 // index of the message that carried a key
+	items    map[string]int64   // event time of the stored item, by key
+	expected map[string]int64   // the newest event time sent, by key
+	senders  map[string][]int32 // indexes of the messages that carry a key and are not durable yet
 	random   *rand.Rand
 }
 
 type stored struct {
 	head, plain []byte // up to the SentTimestamp's value; and without attributes
 	sent        time.Time
+	ts          int64 // the event time
 	predictions int32
 	deleted     bool
 	durable     bool // in a soak
@@ -216,7 +217,7 @@ func (f *fake) load(dst []byte, body string) []byte {
 	f.loads++
 	f.changed.Broadcast()
 	f.w, f.stats, f.ages, f.ready, f.bulk = w, stats{Messages: len(all)}, nil, nil, bulk{}
-	f.items, f.expected, f.sender = map[string]int64{}, map[string]int64{}, map[string]int32{}
+	f.items, f.expected, f.senders = map[string]int64{}, map[string]int64{}, map[string][]int32{}
 	f.random = rand.New(rand.NewPCG(3, 4))
 	f.messages = make([]stored, len(all))
 	padding := strings.Repeat("AQEBzZkFhL3J5c2Vn", 20)
@@ -224,13 +225,13 @@ func (f *fake) load(dst []byte, body string) []byte {
 		m := &all[i]
 		for _, k := range m.keys {
 			f.expected[k] = max(f.expected[k], m.ts)
-			f.sender[k] = int32(i)
+			f.senders[k] = append(f.senders[k], int32(i))
 		}
 		f.stats.Predictions += len(m.keys)
 		plain := fmt.Appendf(nil, `{"MessageId":"%08x-2222-4333-8444-0123456789ab","ReceiptHandle":"%08d%s","MD5OfBody":"%x","Body":%s`,
 			i, i, padding, md5.Sum([]byte(m.body)), jsonscan.AppendQuoted(nil, m.body))
 		head := fmt.Appendf(plain[:len(plain):len(plain)], `,"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"`)
-		f.messages[i] = stored{head: head, plain: plain, predictions: int32(len(m.keys))}
+		f.messages[i] = stored{head: head, plain: plain, ts: m.ts, predictions: int32(len(m.keys))}
 	}
 	f.stats.Expected = len(f.expected)
 	return append(dst, "{}"...)

@@ -54,10 +54,10 @@ func main() {
 	var o options
 	flag.IntVar(&o.messages, "messages", 40_000, "messages of a run")
 	flag.IntVar(&o.rounds, "rounds", 5, "paired runs of a workload")
-	flag.StringVar(&o.only, "only", "", "comma-separated workloads, else all")
+	flag.StringVar(&o.only, "only", "", "comma-separated workloads, else all; with -rate, else distinct")
 	flag.StringVar(&o.programs, "programs", "loop,worker", "what to run")
 	flag.DurationVar(&o.soak, "soak", 0, "run the worker for this long at -rate, and print its use of resources every minute")
-	flag.Float64Var(&o.rate, "rate", 0, "measure only ages and requests, at this many messages a second")
+	flag.Float64Var(&o.rate, "rate", 0, "send this many messages a second, and measure their ages")
 	flag.IntVar(&o.seconds, "seconds", 15, "length of a run at a rate")
 	flag.StringVar(&o.latency, "added-latency", "", "WORKER_MAX_ADDED_LATENCY of the worker")
 	flag.IntVar(&o.warm, "warm", 0, "measure only `worker warm`, with files of this many rows")
@@ -102,15 +102,19 @@ func (b *bench) measure(o options) error {
 	}
 	all := workloads(o.messages)
 	if o.rate > 0 {
-		all = []workload{{
-			Name: fmt.Sprintf("%g a second", o.rate), Messages: int(o.rate * float64(o.seconds)), Rate: o.rate, AddedLatency: o.latency,
-		}}
+		if o.only == "" {
+			o.only = "distinct"
+		}
+		for i := range all {
+			all[i].Messages, all[i].Rate = int(o.rate*float64(o.seconds)), o.rate
+		}
 	}
 	var rows []row
 	for _, w := range all {
 		if o.only != "" && !strings.Contains(","+o.only+",", ","+w.Name+",") {
 			continue
 		}
+		w.AddedLatency = o.latency
 		measured, err := b.pairs(w, strings.Split(o.programs, ","), o.rounds)
 		if err != nil {
 			return err

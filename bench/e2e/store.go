@@ -125,13 +125,18 @@ func (f *fake) store(p *put, now time.Time) {
 		f.soaked(p.key, now)
 		return
 	}
-	sender, streamed := f.sender[p.key]
+	senders, streamed := f.senders[p.key]
 	if f.bulk.file != nil && !streamed {
 		return // a row of an object: a million in the map would keep the fake's garbage collector busy
 	}
 	f.items[strings.Clone(p.key)] = p.ts
 	if f.w.Rate > 0 {
-		f.ages = append(f.ages, now.Sub(f.messages[sender].sent).Seconds())
+		// A version makes the older ones durable too: nobody misses them.
+		for len(senders) > 0 && f.messages[senders[0]].ts <= p.ts {
+			f.ages = append(f.ages, now.Sub(f.messages[senders[0]].sent).Seconds())
+			senders = senders[1:]
+		}
+		f.senders[strings.Clone(p.key)] = senders
 	}
 }
 
