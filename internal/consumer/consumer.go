@@ -107,8 +107,11 @@ type Config struct {
 	MaxDecodedBytes int64
 	// CallTimeout bounds one attempt of a call. A receive gets Wait in addition.
 	CallTimeout time.Duration
-	// Pace is the pause after a receive that returned 1 to 9 messages, so that the next one returns more. 0 disables it.
+	// Pace is the maximum pause after a receive that returned 1 to 9 messages, so that the next one returns more. 0 disables it.
 	Pace time.Duration
+	// Pressed, if set, is called with true when something begins to wait for room in MaxMessages and MaxBytes, and with false when
+	// nothing waits any more. It must not call the Consumer.
+	Pressed func(bool)
 	// DeleteLinger is the maximum time that a delete waits for nine others. The message stays invisible meanwhile.
 	DeleteLinger time.Duration
 }
@@ -118,6 +121,7 @@ type Consumer struct {
 	cfg     Config
 	budget  *budget
 	gate    *gate
+	pace    *pace
 	deletes *batch.Batcher[*Message]
 	rejects *batch.Batcher[*rejection]
 	changes *batch.Batcher[change]
@@ -144,8 +148,9 @@ func New(cfg Config) *Consumer {
 	}
 	c := &Consumer{
 		cfg:     cfg,
-		budget:  newBudget(cfg.MaxMessages, cfg.MaxBytes),
+		budget:  newBudget(cfg.MaxMessages, cfg.MaxBytes, cfg.Pressed),
 		gate:    newGate(cfg.Pollers, cfg.Limit),
+		pace:    &pace{max: cfg.Pace, full: cfg.Limit},
 		growing: make(chan struct{}, 1),
 		abandon: make(chan struct{}),
 		held:    map[string]*Message{},
@@ -214,16 +219,17 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 			c.gate.skipped()
 		case err == nil:
 			failures = 0
-			c.gate.received(len(messages))
+			pause, behind := c.pace.after(len(messages))
+			c.gate.received(len(messages), behind)
 			c.cfg.Observer.Pollers(c.gate.pollers())
-			if n := len(messages); c.cfg.Pace > 0 && 0 < n && n < c.cfg.Limit {
-				cond.Sleep(intake, c.cfg.Pace)
+			if pause > 0 {
+				cond.Sleep(intake, pause)
 			}
 		case intake.Err() != nil:
 			return
 		default:
 			failures++
-			c.gate.received(0) // one poller is enough to notice the recovery
+			c.gate.received(0, false) // one poller is enough to notice the recovery
 			cond.Sleep(intake, backoff.After(failures)+backoff.Base/2)
 		}
 	}
@@ -262,7 +268,7 @@ func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, er
 // hold starts to hold the messages of a receive. A message that is held already was redelivered because its lease ended. The
 // copy is dropped, and the message gets the new receipt handle, the only one that can delete it now.
 func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) {
-	now := time.Now()
+	now, waited := time.Now(), c.pace.waited()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range received {
@@ -277,7 +283,7 @@ func (c *Consumer) hold(received []Received) (messages []*Message, bytes int64) 
 			m.lease.extending = was
 			continue
 		}
-		m := &Message{Received: *r, c: c, lease: newLease(r, now, c.cfg.Visibility), bytes: int64(messageBytes + r.size())}
+		m := &Message{Received: *r, Waited: waited, c: c, lease: newLease(r, now, c.cfg.Visibility), bytes: int64(messageBytes + r.size())}
 		m.pending.Store(1)
 		c.held[r.ID] = m
 		c.unsettled++

@@ -60,13 +60,14 @@ func (g *gate) admits(i, admitted int) bool {
 	return i < g.wanted+g.away && (g.mode == ModeOpen || g.mode == ModeProbe && g.unsettled == 0 && g.admitted == admitted)
 }
 
-// received records the number of messages of a receive. A full one adds a poller, one with less than half removes one.
-func (g *gate) received(n int) {
+// received records the number of messages of a receive, and whether a backlog is left: this adds a poller. A receive with less than half
+// of a full one removes one.
+func (g *gate) received(n int, behind bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.admitted--
 	switch {
-	case n == g.full:
+	case behind:
 		g.wanted = min(g.wanted+1, g.max)
 	case n < (g.full+1)/2:
 		g.wanted = max(g.wanted-1, 1)
@@ -148,15 +149,20 @@ func (g *gate) setUnsettled(n int) {
 type budget struct {
 	maxMessages int
 	maxBytes    int64
+	pressed     func(bool) // Config.Pressed
 
 	mu       sync.Mutex
 	freed    *sync.Cond
 	messages int
 	bytes    int64
+	waiting  int // calls of reserve that wait
 }
 
-func newBudget(maxMessages int, maxBytes int64) *budget {
-	b := &budget{maxMessages: maxMessages, maxBytes: maxBytes}
+func newBudget(maxMessages int, maxBytes int64, pressed func(bool)) *budget {
+	if pressed == nil {
+		pressed = func(bool) {}
+	}
+	b := &budget{maxMessages: maxMessages, maxBytes: maxBytes, pressed: pressed}
 	b.freed = sync.NewCond(&b.mu)
 	return b
 }
@@ -165,8 +171,18 @@ func newBudget(maxMessages int, maxBytes int64) *budget {
 func (b *budget) reserve(ctx context.Context, messages int, bytes, limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !cond.Wait(ctx, b.freed, func() bool { return b.messages+messages <= b.maxMessages && b.bytes+bytes <= limit }) {
-		return false
+	fits := func() bool { return b.messages+messages <= b.maxMessages && b.bytes+bytes <= limit }
+	if !fits() {
+		if b.waiting++; b.waiting == 1 {
+			b.pressed(true)
+		}
+		held := cond.Wait(ctx, b.freed, fits)
+		if b.waiting--; b.waiting == 0 {
+			b.pressed(false)
+		}
+		if !held {
+			return false
+		}
 	}
 	b.messages += messages
 	b.bytes += bytes

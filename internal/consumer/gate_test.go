@@ -15,7 +15,7 @@ func TestGate_skipped_poller_wakes_the_next(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(2, MaxBatch)
 		g.setMode(ModeOpen)
-		g.received(MaxBatch) // two pollers are wanted
+		g.received(MaxBatch, true) // two pollers are wanted
 		g.admitted = 0
 		if !g.wait(t.Context(), 1) {
 			t.Fatal("poller 1 was not admitted")

@@ -83,6 +83,9 @@ const (
 // its predictions has an outcome.
 type Message struct {
 	Received
+	// Waited is the maximum time for which Config.Pace kept the message waiting on its queue.
+	Waited time.Duration
+
 	c *Consumer
 
 	pending atomic.Int32 // predictions without an outcome, plus one until Done

@@ -66,7 +66,12 @@ func TestPacedReceivesComeBackFuller(t *testing.T) {
 		perSecond int
 		pace      time.Duration
 		most      float64 // SQS requests a message
-	}{{20, 0, 1.2}, {20, 300 * time.Millisecond, 0.35}, {200, 0, 1.2}, {200, 300 * time.Millisecond, 0.3}} {
+	}{
+		{20, 0, 1.2}, {200, 0, 1.2},
+		{2, 300 * time.Millisecond, 1.5}, {5, 300 * time.Millisecond, 0.9}, {20, 300 * time.Millisecond, 0.3},
+		{80, 300 * time.Millisecond, 0.25}, {200, 300 * time.Millisecond, 0.25}, {200, 150 * time.Millisecond, 0.25},
+		{500, 300 * time.Millisecond, 0.25}, {900, 300 * time.Millisecond, 0.25},
+	} {
 		t.Run(fmt.Sprint(c.perSecond, c.pace), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := &steadyQueue{every: time.Second / time.Duration(c.perSecond), start: time.Now()}
@@ -92,9 +97,9 @@ func TestPacedReceivesComeBackFuller(t *testing.T) {
 				stopSettling()
 				running.Wait()
 				requests := float64(q.receives+q.deletes) / float64(q.taken)
-				t.Logf("%.3f requests a message, waited for %v at the most", requests, q.oldest)
+				t.Logf("%.3f requests a message, waited for %v at most", requests, q.oldest)
 				if requests > c.most {
-					t.Errorf("%.3f SQS requests a message, want %.2f at the most", requests, c.most)
+					t.Errorf("%.3f SQS requests a message, want at most %.2f", requests, c.most)
 				}
 				if q.oldest > c.pace+20*time.Millisecond {
 					t.Errorf("a message waited %v for its receive, with receives paced by %v", q.oldest, c.pace)

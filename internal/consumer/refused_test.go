@@ -114,7 +114,7 @@ func TestDeduplicationID_does_not_depend_on_order(t *testing.T) {
 		for _, body := range bodies {
 			m.Reject(prediction.RejectedPart{Raw: body, Why: prediction.Rejectf(prediction.ReasonTable, "", "is refused")}, 1)
 		}
-		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 1)}).rejections(m)
+		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 1, nil)}).rejections(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestRejections_keep_only_their_text(t *testing.T) {
 	m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{ID: "m", Body: text[:10<<10]}, expected: true}
 	m.Reject(prediction.RejectedPart{Raw: text[:100], Why: prediction.Rejectf(prediction.ReasonNumber, "score", "is NaN")}, 1)
 	m.bytes = int64(messageBytes + m.size() + len(text))
-	c := &Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 8<<20)}
+	c := &Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 8<<20, nil)}
 	c.budget.take(m.bytes)
 	rejections, err := c.rejections(m)
 	if err != nil || len(rejections) != 1 || rejections[0].body != text[:100] {
@@ -171,7 +171,7 @@ func TestRejections_do_not_grow(t *testing.T) {
 			}
 			size := int64(messageBytes + m.size())
 			m.bytes = size + maxRejects*int64(len(test.part))
-			c := &Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 8<<20)}
+			c := &Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 8<<20, nil)}
 			c.budget.take(m.bytes)
 			rejections, err := c.rejections(m)
 			if whole := len(rejections) == 1; err != nil || whole != test.whole {

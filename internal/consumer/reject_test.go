@@ -37,7 +37,7 @@ func rejected(t *testing.T, limit int, body string, why *prediction.Reject, attr
 	m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{ID: "id", Body: body, Receives: 2, Sent: 1_767_225_600_000, Attributes: attributes}}
 	m.Reject(prediction.RejectedPart{Raw: body, Whole: true, Why: why}, 1)
 	m.bytes = int64(messageBytes + m.size())
-	c := &Consumer{cfg: Config{MaxRejectBytes: limit}, budget: newBudget(1, 1)}
+	c := &Consumer{cfg: Config{MaxRejectBytes: limit}, budget: newBudget(1, 1, nil)}
 	rejections, err := c.rejections(m)
 	if err != nil || len(rejections) != 1 {
 		t.Fatalf("%d rejections, %v", len(rejections), err)
@@ -117,7 +117,7 @@ func TestRejections(t *testing.T) {
 			for range test.count {
 				m.Reject(part(test.raw), 1)
 			}
-			rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: 1800}, budget: newBudget(1, 1)}).rejections(m)
+			rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: 1800}, budget: newBudget(1, 1, nil)}).rejections(m)
 			if err != nil || len(rejections) != test.bodies || (rejections[0].body == body) != test.whole {
 				t.Fatalf("%d rejections, the first of %q, %v", len(rejections), rejections[0].body, err)
 			}
@@ -129,7 +129,7 @@ func TestRejections(t *testing.T) {
 	t.Run("a part that SQS can't carry is compressed", func(t *testing.T) {
 		m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{Body: noise(200)}, expected: true}
 		m.Reject(part("{\"a\":\"\x01\"}"), 1)
-		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 1)}).rejections(m)
+		rejections, err := (&Consumer{cfg: Config{MaxRejectBytes: MaxSendBytes}, budget: newBudget(1, 1, nil)}).rejections(m)
 		if err != nil || len(rejections) != 1 || rejections[0].encoding != "gzip" || !validBody(rejections[0].body) {
 			t.Errorf("%+v, %v", rejections, err)
 		}
@@ -137,7 +137,7 @@ func TestRejections(t *testing.T) {
 	t.Run("a reject queue that is too small is named", func(t *testing.T) {
 		m := &Message{c: &Consumer{cfg: Config{Observer: mute{}}}, Received: Received{Body: noise(5000)}}
 		m.Reject(prediction.RejectedPart{Raw: m.Body, Whole: true, Why: why}, 1)
-		if _, err := (&Consumer{cfg: Config{MaxRejectBytes: 1024}, budget: newBudget(1, 1)}).rejections(m); err == nil || !strings.Contains(err.Error(), "MaximumMessageSize") {
+		if _, err := (&Consumer{cfg: Config{MaxRejectBytes: 1024}, budget: newBudget(1, 1, nil)}).rejections(m); err == nil || !strings.Contains(err.Error(), "MaximumMessageSize") {
 			t.Errorf("%v", err)
 		}
 	})
