@@ -51,7 +51,7 @@ type Config struct {
 	ReceiveWait      time.Duration `split_words:"true" default:"2s" desc:"How long a receive waits for messages, 1s to 20s (SQS's maximum). SIGTERM lets the receive in flight finish, so an idle worker ends within this time. Each empty receive is billed: an idle worker costs $0.52 a month at 2s, $0.05 at 20s."`
 	WriteConcurrency int           `split_words:"true" default:"8" desc:"Maximum concurrent BatchWriteItem calls. 8 at 25 items a call and 10 ms a call write 20,000 a second."`
 	MaxWriteUnits    int           `split_words:"true" default:"0" desc:"Maximum write units a second for this process; 0 means no limit. Divide the table's budget by the number of replicas."`
-	MaxAddedLatency  time.Duration `split_words:"true" default:"0s" desc:"Maximum latency added to fill receives and writes, up to 20s. Higher values lower the SQS cost: at 20 messages a second, 500ms needs a quarter of the requests. 0s disables pacing."`
+	MaxAddedLatency  time.Duration `split_words:"true" default:"500ms" desc:"Maximum latency added to save cost, up to 20s: to fill receives and writes, and to write only the newest of several versions of an item. 0s writes each prediction at once, for up to four times the SQS requests. See docs/performance.md."`
 	DeleteLinger     time.Duration `split_words:"true" default:"1s" desc:"Maximum time that a delete waits for nine others to fill its call, 0s to 5s. The message stays invisible meanwhile."`
 
 	MaxHeldMessages int           `group:"Memory" split_words:"true" default:"10000" desc:"Maximum messages held, from receive to delete. 8,000 a second for 0.5 s are 4,000. SQS allows 120,000 in flight for all replicas together. At least 14: one receive, and a quarter for rejects."`

@@ -105,11 +105,18 @@ func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
 func (w *Window) admit(it *item.Item, me waiter) (known prediction.Outcome, submit bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if it.Version.Deleted {
+		it.Hold = 0
+	}
 	p := w.pending[it.Key]
 	if p == nil || p.removes() {
-		if known = w.known(it); known != prediction.Written {
+		known, again := w.known(it)
+		if known != prediction.Written {
 			w.writtenHits++
 			return known, false
+		}
+		if !again {
+			it.Hold = 0 // most keys come once: only one that comes again is likely to have a newer version soon
 		}
 	}
 	if p == nil {
@@ -165,7 +172,7 @@ func (w *Window) fallBack(waiters []waiter) (left, settled []waiter, second *wri
 	for _, waiting := range older {
 		switch {
 		case second == nil:
-			if waiting.outcome = w.known(waiting.item); waiting.outcome != prediction.Written {
+			if waiting.outcome, _ = w.known(waiting.item); waiting.outcome != prediction.Written {
 				settled = append(settled, waiting)
 				continue
 			}
@@ -177,6 +184,13 @@ func (w *Window) fallBack(waiters []waiter) (left, settled []waiter, second *wri
 		second.waiters = append(second.waiters, waiting)
 	}
 	return left, settled, second
+}
+
+// Hold returns the item's Hold. Others may replace the item meanwhile, so nobody else may read it.
+func (w *Window) Hold(it *item.Item) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return it.Hold
 }
 
 // Begin marks an item as in flight, after which it is not replaced. If its encoded size exceeds room it does nothing and

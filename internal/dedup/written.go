@@ -14,15 +14,15 @@ import (
 type fingerprint [2]uint64
 
 // known returns Duplicate or Superseded for a prediction whose key was recently written with this or a newer version, and
-// Written if it must be written. It requires w.mu.
-func (w *Window) known(it *item.Item) prediction.Outcome {
+// Written if it must be written. again reports that an older version of the key was written. It requires w.mu.
+func (w *Window) known(it *item.Item) (o prediction.Outcome, again bool) {
 	if it.Removal != item.NoRemoval {
-		return prediction.Written // the table has the item, whatever this worker wrote
+		return prediction.Written, false // the table has the item, whatever this worker wrote
 	}
 	w.forgetOld()
 	e := w.find(it.Key)
 	if e == nil {
-		return prediction.Written
+		return prediction.Written, false
 	}
 	latest := e.version()
 	newer := it.Version.Compare(latest) > 0
@@ -31,11 +31,11 @@ func (w *Window) known(it *item.Item) prediction.Outcome {
 		if newer {
 			e.set(it.Version) // versions sent between the two are older
 		}
-		return prediction.Duplicate
+		return prediction.Duplicate, false
 	case !newer:
-		return prediction.Superseded
+		return prediction.Superseded, false
 	}
-	return prediction.Written
+	return prediction.Written, true
 }
 
 // remembersNewer reports whether a newer version of a removal's key was written. Then the removal removed nothing, or what another

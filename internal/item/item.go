@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/predcache/predcache/internal/jsonscan"
 	"github.com/predcache/predcache/internal/prediction"
@@ -52,6 +53,8 @@ type Item struct {
 	Trace   any    // the prediction's trace, if tracing is on
 	Bulk    bool   // from a file or an object: how old it is when it is written says nothing about the worker
 	Removal Removal
+	// Hold is how long the write may wait for a newer version of the key, which is then written instead.
+	Hold time.Duration
 
 	layout     *Layout
 	payload    jsonscan.Value

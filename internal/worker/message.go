@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/predcache/predcache/internal/consumer"
 	"github.com/predcache/predcache/internal/dedup"
@@ -23,7 +24,7 @@ func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 		trace := p.metrics.Tracer().Message(m)
 		batch.Add(ctx, ingest.Text{
 			Name: m.ID, Body: m.Body, ContentEncoding: m.Attribute(consumer.AttrContentEncoding), Sent: m.SentTime(),
-		}, &queueMessage{m, trace, p.log})
+		}, &queueMessage{m, max(p.maxHold-m.Waited, 0), trace, p.log})
 		trace.Close()
 	}
 }
@@ -31,12 +32,14 @@ func (p *Pipeline) handle(ctx context.Context, messages []*consumer.Message) {
 // A queueMessage is the ingest's sink of a message. It adds logging and tracing.
 type queueMessage struct {
 	*consumer.Message
+	hold  time.Duration // item.Item.Hold of its predictions
 	trace *telemetry.MessageTrace
 	log   *slog.Logger
 }
 
 // Admit implements ingest.Sink.
 func (m *queueMessage) Admit(it *item.Item) dedup.Waiter {
+	it.Hold = m.hold
 	waiter := m.trace.Prediction(it, m.Message)
 	m.Expect() // last: from here on, the Waiter must be resolved
 	return waiter

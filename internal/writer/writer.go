@@ -53,6 +53,8 @@ type Config struct {
 	CallTimeout time.Duration
 	// Linger is the maximum time that items wait for others to fill a batch: see WORKER_MAX_ADDED_LATENCY.
 	Linger time.Duration
+	// Hold, if set, returns how long an item waits instead, for a newer version of its key that takes its place.
+	Hold func(it *item.Item) time.Duration
 	// MaxUnits is the maximum number of write units per second. 0 means no limit.
 	MaxUnits int
 	// Behind, if set, is a Writer of more urgent items. A batch waits for up to a second while that Writer has a full batch waiting, and
@@ -77,6 +79,10 @@ const patience = 10 * time.Millisecond
 // to four times as long as a write, and returns more than one batch if messages carry many predictions.
 const backlog = 4
 
+// maxHeld is the maximum number of items that wait for a newer version. Beyond it, the one that has waited longest is written, so
+// that a backlog is written as fast as the table allows.
+const maxHeld = 1000
+
 // ExpiryGrace is how long an expired prediction is still written, since clocks differ a little.
 const ExpiryGrace = time.Minute
 
@@ -98,7 +104,7 @@ func New(cfg Config, take func(it *item.Item, room int) (size int, fits bool)) *
 	}
 	w.batcher = batch.New(batch.Config[*item.Item]{
 		MaxItems: MaxItems, MaxBytes: batchBytes, Workers: cfg.Concurrency, Take: take, Handle: w.handle,
-		Linger: cfg.Linger, Patience: patience,
+		Linger: cfg.Linger, Patience: patience, Hold: cfg.Hold, MaxHeld: maxHeld,
 		// An unprocessed key is most often one of a busy partition, whose capacity is counted per second.
 		Backoff: batch.Backoff{Base: 50 * time.Millisecond, Max: 10 * time.Second},
 	})
@@ -118,6 +124,12 @@ func (w *Writer) Run(ctx context.Context) error {
 
 // Submit queues items, so that they can share a batch.
 func (w *Writer) Submit(items ...*item.Item) { w.batcher.Add(items...) }
+
+// Flush ends the waiting of pending items for others, and of those submitted from now on.
+func (w *Writer) Flush() { w.batcher.Flush() }
+
+// Press says whether memory is short. While it is, items are not held for newer versions: what they hold is freed.
+func (w *Writer) Press(short bool) { w.batcher.Press(short) }
 
 // Ready blocks until few items are pending, so that more may be received. The bound is soft: receives that began
 // earlier add to it. It returns false if ctx is done first.
