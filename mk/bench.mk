@@ -20,11 +20,11 @@ soak: ## Run the worker under load for half an hour and print its resources ever
 	bin/e2e $(SOAK)
 
 .PHONY: bench-requests
-bench-requests: ## Measure SQS requests per message and ages at four rates, with and without WORKER_MAX_ADDED_LATENCY
+bench-requests: ## Measure SQS requests, written items and ages at four rates, with and without WORKER_MAX_ADDED_LATENCY
 	$(BUILD) -o bin/ ./cmd/worker ./bench/e2e
-	@for rate in 1 20 200 2000; do for latency in 0s 500ms; do \
+	@for rate in 1 20 200 2000; do for latency in 0s 250ms 500ms; do \
 		echo "$$rate messages a second, WORKER_MAX_ADDED_LATENCY=$$latency"; \
-		bin/e2e -programs worker -rounds 1 -seconds 20 -rate $$rate -added-latency $$latency; \
+		bin/e2e -programs worker -rounds 1 -seconds 20 -only distinct,zipf -rate $$rate -added-latency $$latency; \
 	done; done
 
 .PHONY: bench-read
