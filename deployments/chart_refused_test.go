@@ -2,6 +2,7 @@ package deployments
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,6 +83,7 @@ var wrongValues = []refusal{
 	{"affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: In}]}]}}}", "missing property 'values'"},
 	{"topologySpreadConstraints: [{topologyKey: a}]", "missing properties 'maxSkew', 'whenUnsatisfiable'"},
 	{"topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway, minDomains: 2}]", "at '/topologySpreadConstraints/0/whenUnsatisfiable'"},
+	{"topologySpreadConstraints: [{maxSkew: 4294967296, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]", "at '/topologySpreadConstraints/0/maxSkew': maximum"},
 	{"topologySpread: {enabled: false}", "additional properties 'topologySpread' not allowed"},
 	{"priorityClassName: High!", "at '/priorityClassName'"},
 	{"dnsPolicy: ClusterFirstWithHostNet", "at '/dnsPolicy'"},
@@ -101,6 +103,19 @@ var wrongValues = []refusal{
 	{"podMonitor: {interval: often}", "at '/podMonitor/interval'"},
 	{"serviceMonitor: {relabelings: [{action: remove}]}", "at '/serviceMonitor/relabelings/0/action'"},
 	{"prometheusRule: {disabled: [NodeDown]}", "at '/prometheusRule/disabled/0'"},
+	{"networkPolicy: {metricsFrom: []}", "at '/networkPolicy/metricsFrom': minItems"},
+	{"extraVolumes: [{name: a, configMap: {name: b, items: [{key: k, path: a/../b}]}}]", "at '/extraVolumes/0/configMap/items/0/path'"},
+	{"extraVolumes: [{name: a, hostPath: {path: /a/../b}}]", "at '/extraVolumes/0/hostPath/path'"},
+	{"extraVolumes: [{name: a, csi: {driver: my driver}}]", "at '/extraVolumes/0/csi/driver'"},
+	{"worker: {extraEnv: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: 1Mi}}}]}", "at '/worker/extraEnv/0/valueFrom/resourceFieldRef/divisor'"},
+	{"worker: {extraEnv: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['a b']\"}}}]}", "at '/worker/extraEnv/0/valueFrom/fieldRef/fieldPath'"},
+	{"worker: {extraEnvFrom: [{prefix: a=b, secretRef: {name: c}}]}", "at '/worker/extraEnvFrom/0/prefix'"},
+	{"affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Gt, values: ['1', '2']}]}]}}}", "matchExpressions/0/values': maxItems"},
+	{"securityContext: {seccompProfile: {type: Localhost, localhostProfile: ../a}}", "at '/securityContext/seccompProfile/localhostProfile'"},
+	{"extraContainers: [{name: a, image: b, ports: [{name: '12', containerPort: 12}]}]", "at '/extraContainers/0/ports/0/name'"},
+	{"extraContainers: [{name: a, image: b, ports: [{containerPort: 1, hostPort: 1}]}]", "at '/extraContainers/0/ports/0': additional properties 'hostPort' not allowed"},
+	{"commonLabels: null", "at '': missing property 'commonLabels'"},
+	{"keda: {enabled: null}", "at '/keda': missing property 'enabled'"},
 	{"extraObjects: [3]", "at '/extraObjects/0'"},
 }
 
@@ -141,6 +156,7 @@ var wrongTogether = []refusal{
 	{"topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}, {maxSkew: 2, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]", "topologySpreadConstraints[1] has the topologyKey"},
 	{"livenessProbe: {tcpSocket: {port: http}}", "livenessProbe has httpGet and tcpSocket: keep one"},
 	{"startupProbe: {periodSeconds: 5}", "startupProbe has no handler"},
+	{"extraContainers: [{name: a, image: b, livenessProbe: {}}]", "extraContainers[0].livenessProbe has no handler"},
 	{"initContainers: [{name: a, image: b, readinessProbe: {exec: {command: [c]}}}]", "initContainers[0].restartPolicy of Always is required"},
 	{"extraContainers: [{name: worker, image: b}]", "extraContainers[0].name is worker, as of another container"},
 	{"initContainers: [{name: a, image: b}]\nextraContainers: [{name: a, image: b}]", "extraContainers[0].name is a, as of another container"},
@@ -155,33 +171,27 @@ var wrongTogether = []refusal{
 	{"podMonitor: {enabled: true}\nserviceMonitor: {enabled: true}", "podMonitor.enabled and serviceMonitor.enabled"},
 	{"podMonitor: {interval: 1m, scrapeTimeout: 90s}", "podMonitor.scrapeTimeout is 90s, over podMonitor.interval of 1m"},
 	{"networkPolicy: {extraEgress: [{ports: [{port: 9, endPort: 8}]}]}", "networkPolicy.extraEgress[0].ports[0].endPort is 8, under its port of 9"},
+	{"networkPolicy: {metricsFrom: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}", "networkPolicy.metricsFrom[0].ipBlock.except has 11.0.0.0/16, which is not a part of 10.0.0.0/8"},
+	{"networkPolicy: {extraEgress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}]}", "networkPolicy.extraEgress[0].to[0].ipBlock.except has 10.0.0.0/8"},
+	{"lifecycle: {postStart: {sleep: {seconds: 60}}}", "lifecycle.postStart.sleep.seconds is 60, over the grace period of 35 s"},
+	{"podAnnotations: {container.apparmor.security.beta.kubernetes.io/worker: runtime/default}", "set the profile in securityContext"},
+	{"podSecurityContext: {sysctls: [{name: a, value: b}, {name: a, value: c}]}", "podSecurityContext.sysctls[1].name is a, as of another"},
+	{"extraVolumes: [{name: a, projected: {sources: [{configMap: {name: b, items: [{key: c, path: d}]}}, {secret: {name: e, items: [{key: f, path: d}]}}]}}]", "extraVolumes[0].projected has the path d twice"},
 	{"extraObjects: [{kind: ConfigMap}]", "extraObjects[0] has no apiVersion, kind or metadata.name"},
 }
 
-func TestChartRefusesWrongValues(t *testing.T) {
-	sets := map[string]object{}
-	for i, c := range wrongValues {
-		set := values(t)
-		mergeYAML(t, set, c.values)
-		sets[fmt.Sprintf("v%03d", i)] = set
-	}
-	_, stderr, err := helmAll(t, sets)
-	if err == nil {
-		t.Fatal("helm template takes wrong values")
-	}
+// schemaReports has what the schema refuses in each set of values, by a run of helm that failed.
+func schemaReports(stderr string) map[string]string {
 	reports := map[string]string{}
-	for _, report := range regexp.MustCompile(`(?m)^(v\d{3}):\n((?:[- ].*\n)*)`).FindAllStringSubmatch(stderr, -1) {
+	for _, report := range regexp.MustCompile(`(?m)^(v\d+):\n((?:[- ].*\n)*)`).FindAllStringSubmatch(stderr, -1) {
 		reports[report[1]] = report[2]
 	}
-	for i, c := range wrongValues {
-		if report := reports[fmt.Sprintf("v%03d", i)]; !strings.Contains(report, c.want) {
-			t.Errorf("%s: the report is %q, without %q", c.values, report, c.want)
-		}
-	}
+	return reports
 }
 
-// The problems of all sets come from one run of helm: a chart with the same helpers prints them.
-func TestChartRefusesWhatDoesNotWorkTogether(t *testing.T) {
+// problems has the problems of each set of values, in one run of helm: a chart with the same helpers prints them.
+func problems(t *testing.T, sets map[string]object) map[string]string {
+	t.Helper()
 	dir := t.TempDir()
 	copyChart(t, dir)
 	templates, err := filepath.Glob(dir + "/templates/[^_]*")
@@ -193,38 +203,84 @@ func TestChartRefusesWhatDoesNotWorkTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sets := object{}
-	for i, c := range wrongTogether {
-		set := values(t)
-		mergeYAML(t, set, c.values)
-		sets[fmt.Sprintf("v%03d", i)] = set
+	full := map[string]object{}
+	for name, set := range sets {
+		var defaults object
+		readYAML(t, chart+"/values.yaml", &defaults)
+		mergeValues(defaults, set)
+		withoutNulls(defaults)
+		full[name] = defaults
 	}
-	sets["none"] = values(t)
-	text, err := yaml.Marshal(object{"sets": sets})
+	text, err := yaml.Marshal(object{"sets": full})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const problems = `{{ range $name, $set := .Values.sets }}
-{{ $name }}: {{ include "predcache.problems" (dict "Values" (mergeOverwrite (deepCopy (omit $.Values "sets")) $set) "Chart" $.Chart "Release" $.Release "Capabilities" $.Capabilities) | toJson }}
+	const template = `{{ range $name, $set := .Values.sets }}
+{{ $name }}: {{ include "predcache.problems" (dict "Values" $set "Template" $.Template "Chart" $.Chart "Release" $.Release "Capabilities" $.Capabilities) | trim | toJson }}
 {{- end }}`
-	for name, content := range map[string]string{"/sets.yaml": string(text), "/templates/problems.yaml": problems} {
+	for name, content := range map[string]string{"/sets.yaml": string(text), "/templates/problems.yaml": template} {
 		if err := os.WriteFile(dir+name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out := command{}.must(t, tool(t, "helm"), "template", "cache", dir, "--values", dir+"/sets.yaml")
 	var reports map[string]string
+	out := command{}.must(t, tool(t, "helm"), "template", "cache", dir, "--values", dir+"/sets.yaml")
 	if err := yaml.Unmarshal([]byte(out), &reports); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.TrimSpace(reports["none"]); got != "" || len(reports) != len(wrongTogether)+1 {
-		t.Errorf("%d reports, the one for good values is %q", len(reports), got)
+	if len(reports) != len(sets) {
+		t.Fatalf("%d reports on %d sets of values", len(reports), len(sets))
 	}
-	for i, c := range wrongTogether {
+	return reports
+}
+
+// withoutNulls removes the fields that are null, as helm does.
+func withoutNulls(values object) {
+	maps.DeleteFunc(values, func(_ string, value any) bool {
+		if fields, ok := value.(object); ok {
+			withoutNulls(fields)
+		}
+		return value == nil
+	})
+}
+
+// sets has the refusals' values, with the two that are required.
+func sets(t *testing.T, refusals []refusal) map[string]object {
+	t.Helper()
+	all := map[string]object{}
+	for i, c := range refusals {
+		set := values(t)
+		mergeYAML(t, set, c.values)
+		all[fmt.Sprintf("v%03d", i)] = set
+	}
+	return all
+}
+
+func reported(t *testing.T, refusals []refusal, reports map[string]string) {
+	t.Helper()
+	for i, c := range refusals {
 		if report := reports[fmt.Sprintf("v%03d", i)]; !strings.Contains(report, c.want) {
 			t.Errorf("%s: the report is %q, without %q", c.values, report, c.want)
 		}
 	}
+}
+
+func TestChartRefusesWrongValues(t *testing.T) {
+	_, stderr, err := helmAll(t, sets(t, wrongValues))
+	if err == nil {
+		t.Fatal("helm template takes wrong values")
+	}
+	reported(t, wrongValues, schemaReports(stderr))
+}
+
+func TestChartRefusesWhatDoesNotWorkTogether(t *testing.T) {
+	all := sets(t, wrongTogether)
+	all["none"] = values(t)
+	reports := problems(t, all)
+	if reports["none"] != "" {
+		t.Errorf("good values have problems: %s", reports["none"])
+	}
+	reported(t, wrongTogether, reports)
 }
 
 // A user sees all problems at once.

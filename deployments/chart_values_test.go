@@ -128,7 +128,10 @@ func TestChartSchemaHasTheValuesAndTheWorkersSettings(t *testing.T) {
 	})
 }
 
-// Every value of the schema has a default.
+// optional are values that null removes.
+var optional = []string{"global", "replicas", "terminationGracePeriodSeconds", "livenessProbe", "readinessProbe", "startupProbe", "podSecurityContext", "securityContext", "strategy.rollingUpdate", "strategy.rollingUpdate.maxSurge", "strategy.rollingUpdate.maxUnavailable"}
+
+// Every value of the schema has a default, and only some can be removed: the templates rely on the others.
 func TestChartValuesHaveDefaults(t *testing.T) {
 	var values, schema object
 	readYAML(t, chart+"/values.yaml", &values)
@@ -137,6 +140,10 @@ func TestChartValuesHaveDefaults(t *testing.T) {
 	compare = func(path string, values, schema object) {
 		properties, _ := schema["properties"].(object)
 		for name, property := range properties {
+			required, _ := schema["required"].([]any)
+			if slices.Contains(required, any(name)) == slices.Contains(optional, path+name) {
+				t.Errorf("%s%s is in the schema's list of required values, or should be", path, name)
+			}
 			value, found := values[name]
 			if !found && path+name != "global" {
 				t.Errorf("%s%s has no default in values.yaml", path, name)

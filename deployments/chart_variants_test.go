@@ -70,6 +70,8 @@ var chartVariants = []variant{
 	{path: "serviceAccount.automountServiceAccountToken", value: "true", kind: "Deployment", field: in(template, "automountServiceAccountToken"), want: "true"},
 	{path: "resources", value: "{requests: {cpu: 2}, limits: {cpu: 4, memory: 1Gi, ephemeral-storage: 10Mi}}", kind: "Deployment", field: in(worker, "resources", "limits", "ephemeral-storage"), want: "10Mi"},
 	{path: "podSecurityContext", value: "{runAsUser: 1000650000, fsGroup: 1000650000, fsGroupChangePolicy: OnRootMismatch, supplementalGroups: [2000]}", kind: "Deployment", field: in(template, "securityContext", "runAsUser"), want: "1000650000"},
+	{path: "podSecurityContext", value: "null", kind: "Deployment", field: in(template, "securityContext"), want: "null"},
+	{path: "securityContext", value: "null", kind: "Deployment", field: in(worker, "securityContext"), want: "null"},
 	{path: "securityContext", value: "{runAsUser: 65533, seccompProfile: {type: Localhost, localhostProfile: worker.json}}", kind: "Deployment", field: in(worker, "securityContext", "runAsUser"), want: "65533"},
 	{path: "initContainers", value: "[{name: wait, image: busybox, command: [sh, -c, 'true']}, {name: proxy, image: envoy, restartPolicy: Always, ports: [{containerPort: 15001}], readinessProbe: {httpGet: {path: /, port: 15001}}}]", kind: "Deployment", field: in(template, "initContainers", 1, "restartPolicy"), want: "Always"},
 	{path: "extraContainers", value: "[{name: collector, image: 'otel:1', args: [a], env: [{name: A, value: b}], ports: [{name: otlp, containerPort: 4317}], resources: {limits: {memory: 64Mi}}, volumeMounts: [{name: scratch, mountPath: /scratch}]}]", with: volume, kind: "Deployment", field: in(template, "containers", 1, "name"), want: "collector"},
@@ -129,7 +131,7 @@ var chartVariants = []variant{
 	{path: "networkPolicy.awsCidrs", value: "[10.0.0.0/8, 'fd00::/8']", kind: "Deployment"},
 	{path: "networkPolicy.awsPorts", value: "[443, 4566]", kind: "Deployment"},
 	{path: "networkPolicy.dnsTo", value: "[{ipBlock: {cidr: 10.0.0.2/32}}]", kind: "Deployment"},
-	{path: "networkPolicy.tracesTo", value: "[{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]", with: collector, kind: "Deployment"},
+	{path: "networkPolicy.tracesTo", value: "[{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.255.255.255/32]}}]", with: collector, kind: "Deployment"},
 	{path: "networkPolicy.extraIngress", value: "[{from: [{podSelector: {}}], ports: [{port: 15090, protocol: TCP}]}]", kind: "Deployment"},
 	{path: "networkPolicy.extraEgress", value: "[{to: [{namespaceSelector: {}}], ports: [{port: 8000, endPort: 8100}]}]", kind: "Deployment"},
 
@@ -209,19 +211,19 @@ func mergeYAML(t *testing.T, into object, text string) {
 	if err := yaml.Unmarshal([]byte(text), &from); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	var merge func(into, from object)
-	merge = func(into, from object) {
-		for name, value := range from {
-			if have, ok := into[name].(object); ok {
-				if more, ok := value.(object); ok {
-					merge(have, more)
-					continue
-				}
-			}
+	mergeValues(into, from)
+}
+
+func mergeValues(into, from object) {
+	for name, value := range from {
+		have, isObject := into[name].(object)
+		more, canMerge := value.(object)
+		if isObject && canMerge {
+			mergeValues(have, more)
+		} else {
 			into[name] = value
 		}
 	}
-	merge(into, from)
 }
 
 // copyChart copies the chart, with the alerts in place of the link to them.
@@ -324,8 +326,8 @@ func TestChartEachValue(t *testing.T) {
 	}
 }
 
-// Each pair of values that may be together, in releases that have half of all values.
-func TestChartPairsOfValues(t *testing.T) {
+// pairs are releases that have half of all values each, so that every pair of values that may be together is in one of them.
+func pairs() map[string][]variant {
 	type pair struct{ a, b int }
 	missing := map[pair]bool{}
 	for a := range chartVariants {
@@ -336,7 +338,7 @@ func TestChartPairsOfValues(t *testing.T) {
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	releases, sets := map[string][]variant{}, map[string]object{}
+	releases := map[string][]variant{}
 	for len(missing) > 0 {
 		var chosen []int
 		add := func(i int) {
@@ -359,7 +361,14 @@ func TestChartPairsOfValues(t *testing.T) {
 				delete(missing, pair{i, j})
 			}
 		}
-		sets[alias] = values(t, releases[alias]...)
+	}
+	return releases
+}
+
+func TestChartPairsOfValues(t *testing.T) {
+	releases, sets := pairs(), map[string]object{}
+	for alias, variants := range releases {
+		sets[alias] = values(t, variants...)
 	}
 	t.Logf("%d releases", len(releases))
 	for alias, all := range renderAll(t, sets) {

@@ -110,13 +110,32 @@ wrong, and the remedy. All of them are reported at once. */}}
 {{- end }}
 {{- $spreads = append $spreads $key }}
 {{- end }}
-{{- include "predcache.securityProblems" (list "podSecurityContext" .Values.podSecurityContext) }}
+{{- $sysctls := list }}
+{{- $context := .Values.podSecurityContext | default dict }}
+{{- range $i, $sysctl := $context.sysctls }}
+{{- if has .name $sysctls }}
+- podSecurityContext.sysctls[{{ $i }}].name is {{ .name }}, as of another: remove one
+{{- end }}
+{{- $sysctls = append $sysctls .name }}
+{{- end }}
+{{- include "predcache.securityProblems" (list "podSecurityContext" $context) }}
 {{- $volumes := list }}
 {{- range $i, $volume := .Values.extraVolumes }}
 {{- if has .name $volumes }}
 - extraVolumes[{{ $i }}].name is {{ .name }}, as of another volume: choose another
 {{- end }}
 {{- $volumes = append $volumes .name }}
+{{- $paths := list }}
+{{- range dig "projected" "sources" list $volume }}
+{{- range $source := . }}
+{{- range dig "items" list $source }}
+{{- if has .path $paths }}
+- extraVolumes[{{ $i }}].projected has the path {{ .path }} twice: choose another
+{{- end }}
+{{- $paths = append $paths .path }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- $worker := merge (dict "name" "worker" "env" .Values.worker.extraEnv "volumeMounts" .Values.extraVolumeMounts) (pick .Values "livenessProbe" "readinessProbe" "startupProbe" "lifecycle" "resources" "securityContext") }}
 {{- include "predcache.containerProblems" (dict "root" . "path" "" "container" $worker "volumes" $volumes) }}
@@ -181,17 +200,18 @@ wrong, and the remedy. All of them are reported at once. */}}
 {{- $seen = append $seen .mountPath }}
 {{- end }}
 {{- range $name := list "livenessProbe" "readinessProbe" "startupProbe" }}
-{{- with get $.container $name }}
-{{- $handlers := keys (pick . "exec" "grpc" "httpGet" "tcpSocket") | sortAlpha }}
-{{- if ne (len $handlers) 1 }}
+{{- $probe := get $.container $name | default dict }}
+{{- $handlers := keys (pick $probe "exec" "grpc" "httpGet" "tcpSocket") | sortAlpha }}
+{{- if and (ne (len $handlers) 1) (or $probe (and $path (hasKey $.container $name))) }}
 - {{ $path }}{{ $name }} has {{ $handlers | join " and " | default "no handler" }}: keep one of exec, grpc, httpGet and tcpSocket, and set others to null
 {{- end }}
 {{- end }}
-{{- end }}
-{{- $sleep := dig "preStop" "sleep" "seconds" 0 (.lifecycle | default dict) | int64 }}
 {{- $grace := include "predcache.gracePeriod" $.root | int64 }}
+{{- range $hook, $handler := .lifecycle }}
+{{- $sleep := dig "sleep" "seconds" 0 $handler | int64 }}
 {{- if gt $sleep $grace }}
-- {{ $path }}lifecycle.preStop.sleep.seconds is {{ $sleep }}, over the grace period of {{ $grace }} s: raise terminationGracePeriodSeconds
+- {{ $path }}lifecycle.{{ $hook }}.sleep.seconds is {{ $sleep }}, over the grace period of {{ $grace }} s: raise terminationGracePeriodSeconds
+{{- end }}
 {{- end }}
 {{- $requests := dig "requests" dict (.resources | default dict) }}
 {{- range $name, $limit := dig "limits" dict (.resources | default dict) }}
@@ -236,21 +256,18 @@ wrong, and the remedy. All of them are reported at once. */}}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range $name, $_ := .Values.podAnnotations }}
+{{- if regexMatch "^(container\\.apparmor\\.security\\.beta|seccomp\\.security\\.alpha|container\\.seccomp\\.security\\.alpha)\\.kubernetes\\.io/" $name }}
+- podAnnotations has {{ $name }}, which Kubernetes has replaced: set the profile in securityContext
+{{- end }}
+{{- end }}
 {{- if and (or .Values.metricsService.enabled .Values.serviceMonitor.enabled) (not (regexMatch "^[a-z]" (include "predcache.fullname" .))) }}
 - fullnameOverride is required: a Service can't have the name {{ include "predcache.fullname" . }}, which doesn't begin with a letter
 {{- end }}
 {{- end }}
 
 {{- define "predcache.objectProblems" -}}
-{{- range $list := list "extraIngress" "extraEgress" }}
-{{- range $i, $rule := get $.Values.networkPolicy $list }}
-{{- range $j, $port := .ports }}
-{{- if and .endPort (lt (int .endPort) (int .port)) }}
-- networkPolicy.{{ $list }}[{{ $i }}].ports[{{ $j }}].endPort is {{ .endPort }}, under its port of {{ .port }}: raise it
-{{- end }}
-{{- end }}
-{{- end }}
-{{- end }}
+{{- include "predcache.networkProblems" . }}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
 - podMonitor.enabled and serviceMonitor.enabled: each worker would be scraped twice and counted twice. Enable one
 {{- end }}
@@ -269,4 +286,51 @@ wrong, and the remedy. All of them are reported at once. */}}
 - extraObjects[{{ $i }}] has no apiVersion, kind or metadata.name once its templates are rendered
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "predcache.networkProblems" -}}
+{{- $peers := dict }}
+{{- with .Values.networkPolicy }}
+{{- $_ := set $peers "metricsFrom" .metricsFrom }}
+{{- $_ := set $peers "dnsTo" .dnsTo }}
+{{- $_ := set $peers "tracesTo" .tracesTo }}
+{{- range $list := list "extraIngress" "extraEgress" }}
+{{- range $i, $rule := get $.Values.networkPolicy $list }}
+{{- $_ := set $peers (printf "%s[%d].from" $list $i) .from }}
+{{- $_ := set $peers (printf "%s[%d].to" $list $i) .to }}
+{{- range $j, $port := .ports }}
+{{- if and .endPort (lt (int .endPort) (int .port)) }}
+- networkPolicy.{{ $list }}[{{ $i }}].ports[{{ $j }}].endPort is {{ .endPort }}, under its port of {{ .port }}: raise it
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $path, $list := $peers }}
+{{- range $i, $peer := $list }}
+{{- range dig "ipBlock" "except" list $peer }}
+{{- if not (include "predcache.isWithin" (list . $peer.ipBlock.cidr)) }}
+- networkPolicy.{{ $path }}[{{ $i }}].ipBlock.except has {{ . }}, which is not a part of {{ $peer.ipBlock.cidr }}: remove it
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the first of two IPv4 networks is a part of the second: (list CIDR CIDR). */}}
+{{- define "predcache.isWithin" -}}
+{{- $inner := splitList "/" (index . 0) }}
+{{- $outer := splitList "/" (index . 1) }}
+{{- if and (gt (last $inner | int) (last $outer | int)) (contains "." (first $outer)) }}
+{{- $size := 1 }}
+{{- range until (sub 32 (last $outer | int) | int) }}{{ $size = mul $size 2 }}{{ end }}
+{{- if eq (div (include "predcache.ipv4" (first $inner) | int64) $size) (div (include "predcache.ipv4" (first $outer) | int64) $size) }}true{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* An IPv4 address as a number. */}}
+{{- define "predcache.ipv4" -}}
+{{- $number := 0 }}
+{{- range splitList "." . }}{{ $number = add (mul $number 256) (int64 .) }}{{ end }}
+{{- $number }}
 {{- end }}
