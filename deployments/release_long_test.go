@@ -66,7 +66,7 @@ func rehearse(t *testing.T) *rehearsal {
 	r := &rehearsal{clone: filepath.Join(t.TempDir(), "clone"), public: home + "/cosign.pub", registry: strings.TrimPrefix(server.URL, "http://")}
 	r.dist = filepath.Join(r.clone, "dist")
 	command{}.must(t, "git", "clone", "--quiet", "..", r.clone)
-	r.in = command{dir: r.clone, limit: 25 * time.Minute, env: []string{
+	r.in = command{dir: r.clone, limit: 45 * time.Minute, env: []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "SYFT_CHECK_FOR_APP_UPDATE=false", "SYFT_REGISTRY_INSECURE_USE_HTTP=true",
 		"COSIGN_PASSWORD=", "REHEARSAL_KEY=" + home + "/cosign.key", "TUF_ROOT=" + home + "/tuf", "DOCKER_CONFIG=" + home, "HELM_CONFIG_HOME=" + home,
 		// cosign looks for Sigstore's root of trust, which a key doesn't need, and nothing here may leave the machine.

@@ -47,6 +47,7 @@ func parametrize(t *testing.T, template object) {
 // passedThrough are variables that are not the worker's own settings: of the OpenTelemetry SDK and of the Go runtime.
 var passedThrough = []string{
 	"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
+	"OTEL_METRICS_EXPORTER", "OTEL_METRIC_EXPORT_INTERVAL",
 	"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "GOGC", "GOMEMLIMIT", "GODEBUG",
 }
 
