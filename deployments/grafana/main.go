@@ -180,8 +180,9 @@ func nowRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 func predictionsRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	return b.WithRow(dashboard.NewRowBuilder("Predictions")).
 		WithPanel(colours(stacked("Outcomes", "Predictions by outcome. Only written ones cost write units.", "cps", half, query{rate("predictions_total", "outcome"), "{{outcome}}"}), outcomeColours)).
-		WithPanel(graph("Age when durable", "From sent to durable. It grows with the queue's backlog. Without a backlog it is well under a second.", "s", half,
-			query{quantile("0.5", "prediction_age_seconds", ""), "median"}, query{quantile("0.95", "prediction_age_seconds", ""), "95 %"}, query{quantile("0.99", "prediction_age_seconds", ""), "99 %"}).
+		WithPanel(graph("Age when durable", "From the queue's acceptance to durable. Without a backlog it is well under a second. The workers are behind while the median is over the limit.", "s", half,
+			query{quantile("0.5", "prediction_age_seconds", ""), "median"}, query{quantile("0.95", "prediction_age_seconds", ""), "95 %"}, query{quantile("0.99", "prediction_age_seconds", ""), "99 %"},
+			query{fmt.Sprintf("max(predcache_prediction_age_limit_seconds{%s})", sel), "limit"}).
 			ScaleDistribution(common.NewScaleDistributionConfigBuilder().Type(common.ScaleDistributionLog).Log(10)).Min(.001).FillOpacity(0)).
 		WithPanel(stacked("Rejects by reason", "The reject queue holds them, with reason, field and remedy.", "cps", half, query{rate("rejects_total", "reason") + " > 0", "{{reason}}"})).
 		WithPanel(graph("Deduplication", "Predictions that needed no write of their own, since their key was pending or had been written.", "cps", half,

@@ -13,7 +13,7 @@ type Delete struct {
 
 	window  *Window
 	units   int
-	sent    int64
+	queued  int64
 	outcome prediction.Outcome
 	raw     string
 	to      Waiter
@@ -40,7 +40,7 @@ func (d *Delete) Done(removed bool) {
 }
 
 func (d *Delete) end(o prediction.Outcome, why *prediction.Reject) {
-	d.window.cfg.Observer.Outcome(o, d.units, d.sent)
+	d.window.cfg.Observer.Outcome(o, d.units, d.queued)
 	d.to.Resolve(o, d.raw, why)
 }
 

@@ -39,7 +39,7 @@ type waiter struct {
 	to      Waiter
 	item    *item.Item
 	raw     string
-	sent    int64
+	queued  int64
 	units   int32
 	outcome prediction.Outcome
 	deleted bool // its prediction is a delete

@@ -20,9 +20,9 @@ type Waiter interface {
 }
 
 // An Observer counts outcomes. units is the number of write units that writing the prediction costs, or would have cost.
-// sent is in milliseconds since the epoch, and 0 for an item.Item that is Bulk.
+// queued is item.Item.Queued.
 type Observer interface {
-	Outcome(o prediction.Outcome, units int, sent int64)
+	Outcome(o prediction.Outcome, units int, queued int64)
 }
 
 // Config configures a Window.
@@ -84,14 +84,11 @@ func NewWindow(cfg Config) *Window {
 // Admit adds a prediction. It returns true if the caller must hand the item to the batcher. Otherwise the prediction shares
 // the outcome of a pending write, or has been resolved.
 func (w *Window) Admit(it *item.Item, to Waiter) (submit bool) {
-	me := waiter{to, it, it.Raw, it.Version.Sent, int32(it.Units()), prediction.Written, it.Version.Deleted, false}
-	if it.Bulk {
-		me.sent = 0
-	}
+	me := waiter{to, it, it.Raw, it.Queued, int32(it.Units()), prediction.Written, it.Version.Deleted, false}
 	if me.deleted && it.Removal != item.NoRemoval {
 		me.silent = true
 	} else if me.deleted && w.cfg.Remove != nil {
-		me.to, me.silent = &Delete{Key: it.Key, Version: it.Version, window: w, units: it.Units(), sent: me.sent, to: to}, true
+		me.to, me.silent = &Delete{Key: it.Key, Version: it.Version, window: w, units: it.Units(), queued: me.queued, to: to}, true
 	}
 	known, submit := w.admit(it, me)
 	if known != prediction.Written {
@@ -276,7 +273,7 @@ func (w *Window) resolve(me waiter, why *prediction.Reject) {
 		me.outcome = prediction.Deleted
 	}
 	if !me.silent {
-		w.cfg.Observer.Outcome(me.outcome, int(me.units), me.sent)
+		w.cfg.Observer.Outcome(me.outcome, int(me.units), me.queued)
 	}
 	me.to.Resolve(me.outcome, me.raw, why)
 }

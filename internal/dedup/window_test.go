@@ -39,6 +39,7 @@ func newItem(l *item.Layout, id string, event, sent int64, content string) *item
 	if why != nil {
 		panic(why)
 	}
+	it.Queued = sent
 	return it
 }
 
@@ -53,6 +54,7 @@ func newDelete(l *item.Layout, id string, event, sent int64) *item.Item {
 	if why != nil {
 		panic(why)
 	}
+	it.Queued = sent
 	return it
 }
 
@@ -72,8 +74,8 @@ func newWorld(t *testing.T, size int) *world {
 }
 
 // Outcome implements dedup.Observer.
-func (w *world) Outcome(o prediction.Outcome, units int, sent int64) {
-	w.observed = append(w.observed, fmt.Sprintf("%v %d units, sent %d", o, units, sent))
+func (w *world) Outcome(o prediction.Outcome, units int, queued int64) {
+	w.observed = append(w.observed, fmt.Sprintf("%v %d units, queued %d", o, units, queued))
 }
 
 // A named waiter logs its outcomes.
@@ -349,7 +351,7 @@ func TestObserver(t *testing.T) {
 	w.begin(it)
 	w.Done(it, prediction.Written, nil)
 	w.join("older", 5, 3)
-	if want := []string{"written 3 units, sent 1", "duplicate 3 units, sent 2", "superseded 1 units, sent 3"}; !slices.Equal(w.observed, want) {
+	if want := []string{"written 3 units, queued 1", "duplicate 3 units, queued 2", "superseded 1 units, queued 3"}; !slices.Equal(w.observed, want) {
 		t.Errorf("%q", w.observed)
 	}
 	w.observed = nil
@@ -358,7 +360,7 @@ func TestObserver(t *testing.T) {
 	w.begin(it)
 	w.Done(it, prediction.Superseded, nil)
 	// DynamoDB bills the failed condition of the first, so only the second is saved.
-	if want := []string{"superseded 0 units, sent 4", "superseded 1 units, sent 5"}; !slices.Equal(w.observed, want) {
+	if want := []string{"superseded 0 units, queued 4", "superseded 1 units, queued 5"}; !slices.Equal(w.observed, want) {
 		t.Errorf("%q", w.observed)
 	}
 }

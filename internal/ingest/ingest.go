@@ -55,9 +55,7 @@ type Config struct {
 	Now      func() time.Time // the AWS services' clock
 	// Grace is how long an expired prediction is still accepted, since clocks differ a little.
 	Grace time.Duration
-	// Bulk says that the texts are of files or objects: see item.Item.
-	Bulk bool
-	Log  *slog.Logger
+	Log   *slog.Logger
 }
 
 // An Ingest reads texts. It is safe for concurrent use if each goroutine has its own Batch.
@@ -228,9 +226,8 @@ func (b *Batch) make(p *prediction.Prediction, sink Sink, expired int64) {
 	case why != nil:
 		b.reject(sink, prediction.RejectedPart{Raw: p.Raw, Why: why, Sent: b.decoded.Sent}, 1)
 	case it.Expires < expired && !it.Version.Deleted:
-		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), it.Version.Sent)
+		b.in.cfg.Observer.Outcome(prediction.Expired, it.Units(), 0)
 	default:
-		it.Bulk = b.in.cfg.Bulk
 		b.bytes += it.Bytes()
 		b.made = append(b.made, made{it, sink.Admit(it)})
 	}

@@ -51,7 +51,7 @@ type Item struct {
 	Size    int    // as DynamoDB counts it
 	Raw     string // the prediction's original JSON text
 	Trace   any    // the prediction's trace, if tracing is on
-	Bulk    bool   // from a file or an object: how old it is when it is written says nothing about the worker
+	Queued  int64  // when the queue accepted its message, in milliseconds since the epoch; 0: from a file or an object
 	Removal Removal
 	// Hold is how long the write may wait for a newer version of the key, which is then written instead.
 	Hold time.Duration

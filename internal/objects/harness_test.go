@@ -52,7 +52,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	fields := prediction.Fields{ID: "predictionId", Timestamp: "timestamp", Payload: "prediction", TTLSeconds: "ttlSeconds", ExpiresAt: "expiresAt"}
 	in := ingest.New(ingest.Config{
 		Decoder: prediction.Config{Fields: fields, TTL: 24 * time.Hour, MaxFuture: time.Hour, MaxDecodedBytes: 1 << 20},
-		Layout:  layout, Admit: w.admit, Submit: func(...*item.Item) {}, Observer: w, Now: time.Now, Grace: time.Minute, Bulk: true, Log: slog.New(slog.DiscardHandler),
+		Layout:  layout, Admit: w.admit, Submit: func(...*item.Item) {}, Observer: w, Now: time.Now, Grace: time.Minute, Log: slog.New(slog.DiscardHandler),
 	})
 	w.cfg = Config{
 		Store: w.store, Queue: w.queue, Rejects: rejectQueue{w}, MaxRejectBytes: 1 << 20, Observer: w, Ingest: in,

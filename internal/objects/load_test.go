@@ -121,7 +121,7 @@ func TestLargeObjectIsSplit(t *testing.T) {
 					t.Errorf("outcomes %v, want %d ranges; rejects %v", w.outcomes, ranges, w.rejects)
 				}
 				for _, it := range w.items {
-					if !it.Bulk || it.Version.Sent%1000 != 0 || it.Version.Place == 0 && it.Key.ID != ids[0] {
+					if it.Queued != 0 || it.Version.Sent%1000 != 0 || it.Version.Place == 0 && it.Key.ID != ids[0] {
 						t.Fatalf("%+v", it.Version)
 					}
 				}

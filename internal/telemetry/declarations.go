@@ -134,12 +134,12 @@ func (m *Metrics) declare(o Options) []metric {
 		}, {
 			name: "prediction_age_seconds", unit: "seconds",
 			instrument: histogram(&m.age, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400),
-			help:       "From a message's sent time until its prediction was durable.",
-			trouble:    alerts("PredcacheAgeOverObjective"),
+			help:       "From when the queue accepted a message until its prediction was durable. Rows of files and objects do not count.",
+			trouble:    alerts("PredcacheBehind", "PredcacheAgeOverObjective"),
 		}, {
 			name: "prediction_age_limit_seconds", unit: "seconds", instrument: constant(o.Limits.Age.Seconds()),
 			help:    "Limit of predcache_prediction_age_seconds: 60, or 10 times WORKER_MAX_ADDED_LATENCY if that is more. A worker is behind while half of the predictions that it writes are older.",
-			trouble: noTrouble,
+			trouble: alerts("PredcacheBehind", "PredcacheAgeOverObjective"),
 		}, {
 			name: "dedup_keys", unit: "keys",
 			instrument: read(prometheus.GaugeValue, "state", series{

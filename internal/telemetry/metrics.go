@@ -169,13 +169,13 @@ func truth(b bool) float64 {
 }
 
 // Outcome implements dedup.Observer.
-func (m *Metrics) Outcome(o prediction.Outcome, units int, sent int64) {
+func (m *Metrics) Outcome(o prediction.Outcome, units int, queued int64) {
 	m.outcomes[o].Inc()
 	if c := m.saved[o]; c != nil {
 		c.Add(float64(units))
 	}
-	if o == prediction.Written && sent > 0 {
-		m.age.Observe(max(float64(m.now().UnixMilli()-sent)/1000, 0))
+	if o == prediction.Written && queued > 0 {
+		m.age.Observe(max(float64(m.now().UnixMilli()-queued)/1000, 0))
 	}
 }
 

@@ -130,6 +130,22 @@ func TestReplayedEnvelope(t *testing.T) {
 	})
 }
 
+// A replayed event, whose sent time is that of its envelope, says nothing about how far the worker is behind: it was queued now.
+func TestReplayedEnvelopeIsNotLate(t *testing.T) {
+	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {
+		old := time.Now()
+		time.Sleep(10 * time.Hour)
+		f.Send(fmt.Sprintf(`{"version":"0","id":"1","detail-type":"Prediction","source":"model","time":%q,"detail":{"predictionId":"a","prediction":1}}`,
+			old.UTC().Format(time.RFC3339)))
+		r := f.Start()
+		time.Sleep(time.Minute)
+		if _, text := r.Probe("/metrics"); !strings.Contains(text, "\npredcache_prediction_age_seconds_bucket{le=\"60\"} 1\n") {
+			t.Errorf("its age is not counted from when it was queued:\n%s", text)
+		}
+		r.Stop()
+	})
+}
+
 // A rejected part leaves its envelope behind: its sent time is the envelope's.
 func TestRejectOfAReplayedEnvelope(t *testing.T) {
 	workertest.WithFakes(t, item.Versioned, func(f *workertest.Fakes) {

@@ -39,7 +39,7 @@ type queueMessage struct {
 
 // Admit implements ingest.Sink.
 func (m *queueMessage) Admit(it *item.Item) dedup.Waiter {
-	it.Hold = m.hold
+	it.Hold, it.Queued = m.hold, m.Sent
 	waiter := m.trace.Prediction(it, m.Message)
 	m.Expect() // last: from here on, the Waiter must be resolved
 	return waiter

@@ -48,7 +48,7 @@ func newBulk(p *Pipeline, s *Services, admit Admit, resources *Resources) *bulk 
 	}, p.window.Begin)
 	in := ingest.New(ingest.Config{
 		Decoder: cfg.Prediction(), Layout: resources.Layout, Admit: admit, Submit: b.writer.Submit, Idle: b.writer.Idle,
-		Observer: p.metrics, Now: s.Clock, Grace: writer.ExpiryGrace, Bulk: true, Log: p.log,
+		Observer: p.metrics, Now: s.Clock, Grace: writer.ExpiryGrace, Log: p.log,
 	})
 	prefixes, _ := cfg.ObjectPrefixes() // validated
 	c := objects.Config{
