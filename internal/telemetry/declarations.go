@@ -17,11 +17,11 @@ func (m *Metrics) declare(o Options) []metric {
 		{
 			name: "calls_total", unit: "calls", instrument: counters(&m.calls.total, "operation", operations...),
 			help:    "Calls of AWS, failed ones included.",
-			trouble: alerts("PredcacheCallsFail"),
+			trouble: alerts("PredcacheCallsFail", "PredcacheThrottled"),
 		}, {
 			name: "call_errors_total", unit: "calls", instrument: counterVec(&m.calls.failures.vec, "operation", "code"),
 			help:    "Failed calls of AWS, by the service's error code, or timeout, canceled or network.",
-			trouble: alerts("PredcacheCallsFail", "PredcacheThrottled", "PredcacheInFlightLimit"),
+			trouble: alerts("PredcacheCallsFail", "PredcacheThrottled", "PredcacheQueueDown", "PredcacheInFlightLimit"),
 		}, {
 			name: "call_duration_seconds", unit: "seconds",
 			instrument: histograms(&m.calls.seconds, "operation", operations, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20),
@@ -30,15 +30,15 @@ func (m *Metrics) declare(o Options) []metric {
 		}, {
 			name: "messages_received_total", unit: "messages", instrument: counter(&m.received),
 			help:    "Messages received, redeliveries included.",
-			trouble: alerts("PredcacheNothingWritten"),
+			trouble: noTrouble,
 		}, {
 			name: "messages_redelivered_total", unit: "messages", instrument: counter(&m.redelivered),
 			help:    "Messages received that SQS had delivered before, to this worker or another.",
 			trouble: noAlert("some are normal after a rollout; those that a held message caused are predcache_leases_lost_total."),
 		}, {
 			name: "receive_messages", unit: "messages", instrument: histogram(&m.receives, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
-			help:    "Messages returned by each receive.",
-			trouble: noTrouble,
+			help:    "Messages returned by each receive of the predictions' queue that succeeded.",
+			trouble: alerts("PredcacheQueueDown"),
 		}, {
 			name: "sqs_requests_total", unit: "requests", instrument: counter(&m.requests),
 			help:    "SQS requests as they are billed: each started 64 KB of a call is one. Calls are in predcache_calls_total.",
@@ -182,7 +182,7 @@ func (m *Metrics) declare(o Options) []metric {
 		}, {
 			name: "table_state", instrument: gauges(&m.stateByName, "state", writer.Probing.String(), writer.Up.String(), writer.Down.String()),
 			help:    "1 for the table's current state, as the worker finds it: up, down, or probing while its next write decides. A worker that has written nothing since its start is probing.",
-			trouble: alerts("PredcacheTableDown", "PredcacheNoWorkers", "PredcacheRestarting", "PredcacheObjectsStuck"),
+			trouble: alerts("PredcacheTableDown", "PredcacheNothingWritten", "PredcacheNoWorkers", "PredcacheRestarting", "PredcacheObjectsStuck"),
 		},
 
 		// Removal of what deletes hide, under WORKER_DELETES=remove.
