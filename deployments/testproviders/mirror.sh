@@ -9,7 +9,7 @@ mirror=$(cd "$1" && pwd)
 version=$(sed -n 's/^const version = "\(.*\)"$/\1/p' "$here/terraform-provider-aws/main.go")
 into=$mirror/registry.opentofu.org/hashicorp/aws/$version/$(go env GOOS)_$(go env GOARCH)
 mkdir -p "$into"
-CGO_ENABLED=0 go build -C "$here" -trimpath -o "$into/terraform-provider-aws_v$version" ./terraform-provider-aws
+go build -C "$here" -o "$into/terraform-provider-aws_v$version" ./terraform-provider-aws
 cat >"$mirror/cli.tfrc" <<CONFIG
 disable_checkpoint = true
 provider_installation {

@@ -50,7 +50,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// build builds a program.
+// build builds a program. The worker is run by hand in this file, without the harness of the other tests
+// (internal/workertest/process): with the worker's module in go.mod, other versions would compile Pulumi's SDK a second time.
 func build(t *testing.T, dir, output, pkg string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", output, pkg)
@@ -160,7 +161,7 @@ func (s *site) checkTable(t *testing.T, name, keys, ttl string, check func(*test
 	t.Logf("table: %s; TTL %s; tags %v", strings.Join(found, ", "), ttl, tags)
 }
 
-// checkQueue reads the redrive policy back by the SDK.
+// checkQueue reads the queue's policies back by the SDK.
 func (s *site) checkQueue(t *testing.T, out map[string]any) {
 	t.Helper()
 	attributes := func(url string) map[string]string {
@@ -170,15 +171,31 @@ func (s *site) checkQueue(t *testing.T, out map[string]any) {
 		}
 		return got.Attributes
 	}
+	queue, letters := attributes(out["queue_url"].(string)), attributes(out["dead_letter_queue_url"].(string))
 	var redrive struct {
 		Target string      `json:"deadLetterTargetArn"`
 		Max    json.Number `json:"maxReceiveCount"`
 	}
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(attributes(out["queue_url"].(string))["RedrivePolicy"], `"50"`, "50")), &redrive); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(queue["RedrivePolicy"], `"50"`, "50")), &redrive); err != nil {
 		t.Fatal(err)
 	}
-	if want := attributes(out["dead_letter_queue_url"].(string))["QueueArn"]; redrive.Target != want || redrive.Max != "50" {
-		t.Errorf("redrive: %+v, want %s after 50", redrive, want)
+	if redrive.Target != letters["QueueArn"] || redrive.Max != "50" {
+		t.Errorf("redrive: %+v, want %s after 50", redrive, letters["QueueArn"])
+	}
+	var allow struct {
+		Permission string   `json:"redrivePermission"`
+		Sources    []string `json:"sourceQueueArns"`
+	}
+	if err := json.Unmarshal([]byte(letters["RedriveAllowPolicy"]), &allow); err != nil {
+		t.Fatal(err)
+	}
+	if allow.Permission != "byQueue" || len(allow.Sources) != 1 || allow.Sources[0] != queue["QueueArn"] {
+		t.Errorf("who may use the dead-letter queue: %+v", allow)
+	}
+	for _, q := range []map[string]string{queue, letters} {
+		if policy := q["Policy"]; !strings.Contains(policy, "aws:SecureTransport") || !strings.Contains(policy, q["QueueArn"]) {
+			t.Errorf("the policy of %s is %s", q["QueueArn"], policy)
+		}
 	}
 	t.Logf("queue: redrive to %s after %s", redrive.Target, redrive.Max)
 }
