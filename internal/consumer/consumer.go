@@ -72,7 +72,7 @@ const (
 	Deleted   Disposition = iota
 	Rejected              // sent to the reject queue, and deleted
 	Released              // made visible again
-	BackedOff             // kept on its queue, since no reject queue takes it, with a growing visibility timeout
+	BackedOff             // hidden for a while, since its rejects can't be sent or its deletes not be finished now
 	NumDispositions
 )
 

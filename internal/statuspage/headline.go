@@ -89,7 +89,7 @@ func (p *Page) headline(s *Snapshot, now, minute *telemetry.Values, working bool
 		if now.Pollers > 1 {
 			pollers = grouped(now.Pollers) + " pollers wait"
 		}
-		s.set(Idle, "Idle: nothing to receive", "%s for messages. What comes is written at once.", pollers)
+		s.set(Idle, "Idle: nothing to receive", "%s for messages.", pollers)
 	default:
 		writing(s, now, minute)
 	}

@@ -82,7 +82,7 @@ func (m *Metrics) declare(o Options) []metric {
 		{
 			name: "messages_settled_total", unit: "messages",
 			instrument: counters(&m.settledByName, "disposition", dispositionNames()...),
-			help:       "Messages that are no longer held, by how they were settled. backed_off: no reject queue accepts the predictions that can't be stored, so the message stays on its queue.",
+			help:       "Messages that are no longer held, by how they were settled. backed_off: hidden for a while and then received again, since its rejects could not be sent (no reject queue, or one that refuses them or lacks room), or what its deletes hide could not be removed.",
 			trouble:    noAlert("the causes are counted per prediction, by predcache_rejects_total and predcache_predictions_total."),
 		}, {
 			name: "rejects_total", unit: "predictions", instrument: counters(&m.rejects, "reason", prediction.Reasons...),
