@@ -166,7 +166,7 @@ func (b *backlog) values() *BacklogValues {
 }
 
 // change returns the slope of the waiting messages, in messages per second: the least-squares line through the samples. It is NaN
-// if the samples span too little time, and 0 if it is less than twice its standard error.
+// if the samples span too little time, and 0 if it is less than three times its standard error.
 func change(samples []backlogSample) float64 {
 	first, n := samples[0].at, float64(len(samples))
 	if samples[len(samples)-1].at.Sub(first) < trendAfter {
@@ -185,7 +185,7 @@ func change(samples []backlogSample) float64 {
 	slope := xy / xx
 	if n > 2 {
 		residual := max(yy-slope*xy, 0)
-		if standardError := math.Sqrt(residual / (n - 2) / xx); math.Abs(slope) < 2*standardError {
+		if standardError := math.Sqrt(residual / (n - 2) / xx); math.Abs(slope) < 3*standardError {
 			return 0
 		}
 	}

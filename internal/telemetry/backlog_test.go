@@ -130,8 +130,8 @@ func TestBehindIsLogged(t *testing.T) {
 
 // Trends of the queue, from the approximate numbers that SQS gives.
 func TestBacklogTrend(t *testing.T) {
-	noise := rand.New(rand.NewPCG(1, 2))
 	line := func(from, perSecond, fluctuation float64) func(time.Duration) int {
+		noise := rand.New(rand.NewPCG(1, 2))
 		return func(at time.Duration) int {
 			return max(0, int(from+perSecond*at.Seconds()+fluctuation*noise.NormFloat64()))
 		}
