@@ -52,30 +52,28 @@ func sendPredictions(queues *sqsfake.Service) {
 // TestMetricsByOTLP reads the metrics of a real command at a real receiver. Each has the values of /metrics, and what happened
 // last is exported at the end.
 func TestMetricsByOTLP(t *testing.T) {
-	for _, protocol := range []string{"http/protobuf", "grpc"} {
-		for _, temporality := range []string{"cumulative", "delta"} {
-			t.Run(protocol+" "+temporality, func(t *testing.T) {
-				queues, _ := atHome(t)
-				c := newCollector(t)
-				endpoint := c.URL
-				if protocol == "grpc" {
-					endpoint = c.serveGRPC(t)
-				}
-				for name, value := range map[string]string{
-					"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-					"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": temporality,
-					"OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret", "OTEL_METRIC_EXPORT_INTERVAL": "200",
-					"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
-				} {
-					t.Setenv(name, value)
-				}
-				sendPredictions(queues)
-				if log := workUntil(t, queues, func() bool { return len(c.received()) >= 2 }); strings.Contains(log, "OpenTelemetry") {
-					t.Errorf("the log is\n%s", log)
-				}
-				checkExports(t, c.received(), temporality)
-			})
-		}
+	for protocol, temporality := range map[string]string{"http/protobuf": "cumulative", "grpc": "delta"} {
+		t.Run(protocol, func(t *testing.T) {
+			queues, _ := atHome(t)
+			c := newCollector(t)
+			endpoint := c.URL
+			if protocol == "grpc" {
+				endpoint = c.serveGRPC(t)
+			}
+			for name, value := range map[string]string{
+				"OTEL_METRICS_EXPORTER": "otlp", "OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+				"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": temporality,
+				"OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret", "OTEL_METRIC_EXPORT_INTERVAL": "200",
+				"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+			} {
+				t.Setenv(name, value)
+			}
+			sendPredictions(queues)
+			if log := workUntil(t, queues, func() bool { return len(c.received()) >= 2 }); strings.Contains(log, "OpenTelemetry") {
+				t.Errorf("the log is\n%s", log)
+			}
+			checkExports(t, c.received(), temporality)
+		})
 	}
 }
 

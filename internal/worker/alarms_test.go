@@ -74,7 +74,7 @@ func sqsSays(w *workertest.Fakes, m alarmtest.Minute, name, queue string) {
 	}
 }
 
-// TestAlarms runs workers through troubles for 45 minutes and has CloudWatch's alarms judge what they report.
+// TestAlarms runs workers through troubles for half an hour and has CloudWatch's alarms judge what they report.
 func TestAlarms(t *testing.T) {
 	alarms, err := alarmtest.Load("../../deployments/cloudwatch/alarms.json")
 	if err != nil {
@@ -96,21 +96,21 @@ func TestAlarms(t *testing.T) {
 		"working":        {workers: 2, perSecond: 2},
 		"nothing to run": {},
 		"no workers":     {perSecond: 1, want: []string{"no-workers", "oldest-message"}},
-		"the table is denied": {workers: 2, perSecond: 2, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
-			if minute == 10 {
+		"the table is denied": {workers: 2, perSecond: 1, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
+			if minute == 5 {
 				w.DynamoDB.SetFault(denied)
 			}
 		}, want: []string{"calls-fail", "not-ready", "nothing-written", "oldest-message", "table-down"}},
-		"denied for three minutes": {workers: 2, perSecond: 2, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
+		"denied for three minutes": {workers: 2, perSecond: 1, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
 			switch minute {
-			case 10:
+			case 5:
 				w.DynamoDB.SetFault(denied)
-			case 13:
+			case 8:
 				w.DynamoDB.SetFault(nil)
 			}
 		}},
-		"the table throttles": {workers: 1, perSecond: 5, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
-			if minute == 10 {
+		"the table throttles": {workers: 1, perSecond: 2, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
+			if minute == 5 {
 				var items atomic.Int64
 				w.DynamoDB.SetFault(func(c *awstest.Call) (f awstest.Fault) {
 					if c.Operation == "BatchWriteItem" {
@@ -120,7 +120,7 @@ func TestAlarms(t *testing.T) {
 				})
 			}
 		}, want: []string{"throttled"}},
-		"bad messages": {workers: 1, perSecond: 2, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
+		"bad messages": {workers: 1, perSecond: 1, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
 			w.Send("no prediction")
 		}, want: []string{"rejects"}},
 		"TTL is switched off": {workers: 1, perSecond: 1, trouble: func(w *workertest.Fakes, minute int, _ []*reporting) {
@@ -134,7 +134,7 @@ func TestAlarms(t *testing.T) {
 			}
 		}, want: []string{"attention"}},
 		"scaled to zero": {workers: 2, trouble: func(_ *workertest.Fakes, minute int, workers []*reporting) {
-			if minute == 10 {
+			if minute == 5 {
 				for _, r := range workers {
 					r.stop()
 				}
@@ -148,7 +148,7 @@ func TestAlarms(t *testing.T) {
 					workers = append(workers, startReporting(w))
 				}
 				var minutes []alarmtest.Minute
-				for i := range 45 {
+				for i := range 30 {
 					if c.trouble != nil {
 						c.trouble(w, i, workers)
 					}
