@@ -341,7 +341,7 @@ func TestChartSwitches(t *testing.T) {
 			}
 			same(t, "its endpoint", at(all["ServiceMonitor"], "spec", "endpoints", 0), object{"port": "http", "path": "/metrics", "interval": "15s"})
 			same(t, "its port", at(all["Service"], "spec", "ports", 0, "name"), "http")
-			same(t, "its job", labels[at(all["ServiceMonitor"], "spec", "jobLabel").(string)], labels["app.kubernetes.io/name"])
+			same(t, "its job", labels[at(all["ServiceMonitor"], "spec", "jobLabel").(string)], labels["app.kubernetes.io/instance"])
 		}},
 		"alerts": {"prometheusRule: {enabled: true, disabled: [PredcacheRejects]}", func(t *testing.T, all map[string]object) {
 			var r rules
