@@ -266,6 +266,7 @@ func reported(t *testing.T, refusals []refusal, reports map[string]string) {
 }
 
 func TestChartRefusesWrongValues(t *testing.T) {
+	t.Parallel()
 	_, stderr, err := helmAll(t, sets(t, wrongValues))
 	if err == nil {
 		t.Fatal("helm template takes wrong values")
@@ -274,6 +275,7 @@ func TestChartRefusesWrongValues(t *testing.T) {
 }
 
 func TestChartRefusesWhatDoesNotWorkTogether(t *testing.T) {
+	t.Parallel()
 	all := sets(t, wrongTogether)
 	all["none"] = values(t)
 	reports := problems(t, all)

@@ -300,6 +300,7 @@ func renderAll(t *testing.T, sets map[string]object) map[string]map[string]objec
 
 // Each value alone.
 func TestChartEachValue(t *testing.T) {
+	t.Parallel()
 	sets := map[string]object{}
 	for i, v := range chartVariants {
 		sets[fmt.Sprintf("v%03d", i)] = values(t, v)
@@ -366,6 +367,7 @@ func pairs() map[string][]variant {
 }
 
 func TestChartPairsOfValues(t *testing.T) {
+	t.Parallel()
 	releases, sets := pairs(), map[string]object{}
 	for alias, variants := range releases {
 		sets[alias] = values(t, variants...)

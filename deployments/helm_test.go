@@ -205,6 +205,7 @@ func TestChartAgreesWithTheWorker(t *testing.T) {
 
 // What one value changes in several places, and what values do together.
 func TestChartSwitches(t *testing.T) {
+	t.Parallel()
 	type check = func(t *testing.T, all map[string]object)
 	cases := map[string]struct {
 		values string
@@ -383,6 +384,7 @@ func TestChartOnOpenShift(t *testing.T) {
 
 // A queue's URL names its region in each of SQS's forms.
 func TestChartRegion(t *testing.T) {
+	t.Parallel()
 	regions := map[string]string{
 		queueURL: "eu-west-1",
 		"https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-central-1.vpce.amazonaws.com/123456789012/predictions":                 "eu-central-1",
