@@ -144,12 +144,13 @@ func round(v float64, decimals int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// warnings names the conditions that need an operator although the worker is ready.
+// warnings names the conditions that need an operator although the worker is ready. Being behind is not among them: the alarms on
+// ages tell that, and a backlog after an outage passes by itself.
 func (m *Metrics) warnings(now, before *Values) []string {
 	names := []string{}
 	conditions, _ := m.health.Conditions()
 	for _, c := range conditions {
-		if c.Warning {
+		if c.Warning && c.Part != PartBacklog {
 			names = append(names, string(c.Part))
 		}
 	}

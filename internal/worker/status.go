@@ -55,8 +55,8 @@ func newStatus(version string, cfg *config.Config, clients *awsclient.Clients, m
 	return statuspage.New(metrics, metrics.Health(), facts)
 }
 
-// limits returns the settings that bound the gauges.
-func limits(cfg *config.Config) telemetry.Limits {
+// Limits returns the settings that bound the gauges.
+func Limits(cfg *config.Config) telemetry.Limits {
 	return telemetry.Limits{
 		HeldMessages: cfg.MaxHeldMessages, HeldBytes: cfg.MaxHeldBytes, Pollers: cfg.Pollers,
 		WriteConcurrency: cfg.WriteConcurrency, DedupKeys: cfg.DedupWindow, Age: telemetry.BehindAge(cfg.MaxAddedLatency),

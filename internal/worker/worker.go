@@ -42,7 +42,7 @@ func Run(ctx, intake context.Context, o Options) error {
 		return fmt.Errorf("setting up traces: %w", err)
 	}
 	metrics := telemetry.NewMetrics(telemetry.Options{
-		Now: clock.Now, Health: health, Tracer: tracer, Version: o.Version, Limits: limits(cfg),
+		Now: clock.Now, Health: health, Tracer: tracer, Version: o.Version, Limits: Limits(cfg),
 		Prices: telemetry.Prices{WriteUnits: cfg.PriceWriteUnits, Requests: cfg.PriceSQSRequests},
 	})
 	exporter, err := telemetry.NewExporter(ctx, log, process, metrics)

@@ -160,10 +160,7 @@ func (f *Fakes) Start() *Replica {
 	r := &Replica{Log: &LogBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.Log, nil))
 	clock := &awsclient.Clock{}
-	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log), Limits: telemetry.Limits{
-		HeldMessages: f.Config.MaxHeldMessages, HeldBytes: f.Config.MaxHeldBytes, Pollers: f.Config.Pollers,
-		WriteConcurrency: f.Config.WriteConcurrency, DedupKeys: f.Config.DedupWindow,
-	}})
+	metrics := telemetry.NewMetrics(telemetry.Options{Now: clock.Now, Health: telemetry.NewHealth(log), Limits: worker.Limits(f.Config)})
 	r.metrics, r.Health = metrics, metrics.Health()
 	clients, err := awsclient.New(context.Background(), awsclient.Config{Transport: f.Transport(), Clock: clock})
 	if err != nil {

@@ -192,7 +192,7 @@ func TestAlarms(t *testing.T) {
 			m.Queue("QueueName", 10_000*float64(i), 60*float64(i))
 			ages(m, 60*float64(i))
 			line(m, busy)
-		}), []string{"late", "oldest-message"}},
+		}), []string{"behind", "oldest-message"}},
 		"a night's backlog expires": {fleet(func(_ int, m Minute) {
 			m.Queue("QueueName", 100_000, 200)
 			ages(m, 50)
