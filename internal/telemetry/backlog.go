@@ -19,7 +19,7 @@ const (
 	medianWindow = time.Minute
 
 	behindMeanwhile = "nothing is lost while the queue's retention lasts"
-	behindRemedy    = "add workers, or raise the table's capacity if it throttles; see docs/runbook.md#predcacheageoverobjective"
+	behindRemedy    = "add workers, or raise the table's capacity if it throttles; see docs/runbook.md#predcachebehind"
 )
 
 // WatchBehind decides every ten seconds whether the worker is behind its queue, and reports it as PartBacklog, until ctx is done.
