@@ -92,6 +92,8 @@ func (j *job) whole(offset, row int64) error {
 		j.done = Skipped
 		return nil
 	}
+	j.begin()
+	defer j.end()
 	head := make([]byte, sniffed)
 	n, err := io.ReadFull(j.body, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -145,6 +147,8 @@ func (j *job) readRange(start int64) (err error) {
 	if err := j.start(); err != nil {
 		return err
 	}
+	j.begin()
+	defer j.end()
 	o := j.l.options()
 	if j.header == "" {
 		j.rows, err = records.OpenRange(j.body, start, j.until, o)
@@ -241,8 +245,6 @@ const maxAge = 6 * time.Hour
 // pass passes the rows on, first those of first, until the end of the object or range. It returns errStopped when the worker stops.
 func (j *job) pass(first []records.Record) error {
 	began := time.Now()
-	j.begin()
-	defer j.end()
 	at, row := j.rows.Offset()+j.shift, j.rows.Row() // of the row after first
 	for more := true; more; {
 		c := j.newChunk()
