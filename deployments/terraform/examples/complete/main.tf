@@ -1,4 +1,4 @@
-# Everything that the module offers: the newest prediction of each id only, customer managed keys, batch outputs in S3, alarms
+# Most of what the module offers: the newest prediction of each id only, customer managed keys, batch outputs in S3, alarms
 # and a dashboard, and a worker with settings of its own.
 module "predcache" {
   source = "../.."
