@@ -310,9 +310,9 @@ variable "service" {
 
     - `image`: by digest or by a tag that never moves.
     - `region`: for the logs and the SDK; the provider's unless set.
-    - `vpc_id`, `subnets`, `assign_public_ip`: where tasks run. Without a public IP the subnets need a route to SQS, DynamoDB, CloudWatch Logs and the image's registry: a NAT gateway, or endpoints.
+    - `vpc_id`, `subnets`, `assign_public_ip`: where tasks run. Without a public IP the subnets need a route to SQS, DynamoDB, CloudWatch Logs and the image's registry: a NAT gateway, or endpoints and an image in ECR.
     - `security_groups`: of the tasks. Unless set, one is made that allows HTTPS and traces out, and nothing in; the plan must know the collector's address for it.
-    - `cluster_name`: an ECS cluster with Container Insights, which count the tasks. One is made unless set.
+    - `cluster_name`: an ECS cluster with Container Insights, which count the tasks, and the capacity providers `FARGATE` and `FARGATE_SPOT`. One is made unless set.
     - `architecture`: `ARM64` or `X86_64`.
     - `cpu`, `memory`: CPU units and MiB. Fargate decides which go together.
     - `min_tasks`, `max_tasks`: together they hold at most 100,000 messages by default.
