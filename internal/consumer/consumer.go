@@ -109,6 +109,8 @@ type Config struct {
 	CallTimeout time.Duration
 	// Pace is the maximum pause after a receive that returned 1 to 9 messages, so that the next one returns more. 0 disables it.
 	Pace time.Duration
+	// Now is the services' clock, by which Pace tells a backlog from a quiet queue. nil: this host's.
+	Now func() time.Time
 	// Pressed, if set, is called with true when something begins to wait for room in MaxMessages and MaxBytes, and with false when
 	// nothing waits any more. It must not call the Consumer.
 	Pressed func(bool)
@@ -145,6 +147,9 @@ type Consumer struct {
 func New(cfg Config) *Consumer {
 	if cfg.Limit == 0 {
 		cfg.Limit = MaxBatch
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	c := &Consumer{
 		cfg:     cfg,
@@ -213,14 +218,14 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 	backoff := batch.Backoff{Base: time.Second, Max: 30 * time.Second}
 	failures := 0
 	for c.gate.wait(intake, i) {
-		messages, err := c.receive(intake, calls, i)
+		n, late, err := c.receive(intake, calls, i)
 		switch {
 		case errors.Is(err, errNotAdmitted):
 			c.gate.skipped()
 		case err == nil:
 			failures = 0
-			pause, behind := c.pace.after(len(messages))
-			c.gate.received(len(messages), behind)
+			pause, backlog := c.pace.after(n, late)
+			c.gate.received(n, backlog)
 			c.cfg.Observer.Pollers(c.gate.pollers())
 			if pause > 0 {
 				cond.Sleep(intake, pause)
@@ -238,31 +243,33 @@ func (c *Consumer) poll(intake, calls context.Context, i int) {
 // errNotAdmitted means that the gate no longer admits a poller that has waited for the writer and for room.
 var errNotAdmitted = errors.New("the poller is no longer admitted")
 
-// receive makes poller i's receive, once there is room for the largest possible one, and passes the messages to Handle.
-func (c *Consumer) receive(intake, calls context.Context, i int) ([]Received, error) {
+// receive makes poller i's receive, once there is room for the largest possible one, and passes the messages to Handle. It returns how
+// many it received, and whether they waited in a backlog.
+func (c *Consumer) receive(intake, calls context.Context, i int) (n int, late bool, err error) {
 	limit := c.cfg.Limit
 	reserved := ReceiveBytes(c.cfg.MaxMessageBytes) / MaxBatch * int64(limit)
 	if !c.cfg.Ready(intake) || !c.budget.reserve(intake, limit, reserved, c.cfg.MaxBytes-c.cfg.MaxDecodedBytes) {
-		return nil, intake.Err()
+		return 0, false, intake.Err()
 	}
 	if !c.gate.recheck(i) {
 		c.budget.release(limit, reserved)
-		return nil, errNotAdmitted
+		return 0, false, errNotAdmitted
 	}
 	ctx, cancel := context.WithTimeout(calls, c.cfg.Wait+c.cfg.CallTimeout)
 	defer cancel()
 	received, err := c.cfg.Queue.Receive(ctx, limit, c.cfg.Wait)
 	if err != nil {
 		c.budget.release(limit, reserved)
-		return nil, err
+		return 0, false, err
 	}
+	late = c.pace.late(received, c.cfg.Now())
 	messages, bytes := c.hold(received)
 	c.budget.release(limit-len(messages), reserved-bytes)
 	if len(messages) > 0 {
 		c.gate.read(bytes, func() { c.cfg.Handle(calls, messages) })
 	}
 	c.observeHeld()
-	return received, nil
+	return len(received), late, nil
 }
 
 // hold starts to hold the messages of a receive. A message that is held already was redelivered because its lease ended. The

@@ -62,12 +62,12 @@ func (g *gate) admits(i, admitted int) bool {
 
 // received records the number of messages of a receive, and whether a backlog is left: this adds a poller. A receive with less than half
 // of a full one removes one.
-func (g *gate) received(n int, behind bool) {
+func (g *gate) received(n int, backlog bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.admitted--
 	switch {
-	case behind:
+	case backlog:
 		g.wanted = min(g.wanted+1, g.max)
 	case n < (g.full+1)/2:
 		g.wanted = max(g.wanted-1, 1)

@@ -2,13 +2,14 @@ package consumer
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
 
-// minPause is the part of the longest pause that is the shortest. At a high rate, ten messages arrive within a few milliseconds. A
+// minPauses is how many of the shortest pauses the longest one has. At a high rate, ten messages arrive within a few milliseconds. A
 // longer pause lets the process sleep, which halves the CPU time of a message at 2,000 a second.
-const minPause = 3
+const minPauses = 3
 
 // A pace decides how long pollers pause so that their next receives return more messages. SQS bills a receive of one message like
 // one of ten ("Amazon SQS pricing").
@@ -34,10 +35,22 @@ func (p *pace) waited() time.Duration {
 	return min(time.Since(p.emptied), p.max)
 }
 
+// late reports whether one of the messages was sent longer ago than a pause explains: it waited in a backlog, although SQS returns
+// fewer messages than it may ("ReceiveMessage": up to the maximum). A message that was received before says nothing, since it was
+// hidden meanwhile. now is the services' time, which is known to about a second.
+func (p *pace) late(received []Received, now time.Time) bool {
+	if p.max == 0 {
+		return false
+	}
+	sent := now.Add(-2*p.max - 2*time.Second).UnixMilli()
+	return slices.ContainsFunc(received, func(r Received) bool { return r.Receives == 1 && r.Sent > 0 && r.Sent < sent })
+}
+
 // after records a receive of n messages. It returns the pause before the next receive: until a receive's worth has arrived, if messages
-// keep arriving as before. There is none where it would gain nothing: after a full receive, and where less than half a message is
-// expected during the longest pause. behind reports that more messages wait than a pause explains.
-func (p *pace) after(n int) (pause time.Duration, behind bool) {
+// keep arriving as before. There is none where it would gain nothing or delay a backlog: after a full receive, after one with a late
+// message, and where less than half a message is expected during the longest pause. backlog reports that more messages wait than a
+// pause explains.
+func (p *pace) after(n int, late bool) (pause time.Duration, backlog bool) {
 	if p.max == 0 {
 		return 0, n == p.full
 	}
@@ -47,6 +60,9 @@ func (p *pace) after(n int) (pause time.Duration, behind bool) {
 	if n == p.full {
 		return 0, p.received > p.expected
 	}
+	if late {
+		return 0, true
+	}
 	now := time.Now()
 	elapsed := max(now.Sub(p.emptied), time.Millisecond)
 	p.rate = (p.rate + float64(p.received)/elapsed.Seconds()) / 2
@@ -55,7 +71,7 @@ func (p *pace) after(n int) (pause time.Duration, behind bool) {
 		return 0, false
 	}
 	// A fifth less than some full receives: the receive that finds only the few beyond a full one costs as much.
-	receives := max(math.Round(p.rate*p.max.Seconds()/minPause/float64(p.full)), 1)
+	receives := max(math.Round(p.rate*p.max.Seconds()/minPauses/float64(p.full)), 1)
 	p.expected = int(receives) * p.full
 	target := (receives - 0.2) * float64(p.full)
 	return min(time.Duration(target/p.rate*float64(time.Second)), p.max), false

@@ -94,7 +94,7 @@ func NewPipeline(s Services, cfg *config.Config, resources *Resources, metrics *
 		MaxMessages: cfg.MaxHeldMessages, MaxBytes: cfg.MaxHeldBytes,
 		MaxMessageBytes: maxMessageBytes(resources.Queue), MaxDecodedBytes: int64(cfg.MaxDecodedBytes),
 		CallTimeout: cfg.CallTimeout, DeleteLinger: cfg.DeleteLinger,
-		Pace: latency * 3 / 5, Pressed: p.writer.Press,
+		Now: s.Clock, Pace: latency * 3 / 5, Pressed: p.writer.Press,
 	}
 	if resources.Rejects != nil {
 		c.MaxRejectBytes = int(maxMessageBytes(resources.Rejects))
