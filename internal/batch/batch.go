@@ -30,7 +30,8 @@ type Config[T any] struct {
 	// change it. It is called with the batcher's lock held and must not call the batcher. A held value does not wait for
 	// Linger too. Values whose hold ends within Linger leave together.
 	Hold func(v T) time.Duration
-	// MaxHeld is the maximum number of values that are held. Beyond it, the one whose hold ends first joins the others.
+	// MaxHeld is the maximum number of values that are held. Beyond it, the one whose hold ends first joins the others, and waits
+	// for Linger as they do, at most until its hold would have ended.
 	MaxHeld int
 	// Take is called for each value before it joins a batch that has the given room in bytes. It returns the value's size, or
 	// false if the value does not fit and must wait for the next batch. Take is called with the batcher's lock held and must
@@ -162,7 +163,9 @@ func (b *Batcher[T]) add(e *Entry[T], now time.Time) {
 				return
 			}
 			e = pop(&b.held)
-			e.added = now
+			if e.added = e.due.Add(-b.cfg.Linger); e.added.After(now) { // Linger, but not beyond its hold
+				e.added = now
+			}
 		}
 	}
 	b.queue = append(b.queue, e)
@@ -386,8 +389,12 @@ func (b *Batcher[T]) promote(now time.Time) {
 	if len(due) == 0 {
 		return
 	}
+	waited := now.Add(-b.cfg.Linger) // enough; but they must not delay the head that they take the place of
+	if b.head < len(b.queue) && b.queue[b.head].added.Before(waited) {
+		waited = b.queue[b.head].added
+	}
 	for _, e := range due {
-		e.added = now.Add(-b.cfg.Linger) // it has waited enough
+		e.added = waited
 	}
 	if b.head < len(due) {
 		b.queue = append(make([]*Entry[T], len(due)), b.queue[b.head:]...)

@@ -57,6 +57,34 @@ func TestHold(t *testing.T) {
 		})
 	})
 
+	t.Run("values whose hold ends do not delay those before them", func(t *testing.T) {
+		cfg := holding(batch.Config[string]{MaxItems: 25, MaxHeld: 99, Linger: 2 * time.Millisecond, Patience: 10 * time.Millisecond})
+		in(t, cfg, func(_ context.Context, entries []*entry) {
+			if entries[0].Value == "slow" {
+				time.Sleep(10 * time.Second)
+			}
+			takes(0)(t.Context(), entries)
+		}, func(s *scenario) {
+			s.Add("slow")
+			for range 20 {
+				s.Add("h")
+				s.after(5 * time.Millisecond)
+			}
+			s.after(time.Second)
+			s.expect("2ms slow", "1.01s h h h", "1.025s h h h", "1.04s h h h", "1.055s h h h", "1.07s h h h", "1.085s h h h", "1.1s h h")
+		})
+	})
+
+	t.Run("beyond MaxHeld a value waits no longer than it was held for", func(t *testing.T) {
+		in(t, holding(batch.Config[string]{MaxItems: 25, MaxHeld: 1, Linger: 100 * time.Millisecond}), nil, func(s *scenario) {
+			s.Add("h1")
+			s.after(950 * time.Millisecond)
+			s.Add("h2")
+			s.after(time.Second)
+			s.expect("1s h1", "1.95s h2")
+		})
+	})
+
 	t.Run("held values do not wait for a worker", func(t *testing.T) {
 		in(t, holding(batch.Config[string]{MaxItems: 25, MaxHeld: 9}), nil, func(s *scenario) {
 			s.Add("h1", "h2", "h3")

@@ -50,8 +50,24 @@ func TestHold(t *testing.T) {
 	want(w, w.submitted[0], hold)
 	write(w, w.submitted[0])
 
+	// What a held version superseded has waited already when that version can't be written.
+	fourth := admit(w, newItem(latestOnly, "user-1", 4, 4, "d"))
+	fifth := newItem(latestOnly, "user-1", 5, 5, "e")
+	fifth.Hold = hold
+	if w.Admit(fifth, named{w, "e"}) {
+		t.Fatal("two writes of one key")
+	}
+	w.submitted = nil
+	w.Begin(fourth, 1<<20)
+	w.Done(fourth, prediction.Rejected, refused)
+	if len(w.submitted) != 1 || w.submitted[0].Version.Event.Sec != 4 {
+		t.Fatalf("submitted %v, want the version before", w.submitted)
+	}
+	want(w, w.submitted[0], 0)
+	write(w, w.submitted[0])
+
 	// A delete takes effect as soon as it can.
-	want(w, admit(w, newDelete(latestOnly, "user-1", 4, 4)), 0)
+	want(w, admit(w, newDelete(latestOnly, "user-1", 6, 6)), 0)
 
 	// Each event time has an item of its own.
 	w = newWorld(t, 100)

@@ -173,6 +173,7 @@ func (w *Window) fallBack(waiters []waiter) (left, settled []waiter, second *wri
 				settled = append(settled, waiting)
 				continue
 			}
+			waiting.item.Hold = 0 // it has waited already
 			second = &write{item: waiting.item, version: waiting.item.Version}
 			waiting.item = nil
 		case waiting.item.Version.SameContent(second.version):
