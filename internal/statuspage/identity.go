@@ -75,9 +75,12 @@ func readTask(ctx context.Context, address string) (*task, error) {
 		return nil, fmt.Errorf("asking for the task: %w", err)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("asking for the task: status %d", answer.StatusCode)
+	}
 	var t task
-	if err := json.NewDecoder(http.MaxBytesReader(nil, answer.Body, 1<<20)).Decode(&t); err != nil || answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("asking for the task: status %d: %w", answer.StatusCode, err)
+	if err := json.NewDecoder(http.MaxBytesReader(nil, answer.Body, 1<<20)).Decode(&t); err != nil {
+		return nil, fmt.Errorf("reading the task: %w", err)
 	}
 	return &t, nil
 }

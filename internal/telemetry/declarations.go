@@ -199,7 +199,7 @@ func (m *Metrics) declare(o Options) []metric {
 		// State of the queue, the table and the worker.
 		{
 			name: "behind", instrument: gauge(&m.behind),
-			help:    "1 while the worker is behind its queue: the median age of what it wrote in the last minute is above predcache_prediction_age_limit_seconds, and messages wait. 0 again once the median is below half of that, or no messages wait.",
+			help:    "1 while the worker is behind its queue: the median age of what it wrote in the last minute is above predcache_prediction_age_limit_seconds, and more messages wait than one round of receives takes. 0 again once the median is below half of that, or fewer wait.",
 			trouble: noAlert("a backlog after an outage or a burst passes by itself; PredcacheBehind reads the ages over five minutes."),
 		}, {
 			name: "queue_messages", unit: "messages", instrument: gauges(&m.queueMessages, "state", "waiting", "in_flight"), conditional: true,

@@ -209,7 +209,9 @@ func (e *EMF) Run(ctx context.Context) {
 			return
 		case <-next.C:
 			e.flush(false)
-			next.Reset(untilMidMinute(time.Now()))
+			// Not the one that has just passed, if the clock was set back a little: a minute has one line.
+			const rest = emfInterval / 4
+			next.Reset(rest + untilMidMinute(time.Now().Add(rest)))
 		}
 	}
 }
