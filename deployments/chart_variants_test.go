@@ -57,6 +57,8 @@ var chartVariants = []variant{
 	{path: "worker.objectsQueueUrl", value: queueURL + "-objects", with: "worker: {objects: [forecasts]}", kind: "Deployment"},
 	{path: "worker.objects", value: "[scores/daily/, forecasts]", with: batches, kind: "Deployment"},
 	{path: "worker.drainTimeoutSeconds", value: "60", kind: "Deployment"},
+	{path: "worker.drainTimeoutSeconds", value: "5", mode: "drain=short", kind: "Deployment"},
+	{path: "worker.settings", value: "{RECEIVE_WAIT: 20s}", with: "worker: {drainTimeoutSeconds: 23}", mode: "drain=long", kind: "Deployment"},
 	{path: "worker.settings", value: "{TTL: 1h, MAX_HELD_BYTES: 52428800, TTL_JITTER: 0.1, ALLOW_NO_TTL: true}", kind: "Deployment"},
 	{path: "worker.extraEnv", value: "[{name: GOGC, value: '50'}, {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]", kind: "Deployment"},
 	{path: "worker.extraEnv", value: "[{name: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, value: 'http://collector:4317'}]", mode: "policy=on", kind: "NetworkPolicy", field: []any{"spec", "egress", 2, "ports", 0, "port"}, want: "4317"},

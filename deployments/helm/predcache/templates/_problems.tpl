@@ -36,6 +36,13 @@ wrong, and the remedy. All of them are reported at once. */}}
 - worker.extraEnv has AWS_REGION beside aws.region: leave one out
 {{- end }}
 {{- end }}
+{{- $wait := .settings.RECEIVE_WAIT | default "" }}
+{{- /* Durations of several units, like 1m0s, are left to the worker. */}}
+{{- if regexMatch "^[0-9]+m?s$" $wait }}
+{{- if lt (mul .drainTimeoutSeconds 1000) (add (include "predcache.milliseconds" $wait | int64) 3000) }}
+- worker.drainTimeoutSeconds is {{ .drainTimeoutSeconds }}, under worker.settings.RECEIVE_WAIT of {{ $wait }} and 3 s more: raise worker.drainTimeoutSeconds, or lower worker.settings.RECEIVE_WAIT
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and (eq .Values.aws.identity "irsa") .Values.serviceAccount.create (not .Values.aws.roleArn) }}
 - aws.roleArn is required with aws.identity of irsa, if the chart creates the service account
