@@ -238,6 +238,12 @@ func TestChartSwitches(t *testing.T) {
 			same(t, "annotations", at(all["ServiceAccount"], "metadata", "annotations"), nil)
 			same(t, "the agent", at(all["NetworkPolicy"], "spec", "egress", 2, "to", 0, "ipBlock", "cidr"), "169.254.170.23/32")
 		}},
+		"the node's role": {"aws: {identity: none}", func(t *testing.T, all map[string]object) {
+			same(t, "the instance metadata service", at(all["NetworkPolicy"], "spec", "egress", 2), object{
+				"ports": []object{{"port": 80, "protocol": "TCP"}},
+				"to":    []object{{"ipBlock": object{"cidr": "169.254.169.254/32"}}, {"ipBlock": object{"cidr": "fd00:ec2::254/128"}}},
+			})
+		}},
 		"another service account": {"aws: {identity: irsa}\nserviceAccount: {create: false, name: mine}", func(t *testing.T, all map[string]object) {
 			if all["ServiceAccount"] != nil {
 				t.Error("there is a ServiceAccount")
@@ -268,7 +274,7 @@ func TestChartSwitches(t *testing.T) {
 			})
 		}},
 		"a collector in the pod": {"aws: {identity: none}\nworker: {extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: 'http://localhost:4318'}]}", func(t *testing.T, all map[string]object) {
-			same(t, "egress rules", len(at(all["NetworkPolicy"], "spec", "egress").([]any)), 2)
+			same(t, "egress rules", len(at(all["NetworkPolicy"], "spec", "egress").([]any)), 3)
 		}},
 		"a collector from a secret": {"worker: {extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, valueFrom: {secretKeyRef: {name: otel, key: url}}}]}", func(t *testing.T, all map[string]object) {
 			same(t, "ports", at(all["NetworkPolicy"], "spec", "egress", 2, "ports"), []object{{"port": 4317, "protocol": "TCP"}, {"port": 4318, "protocol": "TCP"}})
