@@ -69,7 +69,8 @@ resource "aws_sqs_queue" "objects" {
 
   name = "${var.name}-objects"
 
-  visibility_timeout_seconds = var.queue.visibility_seconds
+  # A range takes longer than a prediction: docs/objects.md asks for 2 minutes.
+  visibility_timeout_seconds = max(120, var.queue.visibility_seconds)
   message_retention_seconds  = local.retention
   receive_wait_time_seconds  = 20
 

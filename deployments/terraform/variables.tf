@@ -154,7 +154,7 @@ variable "queue" {
   description = <<-EOT
     The queue with its dead-letter and reject queues.
 
-    - `visibility_seconds`: visibility timeout, 30 to 43200. The worker extends it while it holds a message, so it is how long a message stays invisible after a kill.
+    - `visibility_seconds`: visibility timeout, 30 to 43200. The worker extends it while it holds a message, so it is how long a message stays invisible after a kill. The objects queue has at least 120.
     - `retention_days`: how long messages are kept, 1 to 14.
     - `max_receives`: how many receives send a message to the dead-letter queue, 10 to 1000. The worker rejects poison itself, so a low limit would only move good messages there after a few restarts.
     - `no_reject_queue`: leaves the reject queue out. Bad messages then end in the dead-letter queue, much later.

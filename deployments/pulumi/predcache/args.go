@@ -88,7 +88,7 @@ type Billing struct {
 // Queue is the queue with its dead-letter and reject queues.
 type Queue struct {
 	// VisibilitySeconds is the queue's visibility timeout: 60 unless set, at least 30. The worker extends it while it holds a
-	// message, so it is how long a message stays invisible after a kill.
+	// message, so it is how long a message stays invisible after a kill. The objects queue has at least 120.
 	VisibilitySeconds int `json:"visibilitySeconds"`
 	// RetentionDays is how long messages are kept; 14, the maximum, unless set.
 	RetentionDays int `json:"retentionDays"`

@@ -233,10 +233,10 @@ func tlsOnly(queueARN string) (string, error) {
 	return policies.Join(policies.Part{Policy: "queue-tls", Names: map[string]string{"AnyQueueArn": queueARN}})
 }
 
-// redriven makes a queue one that the worker consumes, with a dead-letter queue.
-func (c *Cache) redriven(deadLetters *sqs.Queue) func(*sqs.QueueArgs) {
+// redriven makes a queue one that the worker consumes, with a dead-letter queue. The visibility timeout is in seconds.
+func (c *Cache) redriven(deadLetters *sqs.Queue, visibility int) func(*sqs.QueueArgs) {
 	return func(a *sqs.QueueArgs) {
-		a.VisibilityTimeoutSeconds = pulumi.Int(c.args.Queue.VisibilitySeconds)
+		a.VisibilityTimeoutSeconds = pulumi.Int(visibility)
 		a.ReceiveWaitTimeSeconds = pulumi.Int(20)
 		a.RedrivePolicy = pulumi.Sprintf(`{"deadLetterTargetArn":"%s","maxReceiveCount":%d}`, deadLetters.Arn, c.args.Queue.MaxReceives)
 	}
@@ -258,7 +258,7 @@ func (c *Cache) makeQueues(ctx *pulumi.Context) (err error) {
 	if c.DeadLetters, err = c.newQueue(ctx, "dead-letters", tlsOnly, func(a *sqs.QueueArgs) { a.MessageRetentionSeconds = pulumi.Int(14 * 24 * 60 * 60) }); err != nil {
 		return err
 	}
-	if c.Queue, err = c.newQueue(ctx, "queue", tlsOnly, c.redriven(c.DeadLetters)); err != nil {
+	if c.Queue, err = c.newQueue(ctx, "queue", tlsOnly, c.redriven(c.DeadLetters, c.args.Queue.VisibilitySeconds)); err != nil {
 		return err
 	}
 	if err := c.allowRedrive(ctx, "dead-letters", c.DeadLetters, c.Queue); err != nil {

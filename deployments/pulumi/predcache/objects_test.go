@@ -16,7 +16,9 @@ func TestObjects(t *testing.T) {
 		Objects: &Objects{Prefixes: []string{"scores/daily/", "scores/weekly/", "forecasts"}, BucketOwner: account, KeyArns: []string{key}},
 	})
 	got := resources["aws:sqs/queue:Queue predictions-objects"]
-	same(t, "the visibility timeout", got["visibilityTimeoutSeconds"], 60)
+	same(t, "the visibility timeout", got["visibilityTimeoutSeconds"], 120)
+	longer, _ := cache(t, Args{Queue: Queue{VisibilitySeconds: 300}, Objects: &Objects{Prefixes: []string{"forecasts"}}})
+	same(t, "a longer visibility timeout", longer["aws:sqs/queue:Queue predictions-objects"]["visibilityTimeoutSeconds"], 300)
 	same(t, "the redrive policy", got["redrivePolicy"], `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:predictions-objects-dead-letters","maxReceiveCount":50}`)
 	same(t, "the dead letters' retention", resources["aws:sqs/queue:Queue predictions-objects-dead-letters"]["messageRetentionSeconds"], 1209600)
 	same(t, "who may dead-letter", resources["aws:sqs/redriveAllowPolicy:RedriveAllowPolicy predictions-objects-dead-letters"]["redriveAllowPolicy"],

@@ -145,11 +145,22 @@ run "objects" {
     condition     = jsondecode(aws_sqs_queue.objects[0].redrive_policy).maxReceiveCount == 50 && aws_sqs_queue.objects_dead_letters[0].name == "predictions-objects-dead-letters"
     error_message = "The objects' dead letters go elsewhere."
   }
+
+  assert {
+    condition     = aws_sqs_queue.predictions.visibility_timeout_seconds == 60 && aws_sqs_queue.objects[0].visibility_timeout_seconds == 120
+    error_message = "The objects queue has another visibility timeout than 2 minutes."
+  }
 }
 
 run "account_of_the_stack" {
   variables {
     objects = { prefixes = ["scores"] }
+    queue   = { visibility_seconds = 300 }
+  }
+
+  assert {
+    condition     = aws_sqs_queue.objects[0].visibility_timeout_seconds == 300
+    error_message = "The objects queue has a shorter visibility timeout than queue.visibility_seconds."
   }
 
   assert {
