@@ -169,7 +169,7 @@ func nowRow(b *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
 	return b.WithRow(dashboard.NewRowBuilder("Now")).
 		WithPanel(number("Workers ready", "Workers whose /readyz succeeds. The others start, drain, or miss something that they need.", "none", gauge("ready"), step{0, "red"}, step{1, "green"})).
 		WithPanel(number("Written", "Predictions written per second.", "cps", ratesel("predictions_total", `outcome="written"`, ""), step{0, "blue"})).
-		WithPanel(number("Age, 99 %", "From a message's sent time until its prediction is durable.", "s", quantile("0.99", "prediction_age_seconds", ""), step{0, "green"}, step{30, "orange"}, step{60, "red"})).
+		WithPanel(number("Age, 99 %", "From when the queue accepted a message until its prediction was durable.", "s", quantile("0.99", "prediction_age_seconds", ""), step{0, "green"}, step{30, "orange"}, step{60, "red"})).
 		WithPanel(number("Workers that can't write", "Workers whose table state is down. A worker that has written nothing since its start is probing, and is not counted.", "none", fmt.Sprintf(`sum(predcache_table_state{state="down", %s})`, sel), step{0, "green"}, step{1, "red"})).
 		WithPanel(number("Units saved", "Share of write units that duplicates, stale and expired predictions would have cost.", "percentunit",
 			fmt.Sprintf("%s / (%[1]s + %s)", rate("write_units_saved_total", ""), rate("write_units_total", "")), step{0, "blue"})).

@@ -37,7 +37,7 @@ output "objects_queue_arn" {
   description = "ARN of the queue of S3's events, for the buckets' notification configurations; null without `objects`."
   value       = one(aws_sqs_queue.objects[*].arn)
 
-  # S3 tries to send to the queue when a bucket is told of it.
+  # S3 sends a test message when the notification is configured, so the queue's policy must be there before.
   depends_on = [aws_sqs_queue_policy.this]
 }
 

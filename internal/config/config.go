@@ -70,7 +70,7 @@ type Config struct {
 	ObjectsWriteConcurrency int    `split_words:"true" default:"0" desc:"Maximum concurrent BatchWriteItem calls for rows of objects, beside WORKER_WRITE_CONCURRENCY and not above it. 0 means half of that."`
 	ObjectsMaxWriteUnits    int    `split_words:"true" default:"0" desc:"Maximum write units a second for rows of objects, part of WORKER_MAX_WRITE_UNITS. 0 means half of that, or no limit if that has none."`
 
-	DrainTimeout time.Duration `group:"Timeouts" split_words:"true" default:"25s" desc:"Maximum time from SIGTERM to exit. In it, held messages are written and deleted, or released. ECS and Kubernetes kill after 30 s."`
+	DrainTimeout time.Duration `group:"Timeouts" split_words:"true" default:"25s" desc:"Maximum time from SIGTERM to exit. In it, held messages are written and deleted, or released. By default, without this project's definitions, ECS and Kubernetes kill after 30 s."`
 	CallTimeout  time.Duration `split_words:"true" default:"5s" desc:"Maximum time for one attempt of an AWS call; a receive gets its wait on top. 25 items of 400 KB take about 1 s."`
 
 	PriceWriteUnits  float64 `group:"Cost metrics" split_words:"true" default:"0.625" desc:"Dollars per million write units. The default is on demand in us-east-1."`

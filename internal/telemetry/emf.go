@@ -49,7 +49,7 @@ var emfMetrics = []emfMetric{
 		read: outcomes(prediction.Expired)},
 	{name: "Rejected", unit: "Count", meaning: "Predictions, or whole messages, that can't be stored.",
 		read: func(_ *Metrics, now, before *Values) any { return sum(now.Rejects) - sum(before.Rejects) }},
-	{name: "Age", unit: "Seconds", meaning: "From a message's sent time until its prediction was durable: up to 100 evenly spaced quantiles of a minute's predictions. Use it with p50, p95 and p99, not with Sum or SampleCount.",
+	{name: "Age", unit: "Seconds", meaning: "From when the queue accepted a message until its prediction was durable: up to 100 evenly spaced quantiles of a minute's predictions. Use it with p50, p95 and p99, not with Sum or SampleCount.",
 		read: func(_ *Metrics, now, before *Values) any { return quantiles(now.Age.Since(before.Age)) }},
 	{name: "Calls", unit: "Count", meaning: "Calls of AWS, failed ones included.",
 		read: func(_ *Metrics, now, before *Values) any { return now.calls() - before.calls() }},
