@@ -73,7 +73,7 @@ func template(t *testing.T) []byte {
 			"QueueName":       parameter("String", "Name of that queue, whose length the service is scaled by"),
 			"RejectQueueUrl":  parameter("String", "URL of the queue for predictions that can never be stored; empty: none"),
 			"TableName":       parameter("String", "Name of the table to write"),
-			"WorkerPolicyArn": parameter("String", "ARN of the policy made from deployments/pulumi/policies: worker.json, with a reject queue worker-rejects.json, for Ordering=newest worker-newest.json, for Deletes=remove worker-deletes.json, with ObjectsQueueUrl worker-objects.json and for each entry of Objects worker-objects-read.json"),
+			"WorkerPolicyArn": parameter("String", "ARN of the policy made from deployments/pulumi/policies: worker.json, with a reject queue worker-rejects.json, for Ordering=newest worker-newest.json, for Deletes=remove worker-deletes.json, with ObjectsQueueUrl worker-objects.json and for each entry of Objects worker-objects-read.json, for queues or a table with a customer managed key worker-key.json, and for objects with one worker-objects-key.json"),
 			"ClusterName":     parameter("String", "ECS cluster with Container Insights and the capacity providers FARGATE and FARGATE_SPOT"),
 			"Subnets":         parameter("List<AWS::EC2::Subnet::Id>", "Subnets with a way to AWS and to the image's registry"),
 			"SecurityGroups":  parameter("List<AWS::EC2::SecurityGroup::Id>", "Groups that let HTTPS out"),
