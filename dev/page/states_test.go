@@ -36,7 +36,7 @@ var (
 // committed are the pictures in docs/images, by state, width and scheme.
 var committed = map[string]string{
 	"writing-1280-light": "status", "idle-1280-light": "status-idle", "behind-catching-up-1280-light": "status-behind",
-	"behind-falling-back-1280-light": "status-falling-back", "outage-1280-light": "status-outage", "rejecting-1280-light": "status-rejecting",
+	"behind-growing-1280-light": "status-growing", "outage-1280-light": "status-outage", "rejecting-1280-light": "status-rejecting",
 	"writing-1280-dark": "status-dark", "throttled-768-dark": "status-tablet", "behind-catching-up-390-light": "status-phone",
 }
 

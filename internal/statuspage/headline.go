@@ -122,16 +122,16 @@ func (p *Page) behind(s *Snapshot, now, minute *telemetry.Values) {
 		perSecond := plural(math.Max(1, math.Round(math.Abs(b.Change))), "message", "messages") + " a second"
 		switch {
 		case math.IsNaN(b.Change):
-			text = append(text, waiting+". Whether they become fewer is known after a minute.")
+			text = append(text, waiting+". Whether their number falls is known after a minute.")
 		case catchesUp:
 			title += ", caught up in about " + roughly(left.Seconds())
-			text = append(text, fmt.Sprintf("%s, and they become fewer by %s.", waiting, perSecond))
+			text = append(text, fmt.Sprintf("%s, falling by %s.", waiting, perSecond))
 		case b.Change > 0:
-			title += ", and falling back"
-			text = append(text, fmt.Sprintf("%s, and they become more by %s.", waiting, perSecond))
+			title += ", and growing"
+			text = append(text, fmt.Sprintf("%s, rising by %s.", waiting, perSecond))
 		default:
 			title += ", and not catching up"
-			text = append(text, waiting+", and they hardly become fewer.")
+			text = append(text, waiting+", and their number is not falling.")
 		}
 	}
 	limit, remedy := p.limitedBy(now, minute)

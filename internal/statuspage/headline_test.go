@@ -117,18 +117,18 @@ func TestHeadline(t *testing.T) {
 			b.InFlightLimit(true)
 		}, want{Blocked, Warning, "SQS returns nothing", "Messages wait, and receives stay empty", "", "find the consumer that holds them"}},
 		"behind, since a moment": {func(b *bench) { b.backlog(30*time.Second, 100_000, 0) },
-			want{Behind, Warning, "Behind by about 3 min", "About 100,000 messages wait. Whether they become fewer is known after a minute.", "", "add workers"}},
+			want{Behind, Warning, "Behind by about 3 min", "About 100,000 messages wait. Whether their number falls is known after a minute.", "", "add workers"}},
 		"behind, and catching up": {func(b *bench) { b.backlog(3*time.Minute, 100_000, -200) },
-			want{Behind, Warning, "Behind by about 3 min, caught up in about 6 min", "and they become fewer by 200 messages a second. The workers are the limit", "", "add workers"}},
-		"behind, and falling back": {func(b *bench) {
+			want{Behind, Warning, "Behind by about 3 min, caught up in about 6 min", "falling by 200 messages a second. The workers are the limit", "", "add workers"}},
+		"behind, and growing": {func(b *bench) {
 			b.Held(9500, 1<<20)
 			b.backlog(3*time.Minute, 100_000, 350)
-		}, want{Behind, Warning, "Behind by about 3 min, and falling back", "become more by 350 messages a second. The table is the limit", "", "raise WORKER_WRITE_CONCURRENCY"}},
+		}, want{Behind, Warning, "Behind by about 3 min, and growing", "rising by 350 messages a second. The table is the limit", "", "raise WORKER_WRITE_CONCURRENCY"}},
 		"behind, and not catching up": {func(b *bench) {
 			b.backlog(90*time.Second, 100_000, 0)
 			b.Batch(20, 5)
 			b.backlog(30*time.Second, 100_000, 0)
-		}, want{Behind, Warning, "Behind by about 3 min, and not catching up", "they hardly become fewer. The table is the limit: it throttles", "", "raise the table's write capacity"}},
+		}, want{Behind, Warning, "Behind by about 3 min, and not catching up", "their number is not falling. The table is the limit: it throttles", "", "raise the table's write capacity"}},
 		"behind, by its own limit": {func(b *bench) {
 			b.page.facts.Settings = []Setting{{"WORKER_MAX_WRITE_UNITS", "20", "0", ""}}
 			b.backlog(90*time.Second, 100_000, 10)

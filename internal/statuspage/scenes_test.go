@@ -83,7 +83,7 @@ var scenes = []scene{
 		phases: []phase{steady(quarter)},
 	},
 	{
-		Name: "behind-catching-up", State: "behind", Level: "warning", Title: "Behind by about 3 min, caught up in about", Text: "they become fewer by", Remedy: "add workers",
+		Name: "behind-catching-up", State: "behind", Level: "warning", Title: "Behind by about 3 min, caught up in about", Text: "falling by", Remedy: "add workers",
 		phases: []phase{
 			steady(5 * time.Minute),
 			{lasts: 6 * time.Minute, rate: 1900, age: time.Second, ageAfter: 4 * time.Minute, waiting: [2]float64{2_200_000, 2_100_000}, held: 3000},
@@ -91,7 +91,7 @@ var scenes = []scene{
 		},
 	},
 	{
-		Name: "behind-falling-back", State: "behind", Level: "warning", Title: "Behind by about", Text: "they become more by", Remedy: "raise the table's write capacity",
+		Name: "behind-growing", State: "behind", Level: "warning", Title: "Behind by about", Text: "rising by", Remedy: "raise the table's write capacity",
 		phases: []phase{
 			steady(4 * time.Minute),
 			{lasts: 11 * time.Minute, rate: 240, age: 2 * time.Second, ageAfter: 9 * time.Minute, waiting: [2]float64{0, 231_000}, held: 9600, returned: .3, throttle: true, writers: 3},

@@ -57,7 +57,7 @@ const show = f => {
   text('in-flight', f.backlog ? whole(f.backlog.inFlight) : none);
   // A change of a few messages is no news.
   const change = f.backlog && f.backlog.waiting >= 100 && Math.abs(f.backlog.change) >= 1 ? f.backlog.change : 0;
-  text('trend', change ? `${change > 0 ? '▲ more' : '▼ fewer'} by ${short(Math.abs(change))} a second` : '');
+  text('trend', change ? `${change > 0 ? '▲ rising' : '▼ falling'} by ${short(Math.abs(change))} a second` : '');
   $('trend').dataset.grows = change > 0;
   text('received', f.closed ? 'closed' : short(f.received));
   document.querySelector('#pipe-in span').textContent = f.closed ? 'nothing is received' : 'messages a second';
