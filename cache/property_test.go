@@ -48,8 +48,9 @@ func runWorld(t *testing.T, layout string, seed uint64) {
 	if random.IntN(2) == 0 {
 		options = append(options, cache.WithHedging())
 	}
-	w.cache = open(w.client, w.table, options...)
-	if seed%2 == 1 {
+	if seed%2 == 0 {
+		w.cache = open(w.client, w.table, options...)
+	} else {
 		replica := *w.store
 		replica.fake(t)
 		w.replica, w.delayed = &replica, make(chan delayed, 100)
