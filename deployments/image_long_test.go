@@ -102,7 +102,8 @@ func (d *docker) builder(t *testing.T, source string) string {
 	}
 	modules := filepath.Join(t.TempDir(), "mod")
 	cache := strings.TrimSpace(command{}.must(t, "go", "env", "GOMODCACHE"))
-	command{dir: source, limit: 5 * time.Minute, env: []string{"GOMODCACHE=" + modules, "GOFLAGS=-modcacherw", "GOPROXY=file://" + cache + "/cache/download,https://proxy.golang.org"}}.must(t, "go", "mod", "download")
+	proxy := "file://" + cache + "/cache/download," + strings.TrimSpace(command{}.must(t, "go", "env", "GOPROXY"))
+	command{dir: source, limit: 5 * time.Minute, env: []string{"GOMODCACHE=" + modules, "GOFLAGS=-modcacherw", "GOPROXY=" + proxy}}.must(t, "go", "mod", "download")
 	command{limit: 5 * time.Minute}.must(t, "cp", "-r", modules+"/cache/download/.", filepath.Join(root, "proxy"))
 	command{limit: 5 * time.Minute}.must(t, "cp", "-r", runtime.GOROOT(), filepath.Join(root, "usr/local/go"))
 	command{}.must(t, "cp", "../.cache/deploy/docker/bin/busybox", filepath.Join(root, "bin/busybox"))
